@@ -1,0 +1,137 @@
+//! Pools and routes, checked: which requests go where.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use http::{HeaderValue, Method};
+
+use crate::model::{Feature, HostClass, Hostname};
+
+/// `routing.toml`: pools by name, routes in order.
+#[derive(Clone, Debug, Default)]
+pub struct Routing {
+    pub pools: Vec<Pool>,
+    /// First match wins.
+    pub routes: Vec<Route>,
+    pub names: BTreeMap<String, PoolId>,
+}
+
+/// The place of a pool in [`Routing::pools`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub struct PoolId(pub usize);
+
+#[derive(Clone, Debug)]
+pub struct Pool {
+    pub name: String,
+    /// `host:port` or `ip:port`, at least one.
+    pub backends: Vec<String>,
+    pub protocol: Protocol,
+    /// SNI and verified name for TLS backends; never empty there.
+    pub server_name: Option<Hostname>,
+    /// PEM file of the authorities that a TLS backend's certificate is checked against; `None`: the system's.
+    pub ca: Option<std::path::PathBuf>,
+    /// The `Host` that backends get instead of the visitor's.
+    pub host_header: Option<HeaderValue>,
+    pub connect_timeout: Duration,
+    /// Between two bytes of the backend's answer.
+    pub read_timeout: Duration,
+    pub write_timeout: Duration,
+    /// From the request's head to the answer's head. `None`: no limit.
+    pub total_timeout: Option<Duration>,
+    /// How long an idle connection to a backend is kept.
+    pub idle_timeout: Duration,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Protocol {
+    /// HTTP/1.1 in the clear.
+    H1,
+    /// HTTP/2 in the clear with prior knowledge (gRPC).
+    H2c,
+    /// TLS, HTTP/2 or HTTP/1.1 by ALPN; always verified.
+    Tls,
+}
+
+#[derive(Clone, Debug)]
+pub struct Route {
+    pub name: String,
+    pub host: HostMatch,
+    pub path: PathMatch,
+    /// Empty: any method.
+    pub methods: Vec<Method>,
+    /// The plan gate: 402 for a tenant without this feature.
+    pub requires: Option<Feature>,
+    pub action: Action,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum HostMatch {
+    Any,
+    Apex,
+    Console,
+    Reserved,
+    /// Every host that leads to a tenant: slug hosts, custom domains, the main site with a session.
+    Tenant,
+    Exact(Hostname),
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum PathMatch {
+    Any,
+    Exact(String),
+    /// Whole segments: `/api` matches `/api` and `/api/x`, not `/apix`.
+    Prefix(String),
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Action {
+    Pool(PoolId),
+}
+
+impl Routing {
+    pub fn pool(&self, id: PoolId) -> Option<&Pool> {
+        self.pools.get(id.0)
+    }
+
+    /// The first route that matches. `has_tenant` says that the host led to a tenant.
+    pub fn choose(
+        &self,
+        class: &HostClass,
+        host: &Hostname,
+        has_tenant: bool,
+        method: &Method,
+        path: &str,
+    ) -> Option<&Route> {
+        self.routes.iter().find(|route| {
+            route.host.matches(class, host, has_tenant)
+                && (route.methods.is_empty() || route.methods.contains(method))
+                && route.path.matches(path)
+        })
+    }
+}
+
+impl HostMatch {
+    fn matches(&self, class: &HostClass, host: &Hostname, has_tenant: bool) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Apex => *class == HostClass::Apex,
+            Self::Console => *class == HostClass::Console,
+            Self::Reserved => *class == HostClass::Reserved,
+            Self::Tenant => has_tenant,
+            Self::Exact(name) => name == host,
+        }
+    }
+}
+
+impl PathMatch {
+    fn matches(&self, path: &str) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Exact(exact) => path == exact,
+            Self::Prefix(prefix) => {
+                let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
+                path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            }
+        }
+    }
+}

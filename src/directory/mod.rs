@@ -1,0 +1,1 @@
+//! The edge's view of who lives where: caches over the store.

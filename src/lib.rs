@@ -1,0 +1,13 @@
+//! Tenantry: the front door of a multi-tenant SaaS. An edge reverse proxy and tenant router, with its admin
+//! service in the same binary.
+//!
+//! `ARCHITECTURE.md` shows the ways a request, a change, a certificate and a configuration file take through these
+//! rooms, and which room may import which (a test enforces it).
+#![forbid(unsafe_code)]
+
+pub mod clock;
+pub mod config;
+pub mod metrics;
+pub mod model;
+pub mod seal;
+pub mod store;

@@ -1,0 +1,112 @@
+//! Every metric, declared once: the doc comment is the help text that Prometheus shows. Names follow
+//! <https://prometheus.io/docs/practices/naming/>. Rooms get an `Arc<Metrics>` and count with its fields; nothing is
+//! registered anywhere else, and there is no global registry.
+
+use prometheus::{
+    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+};
+
+/// Declares the struct, its registration and its help texts from one list.
+macro_rules! metrics {
+    ($( #[doc = $help:literal] $field:ident: $kind:tt $name:literal $([$($label:literal),+])? $({$($bucket:expr),+})?; )+) => {
+        /// The metrics of one process.
+        #[derive(Debug)]
+        pub struct Metrics {
+            registry: Registry,
+            $( #[doc = $help] pub $field: metrics!(@type $kind), )+
+        }
+
+        impl Metrics {
+            fn register(registry: Registry) -> Result<Self, prometheus::Error> {
+                $(
+                    let $field = metrics!(@make $kind $name, $help.trim(), $([$($label),+])? $({$($bucket),+})?)?;
+                    registry.register(Box::new($field.clone()))?;
+                )+
+                Ok(Self { registry, $($field),+ })
+            }
+        }
+    };
+    (@type counter) => { IntCounter };
+    (@type counters) => { IntCounterVec };
+    (@type gauge) => { IntGauge };
+    (@type gauges) => { IntGaugeVec };
+    (@type histogram) => { Histogram };
+    (@make counter $name:literal, $help:expr,) => { IntCounter::new($name, $help) };
+    (@make gauge $name:literal, $help:expr,) => { IntGauge::new($name, $help) };
+    (@make counters $name:literal, $help:expr, [$($label:literal),+]) => {
+        IntCounterVec::new(Opts::new($name, $help), &[$($label),+])
+    };
+    (@make gauges $name:literal, $help:expr, [$($label:literal),+]) => {
+        IntGaugeVec::new(Opts::new($name, $help), &[$($label),+])
+    };
+    (@make histogram $name:literal, $help:expr, {$($bucket:expr),+}) => {
+        Histogram::with_opts(HistogramOpts::new($name, $help).buckets(vec![$($bucket),+]))
+    };
+}
+
+metrics! {
+    /// Requests answered, by status class and by whose fault a failure was (none, client, edge, upstream).
+    requests: counters "tenantry_requests_total" ["status", "fault"];
+    /// Requests under way.
+    requests_in_flight: gauge "tenantry_requests_in_flight";
+    /// Time from a request's head to the end of its answer.
+    request_seconds: histogram "tenantry_request_duration_seconds" {0.001, 0.005, 0.02, 0.1, 0.5, 2.0, 10.0, 60.0};
+    /// Requests that the edge refused, by problem code.
+    refusals: counters "tenantry_refusals_total" ["code"];
+    /// Requests tried again on another backend.
+    upstream_retries: counter "tenantry_upstream_retries_total";
+    /// Set-Cookie headers of backends dropped because their Domain was the base domain or wider.
+    cookies_dropped: counter "tenantry_cookies_dropped_total";
+    /// Client connections accepted, by listener.
+    connections: counters "tenantry_connections_total" ["listener"];
+    /// Client connections open.
+    connections_open: gauge "tenantry_connections_open";
+    /// Client connections ended by the edge, by reason.
+    connections_refused: counters "tenantry_connections_refused_total" ["reason"];
+    /// TLS handshakes completed, by version and whether the session was resumed.
+    handshakes: counters "tenantry_tls_handshakes_total" ["version", "resumed"];
+    /// TLS handshakes that failed or were refused, by reason.
+    handshakes_failed: counters "tenantry_tls_handshakes_failed_total" ["reason"];
+    /// Directory look-ups, by cache and outcome (hit, stale, negative, miss, busy).
+    lookups: counters "tenantry_directory_lookups_total" ["cache", "outcome"];
+    /// Entries in a directory cache, absent names included.
+    entries: gauges "tenantry_directory_entries" ["cache"];
+    /// The most entries that a directory cache keeps.
+    capacity: gauges "tenantry_directory_capacity" ["cache"];
+    /// The last revision of the change feed that this node has applied.
+    feed_revision: gauge "tenantry_feed_revision";
+    /// Whether the store answered when it was last asked (1) or not (0).
+    store_up: gauge "tenantry_store_up";
+    /// Calls to the admin API, by status class.
+    admin_requests: counters "tenantry_admin_requests_total" ["status"];
+}
+
+impl Metrics {
+    /// Registers every metric. The only errors are mistakes in the list above, which `new_registers_every_metric`
+    /// would show.
+    pub fn new() -> Result<Self, prometheus::Error> {
+        let registry = Registry::new();
+        #[cfg(target_os = "linux")]
+        registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
+        Self::register(registry)
+    }
+
+    /// The text exposition format.
+    pub fn render(&self) -> String {
+        TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn new_registers_every_metric() {
+        let metrics = Metrics::new().unwrap();
+        metrics.requests.with_label_values(&["2xx", "none"]).inc();
+        let text = metrics.render();
+        assert!(text.contains("tenantry_requests_total{fault=\"none\",status=\"2xx\"} 1"), "{text}");
+        assert!(text.contains("# HELP tenantry_store_up Whether the store answered"), "{text}");
+    }
+}

@@ -1,0 +1,37 @@
+//! What the rest of the house talks about: names, tenants, plans, domains. Pure values: nothing here reads a clock,
+//! a socket or a row.
+
+mod brand;
+mod certificate;
+mod domain;
+mod effective;
+mod hostname;
+mod plan;
+mod slug;
+mod tenant;
+
+pub use brand::{Brand, BrandError, HostClass};
+pub use certificate::Certificate;
+pub use domain::{Domain, DomainState};
+pub use effective::{Effective, Standing};
+pub use hostname::{Hostname, HostnameError};
+pub use plan::{Catalogue, CatalogueError, Feature, FeatureError, Plan, PlanName};
+pub use slug::{Slug, SlugError};
+pub use tenant::{Branding, Status, Tenant, TenantId};
+
+/// One more place than the store has heard of: what a change touched, and therefore what every follower forgets.
+#[derive(Clone, PartialEq, Eq, Debug, Hash)]
+pub enum Change {
+    /// The facts of a tenant: status, plan, features, name, branding.
+    Tenant(TenantId),
+    /// Whom a host leads to.
+    Host(Hostname),
+    /// The certificate served for a name. The name may be a wildcard (`*.connect.example.com`).
+    Certificate(String),
+    /// An ACME challenge answer: the token (http-01) or the name (tls-alpn-01).
+    Challenge(String),
+    /// The keys that sign assertions and session cookies.
+    Keys,
+    /// Too much to list (a bulk import, a restored backup): forget everything.
+    Reset,
+}

@@ -1,0 +1,116 @@
+//! A tenant as the system of record knows it: its own facts only. What follows from its parents, the catalogue and the
+//! time of day is [`super::Effective`].
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{Feature, PlanName, Slug};
+use crate::clock::Timestamp;
+
+/// A tenant's identity: a UUIDv7, so that ids sort by creation.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct TenantId(pub Uuid);
+
+impl TenantId {
+    pub fn new() -> Self {
+        Self(Uuid::now_v7())
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        Uuid::try_parse(text).ok().map(Self)
+    }
+}
+
+impl Default for TenantId {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Display for TenantId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.hyphenated().fmt(f)
+    }
+}
+
+impl fmt::Debug for TenantId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Where a tenant stands in its life (product.md, *Tenants*).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    Pending,
+    Trial,
+    Active,
+    Suspended,
+    Cancelled,
+    Archived,
+}
+
+impl Status {
+    pub const ALL: [Self; 6] =
+        [Self::Pending, Self::Trial, Self::Active, Self::Suspended, Self::Cancelled, Self::Archived];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Trial => "trial",
+            Self::Active => "active",
+            Self::Suspended => "suspended",
+            Self::Cancelled => "cancelled",
+            Self::Archived => "archived",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.as_str() == text)
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// How the edge's own pages look for this tenant. Every field may be missing: the parent's, then the brand's counts.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Branding {
+    /// `#rgb` or `#rrggbb`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub primary_colour: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tagline: Option<String>,
+}
+
+/// One row of the `tenants` table.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Tenant {
+    pub id: TenantId,
+    pub slug: Slug,
+    pub name: String,
+    pub status: Status,
+    /// `None`: the parent's plan, or the catalogue's default where there is no parent.
+    pub plan: Option<PlanName>,
+    pub features_on: BTreeSet<Feature>,
+    pub features_off: BTreeSet<Feature>,
+    pub parent: Option<TenantId>,
+    pub branding: Branding,
+    /// Why it was suspended, for the operators; shown to visitors only when `reason_public`.
+    pub suspend_reason: Option<String>,
+    pub reason_public: bool,
+    pub trial_ends: Option<Timestamp>,
+    pub created: Timestamp,
+    pub updated: Timestamp,
+    /// The revision of the store that last wrote this row; the ETag of the resource.
+    pub revision: i64,
+}
