@@ -7,6 +7,8 @@
 
 pub mod clock;
 pub mod config;
+pub mod directory;
+pub mod edge;
 pub mod metrics;
 pub mod model;
 pub mod seal;
