@@ -58,6 +58,16 @@ impl Allowance {
             .is_none_or(|at| (at.load(Ordering::Relaxed) - now) as f64 <= self.burst - self.interval)
     }
 
+    /// Takes one unit if there is one.
+    pub fn take(&self, client: IpAddr) -> bool {
+        let client = Network::of(client);
+        let any = self.has_any(client);
+        if any {
+            self.charge(client);
+        }
+        any
+    }
+
     /// Takes one unit, whether or not there is one.
     pub fn charge(&self, client: Network) {
         let now = self.clock.now().millis();

@@ -9,9 +9,10 @@ mod resolve;
 mod source;
 mod view;
 
-pub use cache::{Cache, CacheStats, Cached, Loader};
+pub use cache::{Cache, CacheStats, Cached, LoadFailed, Loader};
+pub use clients::{Allowance, Network};
 pub use follower::{Applied, Follower, Subscriber};
-pub use gate::{Gate, GateSettings};
+pub use gate::{Busy, Gate, GateSettings, Turn};
 pub use resolve::{Directory, DirectorySettings, Resolution, Trouble, Via};
 pub use source::{Lookup, Source};
 pub use view::View;

@@ -82,6 +82,7 @@ pub enum Trouble {
 pub struct Directory {
     hosts: Arc<Cache<Hostname, TenantId>>,
     tenants: Arc<Cache<TenantId, Arc<Resident>>>,
+    source: Arc<dyn Source>,
     gate: Arc<Gate>,
     brand: Brand,
     clock: Clock,
@@ -117,13 +118,14 @@ impl Directory {
             }),
             &metrics,
         );
+        let for_tenants = Arc::clone(&source);
         let tenants = Cache::new(
             "tenants",
             settings.tenants,
             settings.negatives,
             settings.negative_ttl,
             Box::new(move |id: TenantId| {
-                let source = Arc::clone(&source);
+                let source = Arc::clone(&for_tenants);
                 async move {
                     let tenant = source.tenant(id).await.map_err(|e| failed("tenant", &e))?;
                     Ok(tenant.map(Resident::new))
@@ -132,7 +134,7 @@ impl Directory {
             }),
             &metrics,
         );
-        Self { hosts, tenants, gate, brand, clock, metrics }
+        Self { hosts, tenants, source, gate, brand, clock, metrics }
     }
 
     /// Whom `host` leads to. `client` pays for wrong guesses. Known hosts are answered without waiting.
@@ -183,6 +185,17 @@ impl Directory {
             parents.push(Arc::clone(&above.tenant));
         }
         Ok(resident.view(&parents, catalogue, suspend_expired, &self.clock))
+    }
+
+    /// The answer to a pending ACME challenge, always read from the store: a "no" of a second ago would fail a
+    /// validation. Unknown tokens pass the same gate as unknown hosts.
+    pub async fn challenge(&self, key: &str, client: IpAddr) -> Result<Option<String>, Trouble> {
+        let turn = self.gate.enter(client).await.map_err(|_| Trouble::Busy)?;
+        let answer = self.source.challenge(key).await.map_err(|e| unavailable(failed("challenge", &e)))?;
+        if answer.is_none() {
+            self.gate.charge(&turn);
+        }
+        Ok(answer)
     }
 
     /// The same gate guards look-ups of certificates by strangers.
