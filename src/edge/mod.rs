@@ -19,6 +19,7 @@ mod registry;
 mod rejection;
 mod respond;
 mod response;
+mod server;
 pub mod session;
 mod upstream;
 
@@ -26,5 +27,6 @@ pub use assertion::Assertions;
 pub use pipeline::Edge;
 pub use proxy::{Live, Proxy};
 pub use registry::{Reaper, Registered, Registry};
+pub use server::server;
 pub use rejection::{Fault, Rejection};
 pub use upstream::{PoolError, Pools};

@@ -74,6 +74,11 @@ impl Keyring {
         self.keys.iter().rev().find(|key| now.since(Timestamp(key.created)) >= Self::LEAD).or(self.keys.first())
     }
 
+    /// The key made last, whether or not it signs yet.
+    pub fn newest(&self) -> Option<&SigningKey> {
+        self.keys.last()
+    }
+
     pub fn find(&self, id: &str) -> Option<&SigningKey> {
         self.keys.iter().find(|key| key.id == id)
     }
