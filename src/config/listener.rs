@@ -27,9 +27,7 @@ impl Listener {
     pub(super) fn read_all(root: &mut Section<'_>, admin: SocketAddr) -> Vec<Self> {
         let read =
             root.sections("listener", |section| (Self::read(section), section.spot("name"), section.spot("address")));
-        if read.is_empty() {
-            root.fault("listener", "missing, expected at least one section [[listener]]");
-        }
+        root.require_some("listener");
         let mut names: Vec<(&str, &Spot)> = Vec::new();
         let mut addresses = vec![(admin, "the admin service")];
         for (listener, name_spot, address_spot) in &read {
@@ -57,12 +55,12 @@ impl Listener {
         let sources = section.texts("proxy_sources", NETWORK, parsers::network);
         let own_port = address.map_or(0, |address| address.port());
         let public_port = section.number("public_port", 1..=u16::MAX, own_port);
-        if required && !section.has("proxy_sources") {
-            section.fault("proxy_sources", "missing, expected the networks whose PROXY protocol headers are believed");
-        } else if required && sources.is_empty() {
-            section
-                .fault("proxy_sources", "found no network, expected those whose PROXY protocol headers are believed");
-        } else if !required && section.has("proxy_sources") {
+        const SOURCES: &str = "the networks whose PROXY protocol headers are believed";
+        if required && section.is_empty_list("proxy_sources") {
+            section.fault("proxy_sources", format!("found no network, expected {SOURCES}"));
+        } else if required {
+            section.require("proxy_sources", SOURCES);
+        } else if section.has("proxy_sources") {
             section.fault("proxy_sources", "it means nothing here; expected proxy_protocol = \"required\" beside it");
         }
         Some(Self { name: name?, address: address?, tls, proxy_protocol: required.then_some(sources), public_port })

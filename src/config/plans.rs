@@ -27,9 +27,7 @@ pub(super) fn read(root: &mut Section<'_>) -> Plans {
     let read = root.sections("plan", |section| (plan(section, &features), section.spot("name")));
     let licence = root.optional_section("licence", |section| licence(section, &features));
 
-    if read.is_empty() {
-        root.fault("plan", "missing, expected at least one section [[plan]]");
-    }
+    root.require_some("plan");
     let mut plans: Vec<Plan> = Vec::with_capacity(read.len());
     let mut all_read = true;
     for (plan, spot) in read {
@@ -60,7 +58,8 @@ fn features(root: &mut Section<'_>) -> BTreeMap<Feature, String> {
         if title.is_none() {
             section.fault_at(spot, format!("found {}, expected {TITLE}", describe(value)));
         }
-        feature.ok().zip(title)
+        // A feature with a faulty title is still there for those who name it.
+        Some((feature.ok()?, title.unwrap_or_default()))
     });
     entries.into_iter().flatten().collect()
 }

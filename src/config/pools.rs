@@ -23,9 +23,8 @@ pub(super) fn read(section: &mut Section<'_>) -> ReadPool {
     let name = section.required("name", NAME, parsers::name);
     let spot = section.spot("name");
     let backends = section.texts("backends", BACKEND, parsers::backend);
-    if !section.has("backends") {
-        section.fault("backends", format!("missing, expected a list, each {BACKEND}"));
-    } else if section.peek("backends").is_some_and(|list| list.as_array().is_some_and(|list| list.is_empty())) {
+    section.require("backends", &format!("a list, each {BACKEND}"));
+    if section.is_empty_list("backends") {
         section.fault("backends", format!("found none, expected at least one, each {BACKEND}"));
     }
     let protocols = [("h1", Protocol::H1), ("h2c", Protocol::H2c), ("tls", Protocol::Tls)];

@@ -26,9 +26,7 @@ pub(super) struct Facts<'f> {
 /// Reads `routing.toml`.
 pub(super) fn read(root: &mut Section<'_>, facts: &Facts<'_>) -> Routing {
     let pools = root.sections("pool", pools::read);
-    if pools.is_empty() {
-        root.fault("pool", "missing, expected at least one section [[pool]]");
-    }
+    root.require_some("pool");
     let names = pool_names(root, &pools);
     let mut used = vec![false; pools.len()];
     let routes = root.sections("route", |section| {
@@ -38,14 +36,14 @@ pub(super) fn read(root: &mut Section<'_>, facts: &Facts<'_>) -> Routing {
         }
         (route, section.spot("name"))
     });
-    if routes.is_empty() {
-        root.fault("route", "missing, expected at least one section [[route]]");
-    }
+    root.require_some("route");
     // A faulty route may have been the one that uses a pool: say nothing then.
     if !routes.is_empty() && routes.iter().all(|(route, _)| route.is_some()) {
-        for (read, _) in pools.iter().zip(&used).filter(|(_, used)| !**used) {
-            let name = read.name.as_deref().unwrap_or_default();
-            root.fault_at(&read.spot, format!("no route leads to the pool \"{name}\"; remove it, or add a route"));
+        for (name, PoolId(index)) in names.iter().filter(|(_, PoolId(index))| !used[*index]) {
+            root.fault_at(
+                &pools[*index].spot,
+                format!("no route leads to the pool \"{name}\"; remove it, or add a route"),
+            );
         }
     }
     check_routes(root, &routes);
@@ -74,7 +72,7 @@ fn route(section: &mut Section<'_>, facts: &Facts<'_>, pools: &BTreeMap<String, 
     let host = section.required("host", HOST, host);
     let path = path(section);
     let methods = section.texts("methods", METHOD, method);
-    if methods.is_empty() && section.peek("methods").is_some_and(|list| list.as_array().is_some_and(|l| l.is_empty())) {
+    if section.is_empty_list("methods") {
         section.fault("methods", "found none, expected at least one; leave the key out for any method");
     }
     let requires = section.text("requires", "the name of a feature", Feature::parse);

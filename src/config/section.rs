@@ -27,6 +27,8 @@ pub(super) struct Section<'c> {
     span: Option<Range<usize>>,
     table: Option<&'c DeTable<'c>>,
     known: Vec<&'static str>,
+    /// What stands in its place is no table, and faulted as such: nothing is missing from it.
+    faulty: bool,
 }
 
 /// A place to point at later, for checks across keys.
@@ -40,7 +42,15 @@ impl<'c> Section<'c> {
     /// Reads a whole file. `None` when there is no table to read.
     pub fn root<T>(check: &'c Check<'c>, document: &'c Document<'c>, read: impl FnOnce(&mut Self) -> T) -> Option<T> {
         let table = document.table.as_ref()?.get_ref();
-        let mut root = Self { check, document, path: String::new(), span: None, table: Some(table), known: Vec::new() };
+        let mut root = Self {
+            check,
+            document,
+            path: String::new(),
+            span: None,
+            table: Some(table),
+            known: Vec::new(),
+            faulty: false,
+        };
         let value = read(&mut root);
         root.refuse_unknown();
         Some(value)
@@ -48,14 +58,15 @@ impl<'c> Section<'c> {
 
     /// Reads the table `key`.
     pub fn section<T>(&mut self, key: &'static str, read: impl FnOnce(&mut Self) -> T) -> T {
-        let (mut span, mut table) = (None, None);
-        if let Some(value) = self.value(key) {
-            match value.get_ref() {
-                DeValue::Table(found) => (span, table) = (Some(value.span()), Some(found)),
-                other => self.fault(key, format!("found {}, expected a section: write [{key}]", describe(other))),
+        let path = self.path_of(key);
+        let Some(value) = self.value(key) else { return self.child(path, None, None, read) };
+        match value.get_ref() {
+            DeValue::Table(table) => self.child(path, Some(value.span()), Some(table), read),
+            other => {
+                self.fault(key, format!("found {}, expected a section: write [{path}]", describe(other)));
+                read(&mut Self { faulty: true, ..self.empty(path) })
             }
         }
-        self.child(self.path_of(key), span, table, read)
     }
 
     /// Reads the table `key` if it is there.
@@ -115,6 +126,11 @@ impl<'c> Section<'c> {
         self.table?.get(key).map(Spanned::get_ref)
     }
 
+    /// Whether the key is there and holds a list of nothing.
+    pub fn is_empty_list(&self, key: &str) -> bool {
+        self.peek(key).and_then(DeValue::as_array).is_some_and(|list| list.is_empty())
+    }
+
     /// The value of a key, which is known from now on.
     pub fn value(&mut self, key: &'static str) -> Option<&'c Spanned<DeValue<'c>>> {
         self.known.push(key);
@@ -148,13 +164,24 @@ impl<'c> Section<'c> {
 
     /// Faults a key that must be there and is not. `expected` says what belongs there.
     pub fn require(&self, key: &str, expected: &str) {
-        if !self.has(key) {
+        if !self.faulty && !self.has(key) {
             self.fault(key, format!("missing, expected {expected}"));
         }
     }
 
+    /// Faults an array of sections that is absent or empty.
+    pub fn require_some(&self, key: &str) {
+        let expected = format!("at least one section [[{key}]]");
+        self.require(key, &expected);
+        if self.is_empty_list(key) {
+            self.fault(key, format!("found none, expected {expected}"));
+        }
+    }
+
     fn path_of(&self, key: &str) -> String {
-        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
+        // A key may hold anything, in quotes; a fault is one line.
+        let key = key.escape_debug();
+        if self.path.is_empty() { key.to_string() } else { format!("{}.{key}", self.path) }
     }
 
     fn child<T>(
@@ -164,11 +191,15 @@ impl<'c> Section<'c> {
         table: Option<&'c DeTable<'c>>,
         read: impl FnOnce(&mut Self) -> T,
     ) -> T {
-        let (check, document) = (self.check, self.document);
-        let mut child = Self { check, document, path, span, table, known: Vec::new() };
+        let mut child = Self { span, table, ..self.empty(path) };
         let value = read(&mut child);
         child.refuse_unknown();
         value
+    }
+
+    fn empty(&self, path: String) -> Self {
+        let (check, document) = (self.check, self.document);
+        Self { check, document, path, span: None, table: None, known: Vec::new(), faulty: false }
     }
 
     fn refuse_unknown(&self) {
