@@ -11,3 +11,4 @@ pub mod metrics;
 pub mod model;
 pub mod seal;
 pub mod store;
+pub mod tenancy;
