@@ -69,10 +69,7 @@ impl Tenancy {
 
     /// Makes a token worthless at once. The last one that works stays, or nobody could make another.
     pub async fn revoke_token(&self, actor: &Actor, name: &str) -> Result<Done<()>, TenancyError> {
-        let now = self.clock.now();
-        let tokens = self.store.tokens().await?;
-        let mut usable = tokens.iter().filter(|token| token.expires.is_none_or(|at| at > now)).peekable();
-        if usable.peek().is_some() && usable.all(|token| token.name == name) {
+        if is_last(&self.store.tokens().await?, name, self.clock.now()) {
             let detail = format!("{name:?} is the last token that works; create another before revoking it");
             return Err(TenancyError::conflict("", "last-token", detail));
         }
@@ -94,6 +91,12 @@ impl Tenancy {
         let now = self.clock.now();
         Ok(row.filter(|row| row.expires.is_none_or(|at| at > now)).map(|row| format!("operator:{}", row.name)))
     }
+}
+
+/// Whether this token works and no other does.
+fn is_last(tokens: &[TokenRow], name: &str, now: Timestamp) -> bool {
+    let usable: Vec<_> = tokens.iter().filter(|token| token.expires.is_none_or(|at| at > now)).collect();
+    matches!(usable.as_slice(), [only] if only.name == name)
 }
 
 /// Random bytes from the cryptographic generator.
