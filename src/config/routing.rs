@@ -124,7 +124,7 @@ impl HostMatch {
 }
 
 impl PathMatch {
-    fn matches(&self, path: &str) -> bool {
+    pub(super) fn matches(&self, path: &str) -> bool {
         match self {
             Self::Any => true,
             Self::Exact(exact) => path == exact,
