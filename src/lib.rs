@@ -5,6 +5,8 @@
 //! rooms, and which room may import which (a test enforces it).
 #![forbid(unsafe_code)]
 
+pub mod admin;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod directory;
@@ -13,3 +15,4 @@ pub mod metrics;
 pub mod model;
 pub mod seal;
 pub mod store;
+pub mod tenancy;
