@@ -7,7 +7,9 @@
 
 pub mod clock;
 pub mod config;
+pub mod edge;
 pub mod metrics;
 pub mod model;
 pub mod seal;
 pub mod store;
+pub mod tls;
