@@ -26,7 +26,7 @@ pub async fn keep_signing_keys(store: &Store, clock: &Clock) -> Result<(), JobEr
     }
     let mut write = store.write().await?;
     // Read again: another node may have done it while this one waited for its turn.
-    let ring = match store.secret(Keyring::SECRET).await? {
+    let ring = match write.secret(Keyring::SECRET).await? {
         None => Some(Keyring::generate(clock.now())?),
         Some(bytes) => Keyring::from_bytes(&bytes)?.rotated(clock.now())?,
     };

@@ -77,13 +77,14 @@ impl Follower {
     /// Follows until the task is dropped.
     pub async fn run(self) {
         loop {
-            match self.source.news(*self.revision.borrow()).await {
+            let cursor = *self.revision.borrow();
+            match self.source.news(cursor).await {
                 Ok(news) => {
                     self.note_store(true, "");
                     if self.take(news) {
                         continue;
                     }
-                    self.source.wait_for_news(self.poll_interval).await;
+                    self.source.wait_for_news(cursor, self.poll_interval).await;
                 }
                 Err(error) => {
                     self.note_store(false, &error.to_string());

@@ -27,7 +27,8 @@ pub trait Source: Send + Sync + 'static {
     async fn secret(&self, name: &str) -> Result<Option<zeroize::Zeroizing<Vec<u8>>>, StoreError>;
     async fn revision(&self) -> Result<i64, StoreError>;
     async fn news(&self, cursor: i64) -> Result<News, StoreError>;
-    async fn wait_for_news(&self, at_most: Duration);
+    /// Returns when something newer than `cursor` was probably written, or after `at_most`.
+    async fn wait_for_news(&self, cursor: i64, at_most: Duration);
 }
 
 #[async_trait]
@@ -63,7 +64,7 @@ impl Source for Store {
         Store::news(self, cursor).await
     }
 
-    async fn wait_for_news(&self, at_most: Duration) {
-        Store::wait_for_news(self, at_most).await;
+    async fn wait_for_news(&self, cursor: i64, at_most: Duration) {
+        Store::wait_for_news(self, cursor, at_most).await;
     }
 }

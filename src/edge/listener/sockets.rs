@@ -1,0 +1,119 @@
+//! Listening sockets: bound here, or inherited from whoever started this process (systemd, or the process that this one
+//! replaces) the LISTEN_FDS way (sd_listen_fds(3)).
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+
+use listenfd::ListenFd;
+use socket2::{Domain, Socket, Type};
+
+use crate::config::Listener;
+
+/// Connections that may wait to be accepted; the kernel caps it at `net.core.somaxconn`.
+const BACKLOG: i32 = 4096;
+
+/// Why a listener has no socket.
+#[derive(Debug, thiserror::Error)]
+#[error("listener `{name}`: cannot listen on {address}: {source}")]
+pub struct SocketError {
+    name: String,
+    address: SocketAddr,
+    source: io::Error,
+}
+
+/// Sockets that were handed to this process and not taken yet.
+#[derive(Debug, Default)]
+pub struct Inherited(Vec<(Option<String>, TcpListener)>);
+
+impl Inherited {
+    /// From LISTEN_FDS and LISTEN_FDNAMES. To be called once, early: the variables are taken out of the environment so
+    /// that no child inherits them.
+    pub fn from_env() -> io::Result<Self> {
+        let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
+        let mut names = names.split(':').map(|name| Some(name.to_owned()).filter(|name| !name.is_empty()));
+        let mut fds = ListenFd::from_env();
+        let mut sockets = Vec::new();
+        for index in 0..fds.len() {
+            let name = names.next().flatten();
+            if let Some(socket) = fds.take_tcp_listener(index)? {
+                sockets.push((name, socket));
+            }
+        }
+        Ok(Self(sockets))
+    }
+
+    /// The socket of that name, else the one that is bound to the listener's address.
+    fn take(&mut self, listener: &Listener) -> Option<TcpListener> {
+        let named = self.0.iter().position(|(name, _)| name.as_deref() == Some(&listener.name));
+        let found = named.or_else(|| {
+            self.0.iter().position(|(_, socket)| socket.local_addr().is_ok_and(|local| local == listener.address))
+        });
+        found.map(|index| self.0.swap_remove(index).1)
+    }
+
+    /// What no listener has taken, for a warning: an inherited socket that nobody serves is a mistake in a unit file.
+    pub fn unused(&self) -> impl Iterator<Item = String> {
+        self.0.iter().map(|(name, socket)| match (name, socket.local_addr()) {
+            (Some(name), _) => name.clone(),
+            (None, Ok(address)) => address.to_string(),
+            (None, Err(_)) => "unknown".to_owned(),
+        })
+    }
+}
+
+/// The listener's socket: inherited when there is one, else bound now.
+pub fn socket(listener: &Listener, inherited: &mut Inherited) -> Result<TcpListener, SocketError> {
+    let ready = match inherited.take(listener) {
+        Some(socket) => socket.set_nonblocking(true).map(|()| socket),
+        None => bind(listener.address),
+    };
+    ready.map_err(|source| SocketError { name: listener.name.clone(), address: listener.address, source })
+}
+
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    // A restart must not wait for connections of the old process to leave TIME_WAIT.
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listener(name: &str, address: &str) -> Listener {
+        Listener {
+            name: name.to_owned(),
+            address: address.parse().unwrap(),
+            tls: false,
+            proxy_protocol: None,
+            public_port: 0,
+        }
+    }
+
+    #[test]
+    fn a_name_counts_before_an_address_and_what_is_left_is_named() {
+        let sockets: Vec<_> = (0..3).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+        let addresses: Vec<_> = sockets.iter().map(|socket| socket.local_addr().unwrap()).collect();
+        let names = [Some("web".to_owned()), None, Some("spare".to_owned())];
+        let mut inherited = Inherited(names.into_iter().zip(sockets).collect());
+        let web = socket(&listener("web", "127.0.0.1:1"), &mut inherited).unwrap();
+        assert_eq!(web.local_addr().unwrap(), addresses[0]);
+        let plain = socket(&listener("plain", &addresses[1].to_string()), &mut inherited).unwrap();
+        assert_eq!(plain.local_addr().unwrap(), addresses[1]);
+        let bound = socket(&listener("own", "127.0.0.1:0"), &mut inherited).unwrap();
+        assert!(!addresses.contains(&bound.local_addr().unwrap()));
+        assert_eq!(inherited.unused().collect::<Vec<_>>(), ["spare"]);
+    }
+
+    #[test]
+    fn a_taken_address_is_named_in_the_error() {
+        let first = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = first.local_addr().unwrap().to_string();
+        let error = socket(&listener("web", &address), &mut Inherited::default()).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("listener `web`: cannot listen on {address}: ")), "{error}");
+    }
+}
