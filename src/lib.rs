@@ -6,7 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod admin;
-pub mod app;
+
 pub mod cli;
 pub mod clock;
 pub mod config;

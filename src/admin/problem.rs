@@ -174,9 +174,12 @@ impl From<StoreError> for Problem {
                 let detail = "the system of record cannot be reached; nothing was changed that you were not told of";
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "store-unavailable", detail).retry_after(2)
             }
-            StoreError::Conflict(what) => Self::new(StatusCode::CONFLICT, "conflict", format!("{what} exists already")),
-            StoreError::Corrupt(what) => {
-                tracing::error!(error = what, "the store's answer makes no sense");
+            StoreError::Conflict(what) => Self::new(StatusCode::CONFLICT, "conflict", what),
+            StoreError::Missing(what) => {
+                Self::new(StatusCode::NOT_FOUND, "not-found", format!("{what} does not exist"))
+            }
+            error @ (StoreError::Corrupt(_) | StoreError::Url(_) | StoreError::Seal(_)) => {
+                tracing::error!(%error, "the store's answer makes no sense");
                 let detail = "the system of record gave an answer that makes no sense; the log says more";
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
             }

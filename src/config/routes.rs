@@ -91,7 +91,7 @@ fn route(section: &mut Section<'_>, facts: &Facts<'_>, pools: &BTreeMap<String, 
         let known = || pools.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
         pools.get(name).copied().ok_or_else(|| format!("there are {}", known()))
     });
-    Some(Route { name: name?, host: host?, path: path?, methods, requires, action: Action::Pool(pool?) })
+    Some(Route { name: name?.into(), host: host?, path: path?, methods, requires, action: Action::Pool(pool?) })
 }
 
 /// `path` (exact) or `path_prefix` (whole segments); neither: any path.

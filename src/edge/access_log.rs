@@ -3,7 +3,7 @@
 
 use http::Version;
 use pingora_proxy::Session;
-use tracing::info;
+use tracing::Level;
 
 use super::context::RequestContext;
 use super::rejection::Fault;
@@ -28,8 +28,9 @@ fn write_line(session: &Session, ctx: &RequestContext, status: u16, fault: Fault
     let permit = ctx.permit.as_ref();
     let tenant = permit.and_then(|permit| permit.tenant());
     let tls = ctx.connection.as_ref().and_then(|connection| connection.tls.as_ref());
-    info!(
+    tracing::event!(
         target: "access",
+        Level::INFO,
         request.id = ctx.request_id(),
         client.address = ctx.origin.as_ref().map(|origin| tracing::field::display(origin.client)),
         tenant.slug = tenant.map(|(view, _)| view.tenant.slug.as_str()),
@@ -48,7 +49,7 @@ fn write_line(session: &Session, ctx: &RequestContext, status: u16, fault: Fault
         duration_us = ctx.started.elapsed().as_micros() as u64,
         request.body_bytes = ctx.body.received,
         response.body_bytes = session.body_bytes_sent(),
-        tls.version = tls.map(|tls| tls.version),
+        tls.version = tls.map(|tls| tls.version.as_str()),
         tls.resumed = tls.map(|tls| tls.resumed),
     );
 }

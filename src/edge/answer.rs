@@ -64,7 +64,8 @@ impl Answer {
             443 => format!("https://{host}{target}"),
             port => format!("https://{host}:{port}{target}"),
         };
-        let location = HeaderValue::from_str(&location).map_err(|_| Rejection::BadRequest("its target is not plain"))?;
+        let location =
+            HeaderValue::from_str(&location).map_err(|_| Rejection::BadRequest("its target is not plain"))?;
         let mut answer = Self::new("text/plain", "no-store", Bytes::new());
         answer.status = StatusCode::PERMANENT_REDIRECT;
         answer.headers.push((header::LOCATION, location));
@@ -92,7 +93,12 @@ impl Edge {
     }
 
     /// Only what visiting the host shows; the same 404 for a pending claim and for a name that nobody knows.
-    pub(super) async fn answer_by_host(&self, host: &str, config: &Config, client: IpAddr) -> Result<Answer, Rejection> {
+    pub(super) async fn answer_by_host(
+        &self,
+        host: &str,
+        config: &Config,
+        client: IpAddr,
+    ) -> Result<Answer, Rejection> {
         if !self.by_host.take(client) {
             return Err(Rejection::RateLimited { retry_after: Duration::from_secs(1) });
         }
@@ -103,8 +109,7 @@ impl Edge {
         }
         match self.resolve(&host, &class, config, client).await? {
             Resolution::Tenant(view, _) => {
-                let mut answer =
-                    Answer::new("application/json", "public, max-age=60", public_view(&view).to_string());
+                let mut answer = Answer::new("application/json", "public, max-age=60", public_view(&view).to_string());
                 answer.headers.push((header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*")));
                 Ok(answer)
             }

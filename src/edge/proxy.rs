@@ -249,7 +249,8 @@ impl Proxy {
             None => None,
             Some((view, via)) => {
                 let assertion = self.edge.assertions.header(view, &pool.name, host);
-                let assertion = assertion.ok_or_else(|| Error::explain(ErrorType::HTTPStatus(500), "no signing key"))?;
+                let assertion =
+                    assertion.ok_or_else(|| Error::explain(ErrorType::HTTPStatus(500), "no signing key"))?;
                 Some(Identity { view, via, assertion })
             }
         };
@@ -311,10 +312,9 @@ fn of_error(error: &Error, ctx: &RequestContext) -> Option<Rejection> {
         (ErrorType::ConnectTimedout | ErrorType::ReadTimedout | ErrorType::WriteTimedout, ErrorSource::Upstream) => {
             Rejection::UpstreamTimeout
         }
-        (
-            ErrorType::ConnectRefused | ErrorType::ConnectNoRoute | ErrorType::ConnectError,
-            ErrorSource::Upstream,
-        ) => Rejection::UpstreamUnavailable,
+        (ErrorType::ConnectRefused | ErrorType::ConnectNoRoute | ErrorType::ConnectError, ErrorSource::Upstream) => {
+            Rejection::UpstreamUnavailable
+        }
         (_, ErrorSource::Upstream) => Rejection::UpstreamFailed,
         (ErrorType::ReadTimedout, ErrorSource::Downstream) => Rejection::RequestTimeout,
         (

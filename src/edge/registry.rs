@@ -43,8 +43,7 @@ pub struct Reaper {
 impl Registry {
     pub fn new(directory: Arc<Directory>, live: Arc<ArcSwap<Live>>) -> (Arc<Self>, Reaper) {
         let (sender, changes) = mpsc::unbounded_channel();
-        let registry =
-            Arc::new(Self { shards: (0..SHARDS).map(|_| Mutex::default()).collect(), changes: sender });
+        let registry = Arc::new(Self { shards: (0..SHARDS).map(|_| Mutex::default()).collect(), changes: sender });
         let reaper = Reaper { registry: Arc::clone(&registry), changes, directory, live };
         (registry, reaper)
     }

@@ -63,8 +63,7 @@ fn cookie_domain(cookie: &HeaderValue) -> Option<String> {
 
 fn covers(domain: &str, base: &Hostname) -> bool {
     let base = base.as_str();
-    !domain.is_empty()
-        && (base == domain || base.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.')))
+    !domain.is_empty() && (base == domain || base.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.')))
 }
 
 /// A tenant's host says how long browsers insist on TLS for it, and never speaks for hosts beneath it.
@@ -76,9 +75,7 @@ fn add_hsts(response: &mut ResponseHeader, ctx: &RequestContext) -> Result<()> {
         return Ok(());
     }
     match ctx.live.config.tenancy.hsts {
-        Some(age) => {
-            response.insert_header(header::STRICT_TRANSPORT_SECURITY, format!("max-age={}", age.as_secs()))
-        }
+        Some(age) => response.insert_header(header::STRICT_TRANSPORT_SECURITY, format!("max-age={}", age.as_secs())),
         None if class == HostClass::Custom => {
             response.remove_header(&header::STRICT_TRANSPORT_SECURITY);
             Ok(())
@@ -117,7 +114,9 @@ mod tests {
     #[test]
     fn hop_by_hop_headers_end_here() {
         let mut response = ResponseHeader::build(200, None).unwrap();
-        for (name, value) in [("connection", "close, X-Hop"), ("x-hop", "1"), ("keep-alive", "timeout=5"), ("x-kept", "1")] {
+        for (name, value) in
+            [("connection", "close, X-Hop"), ("x-hop", "1"), ("keep-alive", "timeout=5"), ("x-kept", "1")]
+        {
             response.append_header(name, value).unwrap();
         }
         drop_hop_by_hop(&mut response);

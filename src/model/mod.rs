@@ -28,8 +28,6 @@ pub enum Change {
     Slug(Slug),
     /// Whom a custom domain leads to.
     Host(Hostname),
-    /// Whom the host of this slug, `<slug>.<base>`, leads to: the store does not know the base domain.
-    Slug(Slug),
     /// The certificate served for a name. The name may be a wildcard (`*.connect.example.com`).
     Certificate(String),
     /// An ACME challenge answer: the token (http-01) or the name (tls-alpn-01).

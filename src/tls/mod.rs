@@ -14,9 +14,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 pub use rustls::ServerConfig;
 
+pub use accept::{Accepted, HandshakeError, accept};
 pub use certificates::{CertificateCache, CertificateCacheSettings};
 pub use local_ca::{LocalCa, LocalCaError};
-pub use accept::{Accepted, HandshakeError, accept};
 pub use server_config::{ServerConfigs, TlsError};
 pub use stream::{Alpn, Stream, TlsFacts, TlsVersion};
 
