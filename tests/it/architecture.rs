@@ -74,7 +74,6 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("sqlx", &["store"]),
     ("instant_acme", &["acme"]),
     ("toml", &["config"]),
-    ("prometheus", &["metrics"]),
 ];
 
 /// What is written nowhere, tests included.

@@ -85,17 +85,29 @@ impl SourceFile {
         })
     }
 
-    /// Modules declared `#[cfg(test)] mod name;`, as paths without extension.
+    /// Modules declared `#[cfg(test)] mod name;`, as paths without extension. A `#[path]` may stand in between.
     fn test_modules(&self) -> Vec<PathBuf> {
+        let parent = self.path.parent().unwrap();
         let dir = match self.path.file_name().and_then(|name| name.to_str()) {
-            Some("mod.rs" | "lib.rs" | "main.rs") => self.path.parent().unwrap().to_owned(),
+            Some("mod.rs" | "lib.rs" | "main.rs") => parent.to_owned(),
             _ => self.path.with_extension(""),
         };
-        let declared = self.code.split("#[cfg(test)]").skip(1).filter_map(|rest| {
-            let item = rest.trim_start();
-            let item = item.strip_prefix("pub").map_or(item, |rest| rest.trim_start_matches("(crate)").trim_start());
-            let (name, _) = item.strip_prefix("mod ")?.split_once(';')?;
-            name.chars().all(is_word).then(|| dir.join(name))
+        // Lines of the raw text, since the path is a text; only those that are code.
+        let lines = || self.raw.lines().zip(self.code.lines());
+        let marks = lines().enumerate().filter(|(_, (_, code))| code.trim() == "#[cfg(test)]");
+        let declared = marks.filter_map(|(at, _)| {
+            let mut path = None;
+            for (raw, code) in lines().skip(at + 1) {
+                let (raw, code) = (raw.trim(), code.trim());
+                if let Some(given) = raw.strip_prefix("#[path = \"").and_then(|rest| rest.strip_suffix("\"]")) {
+                    path = Some(parent.join(given).with_extension(""));
+                } else if !code.starts_with("#[") {
+                    let name = code.trim_start_matches("pub").trim_start_matches("(crate)").trim_start();
+                    let name = name.strip_prefix("mod ")?.strip_suffix(';')?;
+                    return Some(path.unwrap_or_else(|| dir.join(name)));
+                }
+            }
+            None
         });
         declared.collect()
     }
@@ -261,6 +273,15 @@ fn tests_are_told_from_the_product() {
     assert!(["a()", "d()", "f()"].iter().all(|name| product.contains(name)), "{product}");
     assert!(!["b()", "mod e"].iter().any(|name| product.contains(name)), "{product}");
     assert_eq!(product.lines().count(), code.lines().count());
+}
+
+#[test]
+fn files_of_tests_are_known_by_their_declaration() {
+    let raw =
+        "#[cfg(test)]\nmod a;\n#[cfg(test)]\n#[path = \"b_tests.rs\"]\nmod tests;\nmod c;\n#[cfg(test)]\nmod d {\n}";
+    let (raw, code, product) = (raw.to_owned(), blank(raw), String::new());
+    let file = SourceFile { path: "src/edge/b.rs".into(), raw, code, product };
+    assert_eq!(file.test_modules(), [Path::new("src/edge/b/a"), Path::new("src/edge/b_tests")]);
 }
 
 #[test]
