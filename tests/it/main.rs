@@ -1,0 +1,6 @@
+//! The integration tests, one binary.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod store;
