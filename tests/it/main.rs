@@ -1,4 +1,8 @@
 //! Every integration test, in one binary: real sockets, free ports, no sleeps as synchronisation.
 
+#[path = "../support/mod.rs"]
+mod support;
+
 mod architecture;
 mod config;
+mod store;
