@@ -5,6 +5,7 @@ mod check;
 mod client;
 mod domain;
 mod output;
+mod serve;
 mod tenant;
 mod token;
 
@@ -14,6 +15,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use client::Failure;
+
+use crate::dev::DevArgs;
 
 /// An edge reverse proxy and tenant router that knows its tenants.
 #[derive(Parser)]
@@ -25,6 +28,9 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Run a complete edge on loopback, with demo tenants and a demo backend
+    Dev(DevArgs),
+    Serve(serve::Serve),
     /// Say everything that is wrong with a configuration
     Check(check::Check),
     /// Create, list, show and change tenants
@@ -37,6 +43,8 @@ enum Command {
 
 const EXAMPLES: &str = "\
 Examples:
+  tenantry dev
+  tenantry serve -c config/
   tenantry check -c config/
   tenantry tenant create acme --name 'Acme Ltd' --plan growth --status active
   tenantry tenant suspend acme --reason 'invoice overdue'
@@ -53,6 +61,8 @@ pub fn run() -> ExitCode {
         }
     };
     match cli.command {
+        Command::Dev(args) => serve::dev(&args),
+        Command::Serve(serve) => serve.run(),
         Command::Check(check) => check.run(),
         Command::Tenant(tenant) => call(tenant.json(), tenant.run()),
         Command::Domain(domain) => call(domain.json(), domain.run()),

@@ -178,7 +178,7 @@ mod tests {
 
     fn route(host: HostMatch, path: PathMatch, methods: &[Method]) -> Route {
         let (name, methods) = (String::new(), methods.to_vec());
-        Route { name, host, path, methods, requires: None, action: Action::Pool(PoolId(0)) }
+        Route { name: name.into(), host, path, methods, requires: None, action: Action::Pool(PoolId(0)) }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use crate::app::{App, AppError, Roles, Running};
 use crate::clock::Clock;
-use crate::config::{Config, Faults, Sources};
+use crate::config::{Config, Faults, Log, Sources};
 use crate::seal::{KeyFile, SealError};
 use crate::tenancy::{Actor, TenancyError};
 use crate::tls::{LocalCa, LocalCaError};
@@ -112,6 +112,11 @@ pub fn guide(running: &Running, state: &Path) -> String {
         gamma = curl(&format!("gamma.{base}")),
         custom = curl(seed::DOMAIN),
     )
+}
+
+/// How it logs.
+pub fn log(args: &DevArgs) -> Result<Log, Faults> {
+    Ok(config(args, "127.0.0.1:1")?.log)
 }
 
 fn config(args: &DevArgs, backend: &str) -> Result<Config, Faults> {
