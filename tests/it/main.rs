@@ -1,0 +1,3 @@
+//! Every integration test, in one binary: real sockets on free ports.
+
+mod connection;
