@@ -17,8 +17,8 @@ use crate::admin::{self, AdminState};
 use crate::clock::{Clock, Timestamp};
 use crate::config::{Config, FallbackCertificate};
 use crate::directory::{Allowance, Applied, Directory, DirectorySettings, Follower, Gate, Source, Subscriber};
-use crate::edge::listener::{Inherited, Listener, ListenerError};
-use crate::edge::{Assertions, Edge, Live, PoolError, Pools, Proxy, Reaper, Registry, server};
+use crate::edge::listener::{Inherited, Listeners, Parts, Settings, SocketError, socket};
+use crate::edge::{Assertions, Edge, EdgeServer, Live, PoolError, Pools, Proxy, Reaper, Registry, server};
 use crate::jobs::{self, JobError};
 use crate::metrics::Metrics;
 use crate::model::{Certificate, Change};
@@ -58,15 +58,15 @@ pub enum AppError {
     #[error(transparent)]
     Pool(#[from] PoolError),
     #[error(transparent)]
-    Listener(#[from] ListenerError),
+    Socket(#[from] SocketError),
+    #[error("the runtime refuses a socket: {0}")]
+    Runtime(std::io::Error),
     #[error("the metrics contradict each other: {0}")]
     Metrics(#[from] prometheus::Error),
     #[error("the admin listener cannot listen on {address}: {source}")]
     Admin { address: SocketAddr, source: std::io::Error },
     #[error("tls.fallback: {path}: {source}")]
     Fallback { path: String, source: std::io::Error },
-    #[error("the sockets that were handed to this process cannot be used: {0}")]
-    Inherited(std::io::Error),
 }
 
 /// Makes aws-lc-rs the process's TLS provider, with its post-quantum key exchange; pingora would otherwise choose
@@ -115,6 +115,7 @@ pub struct Running {
     applied: Applied,
     directory: Arc<Directory>,
     metrics: Arc<Metrics>,
+    listeners: Option<Listeners<EdgeServer>>,
     addresses: Vec<(String, SocketAddr)>,
     admin: Option<SocketAddr>,
     health: Arc<Health>,
@@ -173,11 +174,13 @@ impl Running {
         self.health.draining.store(true, Ordering::Release);
         info!("process.draining");
         let _ = self.shutdown.send(true);
+        if let Some(listeners) = &self.listeners {
+            listeners.drain(grace).await;
+        }
         let ended = async { while self.serving.join_next().await.is_some() {} };
         if tokio::time::timeout(grace, ended).await.is_err() {
             warn!("process.drain_deadline: ending what is left");
         }
-        self.serving.shutdown().await;
         self.helping.shutdown().await;
         self.store.close().await;
     }
@@ -202,14 +205,8 @@ impl Builder {
         let settings = DirectorySettings::from(&app.config.directory);
         let gate = Arc::new(Gate::new(&settings.gate, app.clock.clone()));
         let brand = app.config.brand.clone();
-        let directory = Directory::new(
-            Arc::clone(&source),
-            &settings,
-            brand,
-            gate,
-            app.clock.clone(),
-            Arc::clone(&metrics),
-        );
+        let directory =
+            Directory::new(Arc::clone(&source), &settings, brand, gate, app.clock.clone(), Arc::clone(&metrics));
         let issuer = app.config.headers.issuer.clone();
         let assertions = Arc::new(Assertions::new(issuer, KEPT_ASSERTIONS, app.clock.clone()));
         install_keys(&*source, &assertions).await?;
@@ -221,18 +218,23 @@ impl Builder {
         let (shutdown, stopping) = watch::channel(false);
         let mut helping = JoinSet::new();
         let mut serving = JoinSet::new();
-        let listeners = if self.app.roles.edge { bind(&mut config)? } else { Vec::new() };
-        let addresses = listeners.iter().map(|l| (l.name().to_owned(), l.address())).collect();
+        let sockets = if self.app.roles.edge { bind(&mut config)? } else { Vec::new() };
+        let addresses = config.listeners.iter().zip(&sockets).map(|(l, (_, address))| (l.name.clone(), *address));
+        let addresses = addresses.collect();
         let config = Arc::new(config);
 
         subscribers.push(Arc::clone(&self.directory) as Arc<dyn Subscriber>);
         let (keys, keys_changed) = mpsc::unbounded_channel();
         subscribers.push(Arc::new(KeysEar(keys)));
         helping.spawn(follow_keys(Arc::clone(&self.source), Arc::clone(&self.assertions), keys_changed));
-        if self.app.roles.edge {
-            let reaper = self.serve_edge(&config, listeners, &stopping, &mut serving, &mut subscribers)?;
-            helping.spawn(reaper.run());
-        }
+        let listeners = match self.app.roles.edge {
+            true => {
+                let (listeners, reaper) = self.serve_edge(&config, &stopping, &mut subscribers)?;
+                helping.spawn(reaper.run());
+                Some(listeners)
+            }
+            false => None,
+        };
         let poll = config.store.poll_interval;
         let (follower, applied) =
             Follower::new(Arc::clone(&self.source), subscribers, self.revision, poll, Arc::clone(&self.metrics));
@@ -245,6 +247,12 @@ impl Builder {
             false => None,
         };
         helping.spawn(jobs::run(self.app.store.clone(), self.app.clock.clone()));
+        if let Some(listeners) = &listeners {
+            // Last of all: from here on strangers come in.
+            for (listener, (socket, _)) in config.listeners.iter().zip(sockets) {
+                listeners.serve(Arc::new(listener.clone()), socket).map_err(AppError::Runtime)?;
+            }
+        }
         Ok(Running {
             config,
             clock: self.app.clock,
@@ -253,6 +261,7 @@ impl Builder {
             applied,
             directory: self.directory,
             metrics: self.metrics,
+            listeners,
             addresses,
             admin,
             health,
@@ -262,33 +271,39 @@ impl Builder {
         })
     }
 
+    /// The edge's parts, ready to be given sockets.
     fn serve_edge(
         &self,
         config: &Arc<Config>,
-        listeners: Vec<Listener>,
         stopping: &watch::Receiver<bool>,
-        serving: &mut JoinSet<()>,
         subscribers: &mut Vec<Arc<dyn Subscriber>>,
-    ) -> Result<Reaper, AppError> {
-        let live = Arc::new(ArcSwap::from_pointee(Live {
-            pools: Pools::build(&config.routing)?,
-            config: Arc::clone(config),
-        }));
+    ) -> Result<(Listeners<EdgeServer>, Reaper), AppError> {
+        let live = Live { pools: Pools::build(&config.routing)?, config: Arc::clone(config) };
+        let live = Arc::new(ArcSwap::from_pointee(live));
         let certificates = self.certificates(config)?;
+        let (registry, changes) = Registry::new();
+        let reaper = Reaper::new(Arc::clone(&registry), changes, Arc::clone(&self.directory), Arc::clone(&live));
         subscribers.push(Arc::clone(&certificates) as Arc<dyn Subscriber>);
-        let (registry, reaper) = Registry::new(Arc::clone(&self.directory), Arc::clone(&live));
+        // After the directory: whoever is told to look again must find the new truth.
         subscribers.push(Arc::clone(&registry) as Arc<dyn Subscriber>);
         let edge = Edge {
             directory: Arc::clone(&self.directory),
             assertions: Arc::clone(&self.assertions),
             certificates: Arc::clone(&certificates),
             by_host: Allowance::new(BY_HOST_RATE, BY_HOST_BURST, self.app.clock.clone()),
-            clock: self.app.clock.clone(),
             metrics: Arc::clone(&self.metrics),
         };
         let workers = tokio::runtime::Handle::current().metrics().num_workers();
-        let app = server(Proxy { edge, live }, &config.limits, workers);
-        Ok(reaper)
+        let settings = Settings { limits: config.limits.clone(), handshake_timeout: config.tls.handshake_timeout };
+        let listeners = Listeners::new(Parts {
+            app: server(Proxy { edge, live }, &config.limits, workers),
+            certificates,
+            settings: Arc::new(ArcSwap::from_pointee(settings)),
+            registry,
+            metrics: Arc::clone(&self.metrics),
+            shutdown: stopping.clone(),
+        });
+        Ok((listeners, reaper))
     }
 
     fn certificates(&self, config: &Config) -> Result<Arc<CertificateCache>, AppError> {
@@ -336,26 +351,26 @@ impl Builder {
 
 /// Binds the configured listeners. A port 0 becomes the one that the system chose, in the configuration too, so that
 /// redirects and headers name it.
-fn bind(config: &mut Config) -> Result<Vec<Listener>, AppError> {
-    let mut inherited = Inherited::from_env().map_err(AppError::Inherited)?;
-    let mut listeners = Vec::new();
+fn bind(config: &mut Config) -> Result<Vec<(std::net::TcpListener, SocketAddr)>, AppError> {
+    let mut inherited = Inherited::from_env().map_err(AppError::Runtime)?;
+    let mut sockets = Vec::new();
     for listener in &mut config.listeners {
-        let socket = Listener::bind(listener, &mut inherited)?;
+        let socket = socket(listener, &mut inherited)?;
+        let address = socket.local_addr().map_err(AppError::Runtime)?;
         if listener.public_port == 0 {
-            listener.public_port = socket.address().port();
+            listener.public_port = address.port();
         }
-        listeners.push(socket);
+        sockets.push((socket, address));
     }
     for unused in inherited.unused() {
         warn!(socket = unused, "an inherited socket has no listener in the configuration");
     }
-    Ok(listeners)
+    Ok(sockets)
 }
 
 fn fallback(files: &FallbackCertificate, configs: &ServerConfigs) -> Result<Arc<ServerConfig>, AppError> {
     let read = |path: &std::path::Path| {
-        std::fs::read_to_string(path)
-            .map_err(|source| AppError::Fallback { path: path.display().to_string(), source })
+        std::fs::read_to_string(path).map_err(|source| AppError::Fallback { path: path.display().to_string(), source })
     };
     let certificate = Certificate {
         id: "fallback".into(),

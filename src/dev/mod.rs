@@ -88,7 +88,8 @@ pub fn guide(running: &Running, state: &Path) -> String {
     let admin = running.admin_address().map(|address| address.to_string()).unwrap_or_default();
     let base = &running.config().brand.base;
     let state = state.display();
-    let curl = |host: &str| format!("curl --cacert {state}/ca.pem --resolve {host}:{https}:127.0.0.1 https://{host}:{https}/");
+    let curl =
+        |host: &str| format!("curl --cacert {state}/ca.pem --resolve {host}:{https}:127.0.0.1 https://{host}:{https}/");
     format!(
         "\n\
         Tenantry is up.\n\

@@ -16,7 +16,6 @@ use super::gates::{self, Permit, Visit};
 use super::host;
 use super::rejection::Rejection;
 use super::session;
-use crate::clock::Clock;
 use crate::config::Config;
 use crate::directory::{Allowance, Directory, Resolution, Via, View};
 use crate::metrics::Metrics;
@@ -30,7 +29,6 @@ pub struct Edge {
     pub certificates: Arc<CertificateCache>,
     /// How often one client may ask `/tenants/by-host/`.
     pub by_host: Allowance,
-    pub clock: Clock,
     pub metrics: Arc<Metrics>,
 }
 

@@ -20,6 +20,9 @@ pub struct Registry {
     changes: mpsc::UnboundedSender<Touched>,
 }
 
+/// The changes that a registry has heard of.
+pub struct Changes(mpsc::UnboundedReceiver<Touched>);
+
 /// What a change may have ended.
 enum Touched {
     Tenants,
@@ -35,17 +38,16 @@ pub struct Registered {
 /// The other half: closes what changes have ended. [`Reaper::run`] is its whole life.
 pub struct Reaper {
     registry: Arc<Registry>,
-    changes: mpsc::UnboundedReceiver<Touched>,
+    changes: Changes,
     directory: Arc<Directory>,
     live: Arc<ArcSwap<Live>>,
 }
 
 impl Registry {
-    pub fn new(directory: Arc<Directory>, live: Arc<ArcSwap<Live>>) -> (Arc<Self>, Reaper) {
+    /// An empty registry, and what it hears of changes: that is for a [`Reaper`].
+    pub fn new() -> (Arc<Self>, Changes) {
         let (sender, changes) = mpsc::unbounded_channel();
-        let registry = Arc::new(Self { shards: (0..SHARDS).map(|_| Mutex::default()).collect(), changes: sender });
-        let reaper = Reaper { registry: Arc::clone(&registry), changes, directory, live };
-        (registry, reaper)
+        (Arc::new(Self { shards: (0..SHARDS).map(|_| Mutex::default()).collect(), changes: sender }), Changes(changes))
     }
 
     pub fn register(self: &Arc<Self>, connection: &Arc<Connection>) -> Registered {
@@ -86,9 +88,13 @@ impl Subscriber for Registry {
 }
 
 impl Reaper {
+    pub fn new(registry: Arc<Registry>, changes: Changes, directory: Arc<Directory>, live: Arc<ArcSwap<Live>>) -> Self {
+        Self { registry, changes, directory, live }
+    }
+
     /// Works through changes until the registry is gone.
     pub async fn run(mut self) {
-        while let Some(first) = self.changes.recv().await {
+        while let Some(first) = self.changes.0.recv().await {
             let mut tenants = false;
             let mut hosts = Vec::new();
             let mut next = Some(first);
@@ -98,7 +104,7 @@ impl Reaper {
                     Touched::Tenants => tenants = true,
                     Touched::Host(host) => hosts.push(host),
                 }
-                next = self.changes.try_recv().ok();
+                next = self.changes.0.try_recv().ok();
             }
             self.pass(tenants, &hosts).await;
         }

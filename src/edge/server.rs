@@ -10,8 +10,11 @@ use pingora_proxy::{HttpProxy, http_proxy};
 use super::proxy::Proxy;
 use crate::config::Limits;
 
+/// Our hooks in pingora's engine.
+pub type EdgeServer = HttpProxy<Proxy>;
+
 /// The application that every listener hands its connections to. `workers` is the number of threads of the runtime.
-pub fn server(proxy: Proxy, limits: &Limits, workers: usize) -> Arc<HttpProxy<Proxy>> {
+pub fn server(proxy: Proxy, limits: &Limits, workers: usize) -> Arc<EdgeServer> {
     let conf = ServerConf {
         threads: workers,
         upstream_keepalive_pool_size: KEPT_UPSTREAM,

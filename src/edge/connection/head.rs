@@ -185,7 +185,7 @@ fn check_target(method: &str, target: &[u8], host: &[u8]) -> Result<(), HeadFaul
         return Err(HeadFault::Malformed("CONNECT is not served here"));
     }
     // Beyond ASCII or with these, pingora would rewrite the target or answer in its own words.
-    if target.iter().any(|byte| !byte.is_ascii_graphic() || matches!(byte, b'#' | b'<' | b'>' | b'`')) {
+    if target.iter().any(|byte| !byte.is_ascii_graphic() || matches!(byte, b'#' | b'"' | b'<' | b'>' | b'`')) {
         return Err(HeadFault::Malformed("the request target has a character that belongs percent-encoded"));
     }
     match target {
@@ -220,3 +220,7 @@ fn explain(error: httparse::Error) -> HeadFault {
         _ => HeadFault::Malformed("a field's value has a character that it must not have"),
     }
 }
+
+#[cfg(test)]
+#[path = "head_tests.rs"]
+mod tests;
