@@ -1,4 +1,5 @@
 //! Every integration test, in one binary: real sockets, free ports, no sleeps as synchronisation.
 
+mod admin;
 mod architecture;
 mod config;
