@@ -11,7 +11,7 @@ use std::time::Duration;
 use sqlx::any::{AnyArguments, AnyConnectOptions, AnyPoolOptions, AnyRow};
 use sqlx::pool::PoolConnection;
 use sqlx::query::Query;
-use sqlx::{Any, AnyConnection, AnyPool, ConnectOptions, Connection, Executor, raw_sql};
+use sqlx::{Any, AnyConnection, AnyPool, ConnectOptions, Connection, Executor, Row as _, raw_sql};
 use tokio::runtime::Handle;
 
 use super::StoreError;
@@ -69,6 +69,9 @@ impl Place {
         let opening = async {
             let mut connection = self.options.connect().await?;
             prepare(&mut connection, self.engine, Role::Writer).await?;
+            if self.engine == Engine::Sqlite {
+                enter_wal(&mut connection).await?;
+            }
             Ok::<_, sqlx::Error>(connection)
         };
         Ok(within(WRITE_WAIT, opening).await??)
@@ -131,10 +134,10 @@ enum Role {
 
 /// What every connection is told first.
 async fn prepare(connection: &mut AnyConnection, engine: Engine, role: Role) -> Result<(), sqlx::Error> {
-    // WAL: readers never wait for the writer. synchronous=FULL: a commit is on disk before it is answered, so that it
+    // synchronous=FULL: a commit is on disk before it is answered, so that it
     // survives not only the process (NORMAL would do) but the machine losing power; an acknowledged suspension, or a
     // certificate that the CA counted, must not vanish. Writes are rare here, the extra fsync is not.
-    const SQLITE: &str = "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
+    const SQLITE: &str = "PRAGMA busy_timeout = 5000; PRAGMA synchronous = FULL; \
          PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; PRAGMA journal_size_limit = 67108864;";
     // A server that lost sight of us must not keep the revision counter locked, nor work on for nobody.
     const POSTGRES: &str = "SET application_name = 'tenantry'; SET lock_timeout = '9s'; SET statement_timeout = '15s'; \
@@ -151,6 +154,27 @@ async fn prepare(connection: &mut AnyConnection, engine: Engine, role: Role) -> 
         }
     }
     Ok(())
+}
+
+/// Write-ahead logging: readers never wait for the writer. The file remembers it. Two processes that switch a new file
+/// at once get "busy" without SQLite's own waiting, so the wait is here; the caller limits it.
+async fn enter_wal(connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
+    // SQLITE_BUSY and its extended forms, by the low byte.
+    let busy = |error: &sqlx::Error| {
+        let code = error.as_database_error().and_then(|error| error.code()?.parse::<u32>().ok());
+        code.is_some_and(|code| code & 0xff == 5)
+    };
+    loop {
+        match connection.fetch_one(raw_sql("PRAGMA journal_mode = WAL")).await {
+            Ok(row) if row.try_get::<String, _>(0)? == "wal" => return Ok(()),
+            Ok(_) => {
+                let why = "this file system does not let SQLite keep a write-ahead log; use a local one";
+                return Err(sqlx::Error::Configuration(why.into()));
+            }
+            Err(error) if busy(&error) => tokio::time::sleep(Duration::from_millis(10)).await,
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> Result<T, StoreError> {

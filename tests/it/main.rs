@@ -1,5 +1,9 @@
 //! Every integration test, in one binary: real sockets, free ports, no sleeps as synchronisation.
 
+#[path = "../support/mod.rs"]
+mod support;
+
 mod admin;
 mod architecture;
 mod config;
+mod store;

@@ -19,7 +19,7 @@ CREATE TABLE changes (
     seq BIGINT NOT NULL,
     kind TEXT NOT NULL,
     subject TEXT NOT NULL,
-    PRIMARY {key} (revision, seq)
+    PRIMARY KEY (revision, seq)
 );
 
 CREATE TABLE tenants (
@@ -57,7 +57,7 @@ CREATE TABLE domains (
     created BIGINT NOT NULL,
     updated BIGINT NOT NULL,
     revision BIGINT NOT NULL,
-    PRIMARY {key} (name, tenant)
+    PRIMARY KEY (name, tenant)
 );
 -- One name belongs to at most one tenant; claims that are not held block nobody.
 CREATE UNIQUE INDEX domains_held ON domains (name) WHERE state IN ('verified', 'live', 'moved');
@@ -77,7 +77,7 @@ CREATE TABLE certificates (
 CREATE TABLE certificate_names (
     name {key} NOT NULL,
     certificate {key} NOT NULL REFERENCES certificates (id),
-    PRIMARY {key} (name, certificate)
+    PRIMARY KEY (name, certificate)
 );
 CREATE INDEX certificate_names_by_certificate ON certificate_names (certificate);
 
