@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::{Value, json};
 use tenantry::tenancy::Applied;
+use tokio::sync::Notify;
 
 use super::world::World;
 
@@ -75,6 +77,35 @@ async fn an_answer_says_when_the_directory_lags() {
     let revision = world.revision().await;
     assert_eq!(reply.header("tenantry-revision"), revision.to_string());
     assert_eq!(lagging.0.load(Ordering::SeqCst), revision);
+}
+
+/// Never gets there; tells the test when someone waits for it.
+#[derive(Default)]
+struct Stuck(Notify);
+
+#[async_trait]
+impl Applied for Stuck {
+    async fn applied(&self, _revision: i64) -> bool {
+        self.0.notify_one();
+        std::future::pending().await
+    }
+}
+
+#[tokio::test]
+async fn patience_with_the_directory_has_an_end() {
+    let stuck = Arc::new(Stuck::default());
+    let world = World::with(stuck.clone()).await;
+    let call = world.post("/v1/tenants", json!({"slug": "acme", "name": "Acme"}));
+    let time = async {
+        stuck.0.notified().await;
+        tokio::time::pause();
+        tokio::time::advance(Duration::from_secs(5)).await;
+        tokio::time::resume();
+    };
+    let (reply, ()) = tokio::join!(call, time);
+    reply.expect(201);
+    assert_eq!(reply.header("tenantry-applied"), "false");
+    world.get("/v1/tenants/acme").await.expect(200);
 }
 
 #[tokio::test]

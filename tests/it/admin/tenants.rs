@@ -189,3 +189,15 @@ async fn a_new_configuration_counts_from_the_next_call() {
     assert_eq!((&beta["status"], &beta["effective"]["status"]), (&json!("trial"), &json!("suspended")));
     world.post("/v1/tenants", json!({"slug": "c", "name": "C"})).await.refused(413, "body-too-large");
 }
+
+#[tokio::test]
+async fn of_many_who_want_a_slug_at_once_one_gets_it() {
+    let world = World::new().await;
+    let before = world.revision().await;
+    let new = json!({"slug": "acme", "name": "Acme"});
+    let replies = futures_util::future::join_all((0..20).map(|_| world.post("/v1/tenants", new.clone()))).await;
+    let created = replies.iter().filter(|reply| reply.status.as_u16() == 201).count();
+    let refused = replies.iter().filter(|reply| reply.json["code"] == "slug-taken").count();
+    assert_eq!((created, refused), (1, 19));
+    assert_eq!(world.revision().await, before + 1);
+}
