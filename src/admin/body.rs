@@ -14,7 +14,7 @@ use super::problem::{FieldError, Problem};
 /// A JSON body that must be there.
 pub struct Body<T>(pub T);
 
-/// A JSON body that may be missing where every field of it may be.
+/// A JSON body that may be missing, or `null`, where every field of it may be missing.
 pub struct OptionalBody<T>(pub T);
 
 impl<T: DeserializeOwned> FromRequest<AdminState> for Body<T> {
@@ -37,7 +37,7 @@ impl<T: DeserializeOwned + Default> FromRequest<AdminState> for OptionalBody<T> 
             return Ok(Self(T::default()));
         }
         typed?;
-        parse(&bytes).map(Self)
+        parse::<Option<T>>(&bytes).map(|body| Self(body.unwrap_or_default()))
     }
 }
 

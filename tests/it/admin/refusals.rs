@@ -157,6 +157,10 @@ async fn bodies_that_are_no_json_or_too_large_are_refused() {
     let deep = format!("{{\"slug\":{}", "[".repeat(2000));
     world.raw("POST", "/v1/tenants", &json, &deep).await.refused(422, "invalid");
     assert_eq!(world.revision().await, before);
+    let null = world.raw("POST", "/v1/tenants/nobody/suspend", &json, "null").await;
+    null.refused(404, "tenant-not-found");
+    let untyped = world.raw("POST", "/v1/tenants/nobody/suspend", &[], "{}").await;
+    untyped.refused(415, "unsupported-media-type");
     let merge = [("content-type", "application/merge-patch+json; charset=\"UTF-8\"")];
     world.raw("POST", "/v1/tenants", &merge, good).await.expect(201);
 }
