@@ -35,6 +35,8 @@ pub(super) fn expand(text: &str, lookup: &Lookup<'_>) -> Result<String, Variable
             return Err(VariableError::Name(name.to_owned()));
         }
         match (lookup(name), default) {
+            // As in a shell, `:-` also stands in for an empty value.
+            (Some(value), Some(default)) if value.is_empty() => out.push_str(default),
             (Some(value), _) => out.push_str(&value),
             (None, Some(default)) => out.push_str(default),
             (None, None) => return Err(VariableError::Unset(name.to_owned())),
@@ -71,6 +73,7 @@ mod tests {
         ] {
             assert_eq!(with(text).as_deref(), Ok(expanded), "{text}");
         }
+        assert_eq!(expand("${A:-b}${A}", &|_| Some(String::new())).as_deref(), Ok("b"));
         assert_eq!(expand("${A}", &|_| Some("${A}".into())).as_deref(), Ok("${A}"), "a value is not expanded again");
     }
 
