@@ -14,7 +14,7 @@ use super::problem::{FieldError, Problem};
 /// A JSON body that must be there.
 pub struct Body<T>(pub T);
 
-/// A JSON body that may be missing where every field of it may be.
+/// A JSON body that may be missing, or `null`, where every field of it may be missing.
 pub struct OptionalBody<T>(pub T);
 
 impl<T: DeserializeOwned> FromRequest<AdminState> for Body<T> {
@@ -37,7 +37,7 @@ impl<T: DeserializeOwned + Default> FromRequest<AdminState> for OptionalBody<T> 
             return Ok(Self(T::default()));
         }
         typed?;
-        parse(&bytes).map(Self)
+        parse::<Option<T>>(&bytes).map(|body| Self(body.unwrap_or_default()))
     }
 }
 
@@ -72,6 +72,11 @@ async fn read(request: Request, max: usize) -> Result<Bytes, Problem> {
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    // serde would take a list for a structure, its fields in order.
+    if bytes.trim_ascii_start().starts_with(b"[") {
+        let (pointer, detail) = (Some(String::new()), "the body is to be a JSON object, not a list".to_owned());
+        return Err(Problem::invalid(vec![FieldError { pointer, parameter: None, code: "wrong-type", detail }]));
+    }
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = pointer(error.path());
@@ -93,8 +98,8 @@ fn refusal(pointer: String, error: &serde_json::Error) -> Problem {
         ("required", format!("{pointer}/{}", escape(field)))
     } else if detail.starts_with("unknown field `") {
         ("unknown-field", pointer)
-    } else if detail.starts_with("duplicate field `") {
-        ("duplicate-field", pointer)
+    } else if let Some(field) = quoted(&detail, "duplicate field `") {
+        ("duplicate-field", format!("{pointer}/{}", escape(field)))
     } else {
         ("wrong-type", pointer)
     };
@@ -143,7 +148,8 @@ mod tests {
             ("{\"name\":\"a\",\"a/b\":1}", "invalid", Some("/a~1b"), Some("unknown-field")),
             ("{\"name\":\"a\",\"name\":\"b\"}", "invalid", Some("/name"), Some("duplicate-field")),
             ("{\"name\":\"a\",\"list\":[1,-1]}", "invalid", Some("/list/1"), Some("wrong-type")),
-            ("[]", "invalid", Some(""), Some("wrong-type")),
+            ("5", "invalid", Some(""), Some("wrong-type")),
+            ("[\"a\", []]", "invalid", Some(""), Some("wrong-type")),
         ] {
             let problem = serde_json::to_value(parse::<Example>(body.as_bytes()).unwrap_err()).unwrap();
             assert_eq!(problem["code"], code, "{body}");

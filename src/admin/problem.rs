@@ -171,13 +171,12 @@ impl From<StoreError> for Problem {
         match error {
             StoreError::Unavailable(why) => {
                 tracing::warn!(error = why, "the admin API cannot reach the store");
-                let detail = "the system of record cannot be reached; nothing was changed that you were not told of";
+                let detail = "the system of record cannot be reached; before you send a write again, look whether it \
+                              was done";
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "store-unavailable", detail).retry_after(2)
             }
             StoreError::Conflict(what) => Self::new(StatusCode::CONFLICT, "conflict", what),
-            StoreError::Missing(what) => {
-                Self::new(StatusCode::NOT_FOUND, "not-found", format!("{what} does not exist"))
-            }
+            missing @ StoreError::Missing(_) => Self::new(StatusCode::CONFLICT, "conflict", missing.to_string()),
             error @ (StoreError::Corrupt(_) | StoreError::Url(_) | StoreError::Seal(_)) => {
                 tracing::error!(%error, "the store's answer makes no sense");
                 let detail = "the system of record gave an answer that makes no sense; the log says more";

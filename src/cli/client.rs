@@ -94,13 +94,14 @@ impl Connection {
 
     fn token(&self) -> Result<Zeroizing<String>, Failure> {
         let read = |path: &Path| {
-            let text = std::fs::read_to_string(path).map(Zeroizing::new);
-            text.map_err(|why| Failure::TokenFile { path: path.to_owned(), why: why.to_string() })
+            let fault = |why: String| Failure::TokenFile { path: path.to_owned(), why };
+            let text = std::fs::read_to_string(path).map(Zeroizing::new).map_err(|why| fault(why.to_string()))?;
+            if text.trim().is_empty() { Err(fault("it is empty".to_owned())) } else { Ok(text) }
         };
         if let Some(path) = &self.token_file {
             return read(path);
         }
-        if let Ok(token) = std::env::var(TOKEN_VARIABLE) {
+        if let Some(token) = std::env::var(TOKEN_VARIABLE).ok().filter(|token| !token.trim().is_empty()) {
             return Ok(Zeroizing::new(token));
         }
         let dev = Path::new(DEV_TOKEN);

@@ -31,6 +31,7 @@ enum Command {
     Add {
         /// Slug or id
         tenant: String,
+        /// In any spelling
         domain: String,
         /// You vouch that the tenant owns it: it is served at once, and the ledger names you
         #[arg(long)]
@@ -45,6 +46,7 @@ enum Command {
     /// Show a domain and its DNS records
     #[command(after_help = "Example:\n  tenantry domain show community.acme.example")]
     Show {
+        /// In any spelling
         domain: String,
         /// Whose claim, where several tenants have one
         #[arg(long)]
@@ -53,6 +55,7 @@ enum Command {
     /// Give a domain up
     #[command(after_help = "Example:\n  tenantry domain remove community.acme.example")]
     Remove {
+        /// In any spelling
         domain: String,
         /// Whose claim, where several tenants have one
         #[arg(long)]

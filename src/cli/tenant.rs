@@ -41,11 +41,15 @@ enum Command {
     },
     /// Show a tenant
     #[command(after_help = "Example:\n  tenantry tenant show acme")]
-    Show { tenant: String },
+    Show {
+        /// Slug or id
+        tenant: String,
+    },
     /// Switch features on and off, beyond what the plan says
     #[command(after_help = "Examples:\n  tenantry tenant features acme --on sso --off csv_export\n  \
                             tenantry tenant features acme --reset sso")]
     Features {
+        /// Slug or id
         tenant: String,
         /// Switch on; with commas or repeated
         #[arg(long, value_delimiter = ',', value_name = "FEATURE")]
@@ -85,11 +89,18 @@ enum Change {
     },
     /// Change the display name
     #[command(after_help = "Example:\n  tenantry tenant rename acme 'Acme Holding'")]
-    Rename { tenant: String, name: String },
+    Rename {
+        /// Slug or id
+        tenant: String,
+        /// 1–120 characters
+        name: String,
+    },
     /// Set the plan
     #[command(after_help = "Examples:\n  tenantry tenant plan acme growth\n  tenantry tenant plan acme-shop --inherit")]
     Plan {
+        /// Slug or id
         tenant: String,
+        /// A plan of the catalogue
         #[arg(required_unless_present = "inherit", conflicts_with = "inherit")]
         plan: Option<String>,
         /// Take the parent's plan
@@ -99,7 +110,9 @@ enum Change {
     /// Stop serving a tenant and its children, at once
     #[command(after_help = "Example:\n  tenantry tenant suspend acme --reason 'invoice overdue' --public")]
     Suspend {
+        /// Slug or id
         tenant: String,
+        /// For the operators, at most 500 characters
         #[arg(long)]
         reason: Option<String>,
         /// Show the reason to visitors
@@ -108,20 +121,30 @@ enum Change {
     },
     /// Make a tenant active, or lift its suspension
     #[command(after_help = "Example:\n  tenantry tenant activate acme")]
-    Activate { tenant: String },
+    Activate {
+        /// Slug or id
+        tenant: String,
+    },
     /// Add days to a trial
     #[command(after_help = "Example:\n  tenantry tenant extend-trial beta 14")]
     ExtendTrial {
+        /// Slug or id
         tenant: String,
         /// 1–365
         days: u32,
     },
     /// End a tenant's contract; nothing is deleted
     #[command(after_help = "Example:\n  tenantry tenant cancel acme")]
-    Cancel { tenant: String },
+    Cancel {
+        /// Slug or id
+        tenant: String,
+    },
     /// Bring a cancelled tenant back
     #[command(after_help = "Example:\n  tenantry tenant restore acme")]
-    Restore { tenant: String },
+    Restore {
+        /// Slug or id
+        tenant: String,
+    },
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -27,6 +27,7 @@ enum Command {
     /// Make a token with all of an operator's rights, and print it: it is not shown again
     #[command(after_help = "Example:\n  tenantry token create deploy --expires 2027-06-30T00:00:00Z > deploy-token")]
     Create {
+        /// 1–64 letters, digits, dashes, underscores, dots and @; the ledger shows it
         name: String,
         /// When it stops working, in RFC 3339 [default: never]
         #[arg(long, value_name = "TIME")]
@@ -37,7 +38,10 @@ enum Command {
     List,
     /// Revoke a token at once
     #[command(after_help = "Example:\n  tenantry token revoke deploy")]
-    Revoke { name: String },
+    Revoke {
+        /// The token's name
+        name: String,
+    },
 }
 
 impl Token {

@@ -24,6 +24,8 @@ pub(super) type Statement<'q> = Query<'q, Any, AnyArguments>;
 const READ_WAIT: Duration = Duration::from_secs(2);
 /// For a connection to write with, and then for the revision counter: other writers come first.
 pub(super) const WRITE_WAIT: Duration = Duration::from_secs(10);
+/// For opening the store: migrations, and another process's that come first.
+pub(super) const OPENING: Duration = Duration::from_secs(90);
 /// For the answer to any other statement.
 const ANSWER: Duration = Duration::from_secs(5);
 
@@ -177,7 +179,7 @@ async fn enter_wal(connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
     }
 }
 
-async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> Result<T, StoreError> {
+pub(super) async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> Result<T, StoreError> {
     tokio::time::timeout(limit, work)
         .await
         .map_err(|_| StoreError::Unavailable(format!("no answer within {} s", limit.as_secs())))

@@ -5,7 +5,7 @@ use aws_lc_rs::digest;
 use sqlx::{AnyConnection, AssertSqlSafe, Row as _};
 
 use super::StoreError;
-use super::connect::{Engine, Place, begin_exclusive, commit_exclusive};
+use super::connect::{Engine, OPENING, Place, begin_exclusive, commit_exclusive, within};
 use crate::clock::Timestamp;
 use crate::seal::Sealer;
 
@@ -24,10 +24,13 @@ fn key_type(engine: Engine) -> &'static str {
 /// Migrates, and checks that `sealer` is the one that this store's secrets are sealed with.
 pub(super) async fn migrate(place: &Place, sealer: &Sealer, now: Timestamp) -> Result<(), StoreError> {
     let mut connection = place.connect().await?;
-    begin_exclusive(&mut connection, place.engine).await?;
-    apply(&mut connection, place.engine, now).await?;
-    check_key(&mut connection, sealer).await?;
-    commit_exclusive(connection).await
+    let migrating = async {
+        begin_exclusive(&mut connection, place.engine).await?;
+        apply(&mut connection, place.engine, now).await?;
+        check_key(&mut connection, sealer).await?;
+        commit_exclusive(connection).await
+    };
+    within(OPENING, migrating).await?
 }
 
 async fn apply(connection: &mut AnyConnection, engine: Engine, now: Timestamp) -> Result<(), StoreError> {

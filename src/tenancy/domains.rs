@@ -149,9 +149,7 @@ async fn claim(
 
 fn taken(error: StoreError) -> TenancyError {
     match error {
-        StoreError::Conflict(what) => {
-            TenancyError::conflict("/domain", "domain-taken", format!("{what} exists already"))
-        }
+        StoreError::Conflict(what) => TenancyError::conflict("/domain", "domain-taken", what),
         other => other.into(),
     }
 }

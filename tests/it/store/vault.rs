@@ -174,10 +174,10 @@ async fn the_ledger_is_numbered_without_gaps(ground: Ground) {
     let entry = |number: usize| AuditEntry {
         actor: "operator:ci".into(),
         action: "tenant.suspend".into(),
-        tenant: (number % 2 == 0).then_some(tenant),
+        tenant: number.is_multiple_of(2).then_some(tenant),
         subject: format!("acme-{number}"),
         detail: json!({"reason": "späť \"quoted\"", "number": number}),
-        request_id: (number % 3 == 0).then(|| format!("req-{number}")),
+        request_id: number.is_multiple_of(3).then(|| format!("req-{number}")),
     };
     for number in 0..10 {
         let mut write = store.write().await.unwrap();

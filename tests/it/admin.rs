@@ -1,0 +1,10 @@
+//! The admin API over a real socket, on a store of its own; and the command line against it.
+
+mod cli;
+mod domains;
+mod openapi;
+mod refusals;
+mod service;
+mod tenants;
+mod tokens;
+mod world;

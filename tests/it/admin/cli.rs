@@ -1,0 +1,172 @@
+//! The program itself against a running admin API: what it prints, where, and how it ends.
+
+use std::process::Output;
+
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::process::Command;
+
+use super::world::World;
+
+fn tenantry(world: &World) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tenantry"));
+    command.current_dir(world.dir.path()).env_clear();
+    command.env("TENANTRY_ADMIN", &world.base).env("TENANTRY_TOKEN", &world.token);
+    command
+}
+
+async fn run(world: &World, line: &[&str]) -> (i32, String, String) {
+    ended(tenantry(world).args(line).output().await.unwrap())
+}
+
+fn ended(output: Output) -> (i32, String, String) {
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
+async fn good(world: &World, line: &[&str]) -> String {
+    let (code, out, err) = run(world, line).await;
+    assert_eq!((code, err.as_str()), (0, ""), "{line:?}");
+    out
+}
+
+async fn json_of(world: &World, line: &[&str]) -> Value {
+    serde_json::from_str(&good(world, line).await).unwrap()
+}
+
+#[tokio::test]
+async fn tenants_from_a_shell() {
+    let world = World::new().await;
+    let line = ["tenant", "create", "acme", "--name", "Acme Ltd", "--plan", "growth", "--status", "active"];
+    let out = good(&world, &line).await;
+    let line = |label: &str| out.lines().find_map(|line| line.strip_prefix(label)).map(str::trim);
+    assert_eq!((line("status"), line("host")), (Some("active"), Some("acme.connect.localhost")), "{out}");
+    good(&world, &["tenant", "create", "shop", "--parent", "acme"]).await;
+    let list = good(&world, &["tenant", "list"]).await;
+    assert_eq!(
+        list.lines().next().unwrap().split_whitespace().collect::<Vec<_>>(),
+        ["SLUG", "NAME", "STATUS", "PLAN", "HOST"]
+    );
+    assert_eq!(list.lines().count(), 3, "{list}");
+    let listed = json_of(&world, &["tenant", "list", "--json", "--status", "trial"]).await;
+    assert_eq!(listed.as_array().unwrap().len(), 1);
+    assert_eq!(json_of(&world, &["tenant", "rename", "acme", "Acme", "--json"]).await["name"], "Acme");
+    assert_eq!(json_of(&world, &["tenant", "plan", "acme", "professional", "--json"]).await["plan"], "professional");
+    let back = json_of(&world, &["tenant", "plan", "shop", "--inherit", "--json"]).await;
+    assert_eq!((&back["plan"], &back["effective"]["plan"]), (&json!(null), &json!("professional")));
+    good(&world, &["tenant", "features", "acme", "--off", "sso,scim"]).await;
+    let features = json_of(&world, &["tenant", "features", "acme", "--on", "scim", "--json"]).await;
+    assert_eq!(features["features"], json!({"on": ["scim"], "off": ["sso"]}));
+    let features = json_of(&world, &["tenant", "features", "acme", "--reset", "scim,sso", "--json"]).await;
+    assert_eq!(features["features"], json!({"on": [], "off": []}));
+    let out = good(&world, &["tenant", "suspend", "acme", "--reason", "invoice overdue", "--public"]).await;
+    assert!(out.contains("suspended") && out.contains("invoice overdue"), "{out}");
+    let out = good(&world, &["tenant", "show", "shop"]).await;
+    assert!(out.contains("suspended (its own: trial)"), "{out}");
+    assert_eq!(json_of(&world, &["tenant", "activate", "acme", "--json"]).await["status"], "active");
+    let extended = json_of(&world, &["tenant", "extend-trial", "shop", "7", "--json"]).await;
+    assert_eq!(extended["trial_ends"], "2026-12-12T12:00:00Z");
+    assert_eq!(json_of(&world, &["tenant", "cancel", "shop", "--json"]).await["status"], "cancelled");
+    assert_eq!(json_of(&world, &["tenant", "restore", "shop", "--json"]).await["status"], "trial");
+}
+
+#[tokio::test]
+async fn domains_and_tokens_from_a_shell() {
+    let world = World::new().await;
+    good(&world, &["tenant", "create", "acme", "--plan", "growth"]).await;
+    let out = good(&world, &["domain", "add", "acme", "Community.Acme.Example"]).await;
+    assert!(out.contains("_arythmatic-verification.community.acme.example"), "{out}");
+    let verified = ["domain", "add", "acme", "community.acme.example", "--verified", "--json"];
+    assert_eq!(json_of(&world, &verified).await["state"], "verified");
+    assert!(good(&world, &["domain", "list", "acme"]).await.contains("verified"));
+    let shown = json_of(&world, &["domain", "show", "community.acme.example", "--json"]).await;
+    assert_eq!(shown["state"], "verified");
+    assert_eq!(good(&world, &["domain", "remove", "community.acme.example"]).await, "removed community.acme.example\n");
+
+    let (code, token, note) = run(&world, &["token", "create", "deploy"]).await;
+    assert_eq!((code, note.as_str()), (0, "keep it safe: it is not shown again\n"));
+    let file = world.dir.path().join("deploy-token");
+    std::fs::write(&file, &token).unwrap();
+    let mut command = tenantry(&world);
+    command.env_remove("TENANTRY_TOKEN").args(["token", "list", "--json", "--token-file"]).arg(&file);
+    let (code, out, _) = ended(command.output().await.unwrap());
+    let names: Value = serde_json::from_str::<Value>(&out).unwrap();
+    assert_eq!((code, &names[0]["name"], &names[1]["name"]), (0, &json!("deploy"), &json!("test")));
+    assert_eq!(good(&world, &["token", "revoke", "deploy"]).await, "revoked deploy\n");
+    // The token that `tenantry dev` leaves is found.
+    std::fs::create_dir(world.dir.path().join(".dev")).unwrap();
+    std::fs::write(world.dir.path().join(".dev/operator-token"), format!("{}\n", world.token)).unwrap();
+    let output = tenantry(&world).env_remove("TENANTRY_TOKEN").args(["token", "list"]).output().await.unwrap();
+    assert_eq!(ended(output).0, 0);
+}
+
+#[tokio::test]
+async fn refusals_end_with_1_and_name_the_field() {
+    let world = World::new().await;
+    let before = world.revision().await;
+    let (code, out, err) = run(&world, &["tenant", "create", "www", "--plan", "gold"]).await;
+    assert_eq!((code, out.as_str()), (1, ""));
+    assert!(err.contains("  /slug: the slug \"www\" is reserved"), "{err}");
+    assert!(err.contains("  /plan: ") && err.contains("(422 invalid, request "), "{err}");
+    let (code, out, err) = run(&world, &["tenant", "show", "nobody", "--json"]).await;
+    assert_eq!((code, out.as_str()), (1, ""));
+    assert_eq!(serde_json::from_str::<Value>(&err).unwrap()["code"], "tenant-not-found");
+    let output = tenantry(&world).env("TENANTRY_TOKEN", "wrong").args(["tenant", "list"]).output().await.unwrap();
+    let (code, _, err) = ended(output);
+    assert!(code == 1 && err.contains("401 unauthorized") && !err.contains("wrong\n"), "{err}");
+    let output = tenantry(&world).env_remove("TENANTRY_TOKEN").args(["tenant", "list"]).output().await.unwrap();
+    let (code, _, err) = ended(output);
+    assert!(code == 1 && err.contains("--token-file"), "{err}");
+    assert_eq!(world.revision().await, before);
+}
+
+#[tokio::test]
+async fn an_address_where_nothing_answers_is_named() {
+    let world = World::new().await;
+    let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", free.local_addr().unwrap());
+    drop(free);
+    let (code, _, err) = run(&world, &["tenant", "list", "--admin", &address]).await;
+    assert_eq!(code, 1);
+    assert!(err.contains(&address) && err.contains("refused") && err.contains("tenantry dev"), "{err}");
+}
+
+#[tokio::test]
+async fn a_command_line_that_makes_no_sense_ends_with_2() {
+    let world = World::new().await;
+    for line in [
+        &["tenant", "create"] as &[&str],
+        &["tenant", "create", "a", "--status", "suspended"],
+        &["tenant", "extend-trial", "a", "many"],
+        &["tenant", "suspend", "a", "--public"],
+        &["tenant", "plan", "a"],
+        &["tenant", "plan", "a", "growth", "--inherit"],
+        &["tenant", "list", "--admin", "https://127.0.0.1:1"],
+        &["no-such-command"],
+    ] {
+        let (code, out, err) = run(&world, line).await;
+        assert_eq!((code, out.as_str()), (2, ""), "{line:?}");
+        assert!(!err.is_empty(), "{line:?}");
+    }
+    for line in [&["--help"] as &[&str], &["tenant", "--help"], &["tenant", "suspend", "--help"], &["token", "--help"]]
+    {
+        assert!(good(&world, line).await.contains("Example"), "{line:?}");
+    }
+}
+
+#[tokio::test]
+async fn check_says_what_is_wrong_with_a_configuration() {
+    let world = World::new().await;
+    let dir = world.dir.path().join("config");
+    std::fs::create_dir(&dir).unwrap();
+    let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/config");
+    for file in ["tenantry.toml", "routing.toml", "plans.toml"] {
+        std::fs::copy(format!("{shipped}/{file}"), dir.join(file)).unwrap();
+    }
+    let out = good(&world, &["check", "-c", "config"]).await;
+    assert!(out.starts_with("config: in order: 4 listeners"), "{out}");
+    std::fs::write(dir.join("plans.toml"), "default_plan = 'x'\ncolour = 1\n").unwrap();
+    let (code, out, err) = run(&world, &["check"]).await;
+    assert_eq!((code, out.as_str()), (1, ""));
+    assert!(err.contains("plans.toml:2:1: colour") && err.lines().count() > 1, "{err}");
+}

@@ -1,0 +1,195 @@
+//! A running admin API with everything behind it, for one test.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use tenantry::admin::{self, AdminState, Facts, Health};
+use tenantry::clock::{Clock, Timestamp};
+use tenantry::config::{Config, Sources};
+use tenantry::metrics::Metrics;
+use tenantry::seal::Sealer;
+use tenantry::store::Store;
+use tenantry::tenancy::{Actor, Applied, Tenancy};
+
+pub const MAX_BODY: usize = 4096;
+const TENANTRY: &str = r#"
+[brand]
+base = "connect.localhost"
+own_hosts = ["www.arythmatic.cloud"]
+[[listener]]
+name = "https"
+address = "127.0.0.1:0"
+[admin]
+address = "127.0.0.1:0"
+max_body = "4KiB"
+[store]
+url = "sqlite:unused.db"
+key = "env:UNUSED"
+"#;
+
+pub struct World {
+    pub base: String,
+    pub token: String,
+    pub store: Store,
+    pub clock: Clock,
+    pub config: Arc<ArcSwap<Config>>,
+    pub health: Arc<Probe>,
+    pub dir: TempDir,
+    http: Client<HttpConnector, Full<Bytes>>,
+    shutdown: watch::Sender<bool>,
+    server: JoinHandle<()>,
+}
+
+pub struct Reply {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub text: String,
+    pub json: Value,
+}
+
+/// Health that a test sets.
+pub struct Probe {
+    pub loaded: AtomicBool,
+    pub draining: AtomicBool,
+    pub store_up: AtomicBool,
+}
+
+impl Health for Probe {
+    fn facts(&self) -> Facts {
+        Facts {
+            loaded: self.loaded.load(Ordering::SeqCst),
+            draining: self.draining.load(Ordering::SeqCst),
+            store_up: self.store_up.load(Ordering::SeqCst),
+            revision: 7,
+        }
+    }
+}
+
+pub fn config(tenantry: &str) -> Config {
+    let sources = Sources::new(
+        tenantry,
+        include_str!("../../../config/dev/routing.toml"),
+        include_str!("../../../config/plans.toml"),
+    );
+    Config::parse(&sources, &|_| None).unwrap_or_else(|faults| panic!("{faults}"))
+}
+
+impl World {
+    pub async fn new() -> Self {
+        Self::with(Arc::new(())).await
+    }
+
+    pub async fn with(applied: Arc<dyn Applied>) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = Clock::manual(Timestamp::parse("2026-11-21T12:00:00Z").unwrap());
+        let url = format!("sqlite:{}", dir.path().join("tenantry.db").display());
+        let sealer = Sealer::from_key_bytes(&[7; 32]).unwrap();
+        let store = Store::open(&url, 4, sealer, clock.clone()).await.unwrap();
+        let config = Arc::new(ArcSwap::from_pointee(config(TENANTRY)));
+        let tenancy = Tenancy::new(store.clone(), config.clone(), clock.clone(), applied);
+        // Nobody need apply the token that the test itself uses.
+        let unobserved = Tenancy::new(store.clone(), config.clone(), clock.clone(), Arc::new(()));
+        let issued = unobserved.create_token(&Actor::new("system"), "test", None).await.unwrap();
+        let token = issued.value.secret.to_string();
+        let health = Arc::new(Probe {
+            loaded: AtomicBool::new(true),
+            draining: AtomicBool::new(false),
+            store_up: AtomicBool::new(true),
+        });
+        let state = AdminState::new(tenancy, health.clone(), Arc::new(Metrics::new().unwrap()));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let (shutdown, stop) = watch::channel(false);
+        let server = tokio::spawn(admin::serve(listener, admin::router(state), stop));
+        let http = Client::builder(TokioExecutor::new()).build_http();
+        Self { base, token, store, clock, config, health, dir, http, shutdown, server }
+    }
+
+    /// A call with the operator's token, and JSON when there is a body.
+    pub async fn call(&self, method: &str, path: &str, body: Value) -> Reply {
+        match body {
+            Value::Null => self.raw(method, path, &[], "").await,
+            body => self.raw(method, path, &[("content-type", "application/json")], &body.to_string()).await,
+        }
+    }
+
+    pub async fn get(&self, path: &str) -> Reply {
+        self.call("GET", path, Value::Null).await
+    }
+
+    pub async fn post(&self, path: &str, body: Value) -> Reply {
+        self.call("POST", path, body).await
+    }
+
+    /// A call with the operator's token (unless `headers` names another `authorization`, `-` for none at all).
+    pub async fn raw(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Reply {
+        let bearer = format!("Bearer {}", self.token);
+        let method = Method::try_from(method).unwrap();
+        let mut request = Request::builder().method(method).uri(format!("{}{path}", self.base));
+        if !headers.iter().any(|(name, _)| *name == "authorization") {
+            request = request.header("authorization", bearer);
+        }
+        for (name, value) in headers.iter().filter(|(_, value)| *value != "-") {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Full::new(Bytes::from(body.to_owned()))).unwrap();
+        let (head, body) = self.http.request(request).await.unwrap().into_parts();
+        let text = String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap();
+        let json = serde_json::from_str(&text).unwrap_or(Value::Null);
+        Reply { status: head.status, headers: head.headers, text, json }
+    }
+
+    pub async fn revision(&self) -> i64 {
+        self.store.revision().await.unwrap()
+    }
+
+    /// What the ledger says was done, newest first.
+    pub async fn ledger(&self) -> Vec<Value> {
+        self.get("/v1/audit").await.expect(200)["items"].as_array().unwrap().clone()
+    }
+
+    /// Stops the server as a signal would, and waits for its end.
+    pub async fn stop(self) {
+        self.shutdown.send(true).unwrap();
+        drop(self.http);
+        self.server.await.unwrap();
+    }
+}
+
+impl Reply {
+    /// The body, if the status is as expected.
+    #[track_caller]
+    pub fn expect(&self, status: u16) -> &Value {
+        assert_eq!(self.status.as_u16(), status, "{}", self.text);
+        &self.json
+    }
+
+    /// Checks that this is a problem document in every respect.
+    #[track_caller]
+    pub fn refused(&self, status: u16, code: &str) -> &Value {
+        assert_eq!((self.status.as_u16(), self.json["code"].as_str()), (status, Some(code)), "{}", self.text);
+        assert_eq!(self.header("content-type"), "application/problem+json");
+        assert_eq!(self.json["status"], status);
+        assert!(self.json["detail"].as_str().is_some_and(|detail| !detail.is_empty()), "{}", self.text);
+        assert!(!self.header("x-request-id").is_empty());
+        assert_eq!(self.header("cache-control"), "no-store");
+        &self.json
+    }
+
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map(|value| value.to_str().unwrap()).unwrap_or_default()
+    }
+}
