@@ -139,7 +139,7 @@ async fn prepare(connection: &mut AnyConnection, engine: Engine, role: Role) -> 
     // synchronous=FULL: a commit is on disk before it is answered, so that it
     // survives not only the process (NORMAL would do) but the machine losing power; an acknowledged suspension, or a
     // certificate that the CA counted, must not vanish. Writes are rare here, the extra fsync is not.
-    const SQLITE: &str = "PRAGMA busy_timeout = 5000; PRAGMA synchronous = FULL; \
+    const SQLITE: &str = "PRAGMA busy_timeout = 9000; PRAGMA synchronous = FULL; \
          PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; PRAGMA journal_size_limit = 67108864;";
     // A server that lost sight of us must not keep the revision counter locked, nor work on for nobody.
     const POSTGRES: &str = "SET application_name = 'tenantry'; SET lock_timeout = '9s'; SET statement_timeout = '15s'; \
