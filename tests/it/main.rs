@@ -7,4 +7,5 @@ mod admin;
 mod architecture;
 mod config;
 mod connection;
+mod edge;
 mod store;

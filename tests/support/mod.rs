@@ -1,3 +1,6 @@
-//! What the integration tests share.
+//! What the integration tests share: a whole edge in this process, backends that remember, and clients that speak raw.
 
+pub mod backend;
+pub mod client;
 pub mod postgres;
+pub mod world;

@@ -1,0 +1,3 @@
+//! The edge as visitors, tenants and backends see it.
+
+mod first;
