@@ -1,4 +1,5 @@
-//! What the control plane does by the clock. So far: the signing keys, made on first use and rotated with overlap.
+//! What the control plane does by the clock: the signing keys, made on first use and rotated with overlap; and the
+//! change feed, cut to what followers can still need.
 
 use std::time::Duration;
 
@@ -55,7 +56,12 @@ pub async fn run(store: Store, clock: Clock) {
         if let Err(error) = keep_signing_keys(&store, &clock).await {
             error!(error = %error, "signing_keys.not_rotated: trying again later");
         }
+        if let Err(error) = store.prune_changes(KEPT_CHANGES).await {
+            error!(error = %error, "changes.not_pruned: trying again later");
+        }
     }
 }
 
+/// Revisions whose changes are kept. A follower that is further behind forgets everything and starts afresh.
+const KEPT_CHANGES: i64 = 100_000;
 const EVERY: Duration = Duration::from_secs(3600);

@@ -9,6 +9,7 @@ use super::forwarded::Origin;
 use super::gates::Permit;
 use super::proxy::Live;
 use super::rejection::Rejection;
+use crate::directory::{Via, View};
 use crate::model::Hostname;
 
 /// Made when a request begins, logged when it ends.
@@ -19,6 +20,8 @@ pub struct RequestContext {
     pub connection: Option<Arc<Connection>>,
     pub origin: Option<Origin>,
     pub host: Option<Hostname>,
+    /// Whose host it is, as soon as that is known: refusals wear the tenant's branding, and the log names it.
+    pub tenant: Option<(Arc<View>, Via)>,
     pub permit: Option<Permit>,
     /// Why the edge answered instead of a backend.
     pub rejection: Option<Rejection>,
@@ -52,6 +55,7 @@ impl RequestContext {
             connection: None,
             origin: None,
             host: None,
+            tenant: None,
             permit: None,
             rejection: None,
             body: BodyProgress::default(),

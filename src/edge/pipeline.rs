@@ -57,6 +57,9 @@ impl Edge {
         if let Some(fault) = connection.take_head_fault() {
             return Err(of_fault(fault));
         }
+        if request.headers.len() > config.limits.header_count {
+            return Err(Rejection::HeadersTooLarge);
+        }
         if matches!(request.method, Method::TRACE | Method::CONNECT) {
             return Err(Rejection::MethodNotAllowed);
         }
@@ -84,6 +87,7 @@ impl Edge {
         }
         let class = config.brand.classify(&host);
         let tenant = self.find_tenant(&host, &class, request, config, client, &connection).await?;
+        ctx.tenant.clone_from(&tenant);
         if !https && tenant.is_some() {
             // Nobody's pages go over the wire in the clear, not even for the minute until the certificate is there.
             return Err(Rejection::CertificatePending);

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::mpsc;
@@ -92,12 +93,17 @@ impl Reaper {
         Self { registry, changes, directory, live }
     }
 
-    /// Works through changes until the registry is gone.
+    /// Works through changes until the registry is gone. Time ends tenants too (a trial that is over, where the
+    /// configuration suspends those), so now and then it looks without being told.
     pub async fn run(mut self) {
-        while let Some(first) = self.changes.0.recv().await {
+        loop {
+            let mut next = match tokio::time::timeout(LOOK_AGAIN, self.changes.0.recv()).await {
+                Ok(None) => return,
+                Ok(first) => first,
+                Err(_) => Some(Touched::Tenants),
+            };
             let mut tenants = false;
             let mut hosts = Vec::new();
-            let mut next = Some(first);
             // A burst of changes costs one pass over the connections.
             while let Some(touched) = next {
                 match touched {
@@ -144,3 +150,6 @@ impl Reaper {
 }
 
 const SHARDS: usize = 32;
+
+/// How long after its time a tenant's idle connections may stay open.
+const LOOK_AGAIN: Duration = Duration::from_secs(30);

@@ -43,7 +43,7 @@ pub async fn answer(session: &mut Session, ctx: &RequestContext, answer: Answer)
 
 async fn write_page(session: &mut Session, ctx: &RequestContext, rejection: &Rejection) -> Result<()> {
     let config = &ctx.live.config;
-    let view = ctx.permit.as_ref().and_then(|permit| permit.tenant()).map(|(view, _)| &**view);
+    let view = ctx.tenant.as_ref().map(|(view, _)| &**view);
     let request_id = ctx.request_id();
     let body = page::body(rejection, &session.req_header().headers, view, &config.brand, request_id);
     let mut head = ResponseHeader::build(rejection.status(), Some(8))?;
