@@ -20,6 +20,7 @@ use tenantry::clock::Timestamp;
 use tenantry::config::{self, Limits};
 use tenantry::edge::connection::{Connection, HeadFault};
 use tenantry::edge::listener::{Inherited, Listeners, Parts, Settings, socket};
+use tenantry::edge::patient::expect_upgrade;
 use tenantry::metrics::Metrics;
 use tenantry::model::{Certificate, Hostname};
 use tenantry::tls::{Certificates, Refusal, ServerConfig, ServerConfigs};
@@ -205,8 +206,12 @@ impl ProxyHttp for App {
         Ok(true)
     }
 
-    async fn upstream_peer(&self, _session: &mut Session, _ctx: &mut ()) -> Result<Box<HttpPeer>> {
-        Ok(Box::new(HttpPeer::new(self.backend, false, String::new())))
+    async fn upstream_peer(&self, session: &mut Session, _ctx: &mut ()) -> Result<Box<HttpPeer>> {
+        let mut peer = HttpPeer::new(self.backend, false, String::new());
+        if session.is_upgrade_req() {
+            expect_upgrade(&mut peer, Duration::from_secs(5));
+        }
+        Ok(Box::new(peer))
     }
 
     async fn upstream_request_filter(
