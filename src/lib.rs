@@ -5,11 +5,20 @@
 //! rooms, and which room may import which (a test enforces it).
 #![forbid(unsafe_code)]
 
+pub mod admin;
+
+pub mod app;
+pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod dev;
+pub mod directory;
 pub mod edge;
+pub mod jobs;
 pub mod metrics;
 pub mod model;
 pub mod seal;
 pub mod store;
+pub mod telemetry;
+pub mod tenancy;
 pub mod tls;

@@ -1,6 +1,7 @@
 //! Pools and routes, checked: which requests go where.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderValue, Method};
@@ -54,7 +55,7 @@ pub enum Protocol {
 
 #[derive(Clone, Debug)]
 pub struct Route {
-    pub name: String,
+    pub name: Arc<str>,
     pub host: HostMatch,
     pub path: PathMatch,
     /// Empty: any method.
@@ -124,7 +125,7 @@ impl HostMatch {
 }
 
 impl PathMatch {
-    fn matches(&self, path: &str) -> bool {
+    pub(super) fn matches(&self, path: &str) -> bool {
         match self {
             Self::Any => true,
             Self::Exact(exact) => path == exact,

@@ -25,6 +25,7 @@ pub use sockets::{Inherited, SocketError, socket};
 
 use self::admission::{Admission, Place};
 use super::connection::{CloseReason, Conn, Connection, Facts, Protocol, Wire};
+use super::registry::Registry;
 use crate::config::{self, Limits};
 use crate::metrics::Metrics;
 use crate::tls::{self, Alpn, Certificates};
@@ -42,6 +43,8 @@ pub struct Parts<A> {
     pub app: Arc<A>,
     pub certificates: Arc<dyn Certificates>,
     pub settings: Arc<ArcSwap<Settings>>,
+    /// Where every open connection can be found, by whoever has to close some.
+    pub registry: Arc<Registry>,
     pub metrics: Arc<Metrics>,
     /// `true`: no more connections are accepted, and pingora ends each with its next response.
     pub shutdown: watch::Receiver<bool>,
@@ -169,6 +172,7 @@ async fn run<A: ServerApp + Send + Sync + 'static>(shared: Arc<Shared<A>>, newco
         },
     };
     _address_place = place;
+    let _registered = shared.parts.registry.register(&connection);
     let conn = Conn::new(wire, connection.clone(), protocol, settings.limits.clone());
     let told_to_go = async {
         shared.end.cancelled().await;

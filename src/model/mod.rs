@@ -24,7 +24,9 @@ pub use tenant::{Branding, Status, Tenant, TenantId};
 pub enum Change {
     /// The facts of a tenant: status, plan, features, name, branding.
     Tenant(TenantId),
-    /// Whom a host leads to.
+    /// Whom the slug host of this slug leads to.
+    Slug(Slug),
+    /// Whom a custom domain leads to.
     Host(Hostname),
     /// The certificate served for a name. The name may be a wildcard (`*.connect.example.com`).
     Certificate(String),

@@ -2,7 +2,9 @@
 //! reads the store: who implements [`Certificates`] answers from the directory.
 
 mod accept;
+mod certificates;
 mod challenge;
+mod local_ca;
 mod server_config;
 mod stream;
 
@@ -13,10 +15,27 @@ use async_trait::async_trait;
 pub use rustls::ServerConfig;
 
 pub use accept::{Accepted, HandshakeError, accept};
+pub use certificates::{CertificateCache, CertificateCacheSettings};
+pub use local_ca::{LocalCa, LocalCaError};
 pub use server_config::{ServerConfigs, TlsError};
 pub use stream::{Alpn, Stream, TlsFacts, TlsVersion};
 
 use crate::model::Hostname;
+
+/// Makes aws-lc-rs the process's default provider. `Err` when there is another one already.
+pub fn install_provider() -> Result<(), ()> {
+    match rustls::crypto::aws_lc_rs::default_provider().install_default() {
+        Ok(()) => Ok(()),
+        // A second call in one process finds the first one's work.
+        Err(installed) if is_ours(&installed) => Ok(()),
+        Err(_) => Err(()),
+    }
+}
+
+/// Providers have no name; ours is the one that begins with the post-quantum key exchange.
+fn is_ours(provider: &rustls::crypto::CryptoProvider) -> bool {
+    provider.kx_groups.first().is_some_and(|group| group.name() == rustls::NamedGroup::X25519MLKEM768)
+}
 
 /// Where the listener gets the certificate for a handshake, asked before anything is signed.
 #[async_trait]

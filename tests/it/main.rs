@@ -1,3 +1,9 @@
-//! Every integration test, in one binary: real sockets on free ports.
+//! Every integration test, in one binary: real sockets, free ports, no sleeps as synchronisation.
 
+#[path = "../support/mod.rs"]
+mod support;
+
+mod architecture;
+mod config;
 mod connection;
+mod store;

@@ -85,6 +85,7 @@ impl World {
             app,
             certificates: Arc::new(certificates),
             settings: Arc::new(ArcSwap::from_pointee(settings)),
+            registry: tenantry::edge::Registry::new().0,
             metrics: metrics.clone(),
             shutdown: down,
         });

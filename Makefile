@@ -1,0 +1,39 @@
+# Each target does all of its own set-up on a Debian that has only Rust.
+
+CARGO ?= cargo
+
+.PHONY: dev test fmt lint doc bench setup
+
+# A complete edge on loopback; prints its addresses and what to try.
+dev:
+	@scripts/setup dev
+	@$(CARGO) run --quiet --locked -- dev
+
+# What .ci/run runs.
+test:
+	@scripts/setup test
+	$(CARGO) fmt --check
+	$(CARGO) clippy --all-targets --locked -- -D warnings
+	$(CARGO) test --locked
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --locked
+
+fmt:
+	@scripts/setup lint
+	$(CARGO) fmt
+
+lint:
+	@scripts/setup lint
+	$(CARGO) fmt --check
+	$(CARGO) clippy --all-targets --locked -- -D warnings
+
+doc:
+	@scripts/setup dev
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --locked
+
+bench:
+	@scripts/setup dev
+	$(CARGO) bench --locked
+
+# Everything that any target needs.
+setup:
+	@scripts/setup test

@@ -1,0 +1,143 @@
+//! Domains and hosts: `/v1/tenants/{tenant}/domains`, `/v1/domains/{domain}`, `/v1/hosts/{host}`.
+
+use axum::Json;
+use axum::extract::State;
+use serde::Deserialize;
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::AdminState;
+use super::answer::Written;
+use super::body::Body;
+use super::layers::Operator;
+use super::problem::Problem;
+use super::query::{Listing, NoParams, PageParams, Params, Segment, bad_cursor};
+use super::views::{DomainView, HostView};
+use crate::model::Hostname;
+use crate::tenancy::NewDomain;
+
+pub fn routes() -> OpenApiRouter<AdminState> {
+    OpenApiRouter::new().routes(routes!(list, add)).routes(routes!(show, remove)).routes(routes!(host))
+}
+
+/// A domain to be claimed.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AddDomain {
+    /// In any spelling: IDN or punycode, any letter case.
+    domain: String,
+    /// You vouch that the tenant owns it; the ledger says so. It is served at once.
+    #[serde(default)]
+    verified: bool,
+}
+
+/// Whose claim is meant, where several tenants have one.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct WhoseClaim {
+    /// Id or slug. Left out: the claim that holds the domain, or the only one there is.
+    tenant: Option<String>,
+}
+
+/// Claim a domain for a tenant
+#[utoipa::path(post, path = "/v1/tenants/{tenant}/domains", operation_id = "addDomain", tag = "domains",
+    params(("tenant" = String, Path, description = "Id or slug")), request_body = AddDomain,
+    responses(
+        (status = 201, description = "Claimed; set the records", body = DomainView,
+            headers(("Location", description = "Where it is"))),
+        (status = 200, description = "This tenant's claim was there, and is verified now", body = DomainView),
+        (status = 402, description = "The tenant's plan has no custom domains", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 404, description = "There is no such tenant", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 409, description = "Claimed already, or another's", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 422, description = "Nobody can claim this", body = Problem,
+            content_type = "application/problem+json")))]
+async fn add(
+    State(state): State<AdminState>,
+    Operator(actor): Operator,
+    Segment(key): Segment,
+    Params(NoParams {}): Params<NoParams>,
+    Body(body): Body<AddDomain>,
+) -> Result<Written, Problem> {
+    let new = NewDomain { domain: body.domain, verified: body.verified };
+    let done = state.tenancy.add_domain(&actor, &key, &new).await?;
+    let answer = Written::new(&done);
+    let location = done.value.is_new.then(|| format!("/v1/domains/{}", done.value.domain.name));
+    let answer = answer.body(&DomainView::from(done.value));
+    Ok(match location {
+        Some(location) => answer.created(location),
+        None => answer,
+    })
+}
+
+/// List a tenant's domains by name
+#[utoipa::path(get, path = "/v1/tenants/{tenant}/domains", operation_id = "listDomains", tag = "domains",
+    params(("tenant" = String, Path, description = "Id or slug"), PageParams),
+    responses(
+        (status = 200, description = "A page of domains", body = Listing<DomainView>),
+        (status = 404, description = "There is no such tenant", body = Problem,
+            content_type = "application/problem+json")))]
+async fn list(
+    State(state): State<AdminState>,
+    Segment(key): Segment,
+    Params(params): Params<PageParams>,
+) -> Result<Json<Listing<DomainView>>, Problem> {
+    let paging = params.paging("domains")?;
+    if paging.after().is_some_and(|name| Hostname::parse(name).is_err()) {
+        return Err(bad_cursor());
+    }
+    let rows = state.tenancy.domains(&key, &paging.page()).await?;
+    Ok(Json(paging.listing(rows, |row| row.domain.name.to_string(), DomainView::from)))
+}
+
+/// Show a domain
+#[utoipa::path(get, path = "/v1/domains/{domain}", operation_id = "showDomain", tag = "domains",
+    params(("domain" = String, Path, description = "In any spelling"), WhoseClaim),
+    responses(
+        (status = 200, description = "The claim", body = DomainView),
+        (status = 404, description = "Nobody claims it", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "Several tenants claim it, none holds it", body = Problem,
+            content_type = "application/problem+json")))]
+async fn show(
+    State(state): State<AdminState>,
+    Segment(name): Segment,
+    Params(WhoseClaim { tenant }): Params<WhoseClaim>,
+) -> Result<Json<DomainView>, Problem> {
+    Ok(Json(state.tenancy.domain(&name, tenant.as_deref()).await?.into()))
+}
+
+/// Give a domain up
+#[utoipa::path(delete, path = "/v1/domains/{domain}", operation_id = "removeDomain", tag = "domains",
+    params(("domain" = String, Path, description = "In any spelling"), WhoseClaim),
+    responses(
+        (status = 204, description = "Gone; not served any more"),
+        (status = 404, description = "Nobody claims it", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "Several tenants claim it, none holds it", body = Problem,
+            content_type = "application/problem+json")))]
+async fn remove(
+    State(state): State<AdminState>,
+    Operator(actor): Operator,
+    Segment(name): Segment,
+    Params(WhoseClaim { tenant }): Params<WhoseClaim>,
+) -> Result<Written, Problem> {
+    Ok(Written::new(&state.tenancy.remove_domain(&actor, &name, tenant.as_deref()).await?))
+}
+
+/// Whom a host leads to, and what the edge would do
+#[utoipa::path(get, path = "/v1/hosts/{host}", operation_id = "showHost", tag = "domains",
+    params(("host" = String, Path, description = "In any spelling, without a port")),
+    responses(
+        (status = 200, description = "The answer", body = HostView),
+        (status = 422, description = "This is no host name", body = Problem,
+            content_type = "application/problem+json")))]
+async fn host(
+    State(state): State<AdminState>,
+    Segment(host): Segment,
+    Params(NoParams {}): Params<NoParams>,
+) -> Result<Json<HostView>, Problem> {
+    Ok(Json(state.tenancy.host(&host).await?.into()))
+}

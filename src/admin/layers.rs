@@ -1,0 +1,120 @@
+//! What happens around every call: its id, the operator's token, a deadline, a count, and the headers that all answers
+//! carry. No route is mentioned here.
+
+use std::time::{Duration, Instant};
+
+use axum::extract::{FromRequestParts, MatchedPath, Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use super::AdminState;
+use super::problem::Problem;
+use crate::tenancy::Actor;
+
+/// The most time that a call may take, from its head to its answer's.
+pub const HANDLER_TIMEOUT: Duration = Duration::from_secs(15);
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The id of a call: the caller's own if it is fit for a log line, else a fresh one.
+#[derive(Clone)]
+struct RequestId(String);
+
+/// The operator who calls; [`require_operator`] has seen the token.
+pub struct Operator(pub Actor);
+
+impl<S: Send + Sync> FromRequestParts<S> for Operator {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        parts.extensions.get::<Actor>().cloned().map(Self).ok_or_else(|| Problem::unauthorized(false))
+    }
+}
+
+/// Outermost: names the call, bounds its time, counts and logs it, and finishes its answer's headers.
+pub async fn around(State(state): State<AdminState>, mut request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let id = request_id(request.headers());
+    request.extensions_mut().insert(RequestId(id.clone()));
+    let method = request.method().clone();
+    let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    let mut response = match tokio::time::timeout(HANDLER_TIMEOUT, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => {
+            let detail = "this took too long; look whether it was done before you try again";
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "timeout", detail).retry_after(2).into_response()
+        }
+    };
+    let status = response.status();
+    state.metrics.admin_requests.with_label_values(&[class(status)]).inc();
+    tracing::info!(
+        request.id = id,
+        http.method = %method,
+        http.route = route.as_deref().unwrap_or("none"),
+        http.status = status.as_u16(),
+        duration_us = started.elapsed().as_micros() as u64,
+        "admin call"
+    );
+    let headers = response.headers_mut();
+    if let Ok(value) = HeaderValue::try_from(id) {
+        headers.insert(REQUEST_ID, value);
+    }
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+/// Around every route under `/v1`: no token, no answer.
+pub async fn require_operator(State(state): State<AdminState>, mut request: Request, next: Next) -> Response {
+    let Some(token) = bearer(request.headers()) else {
+        return Problem::unauthorized(request.headers().contains_key(header::AUTHORIZATION)).into_response();
+    };
+    match state.tenancy.authenticate(token).await {
+        Ok(Some(name)) => {
+            let request_id = request.extensions().get::<RequestId>().map(|id| id.0.clone());
+            request.extensions_mut().insert(Actor { name, request_id });
+            next.run(request).await
+        }
+        Ok(None) => Problem::unauthorized(true).into_response(),
+        Err(error) => Problem::from(error).into_response(),
+    }
+}
+
+pub async fn not_found(uri: Uri) -> Problem {
+    let detail = format!("there is nothing at {}; /openapi.json lists what there is", uri.path());
+    Problem::new(StatusCode::NOT_FOUND, "not-found", detail)
+}
+
+pub async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
+    let detail = format!("{} does not take {method}; the Allow header says what it takes", uri.path());
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", detail)
+}
+
+/// The token of `Authorization: Bearer <token>` (RFC 6750 §2.1), from exactly one such header.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let value = values.next().filter(|_| values.next().is_none())?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+fn request_id(headers: &HeaderMap) -> String {
+    let fit = |text: &&str| {
+        let good = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+        (1..=128).contains(&text.len()) && text.bytes().all(good)
+    };
+    let given = headers.get(REQUEST_ID).and_then(|value| value.to_str().ok()).filter(fit);
+    given.map_or_else(|| uuid::Uuid::now_v7().to_string(), str::to_owned)
+}
+
+fn class(status: StatusCode) -> &'static str {
+    match status.as_u16() {
+        100..=199 => "1xx",
+        200..=299 => "2xx",
+        300..=399 => "3xx",
+        400..=499 => "4xx",
+        _ => "5xx",
+    }
+}

@@ -1,0 +1,75 @@
+//! The admin API: translates HTTP to the rooms behind it, nothing more. No rule about tenants is decided here, no SQL is
+//! spoken, and nothing under `/v1` is answered without an operator's token.
+
+mod answer;
+mod audit;
+mod body;
+mod domains;
+mod layers;
+mod openapi;
+mod precondition;
+mod probes;
+mod problem;
+mod query;
+mod serve;
+mod status;
+mod tenants;
+mod tokens;
+mod views;
+
+use std::sync::{Arc, OnceLock};
+
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+
+pub use layers::HANDLER_TIMEOUT;
+pub use probes::{Facts, Health};
+pub use problem::Problem;
+pub use serve::serve;
+
+use crate::metrics::Metrics;
+use crate::tenancy::Tenancy;
+
+/// What the routes need. Clones share it.
+#[derive(Clone)]
+pub struct AdminState {
+    tenancy: Tenancy,
+    health: Arc<dyn Health>,
+    metrics: Arc<Metrics>,
+    /// The description of the routes, once they are all known.
+    openapi: Arc<OnceLock<String>>,
+}
+
+impl AdminState {
+    pub fn new(tenancy: Tenancy, health: Arc<dyn Health>, metrics: Arc<Metrics>) -> Self {
+        Self { tenancy, health, metrics, openapi: Arc::default() }
+    }
+
+    /// The largest body, in bytes, as configured at this moment.
+    fn max_body(&self) -> usize {
+        self.tenancy.config().admin.max_body
+    }
+}
+
+/// Every route of the admin API, ready to serve.
+pub fn router(state: AdminState) -> Router {
+    let guarded = OpenApiRouter::new()
+        .merge(tenants::routes())
+        .merge(status::routes())
+        .merge(domains::routes())
+        .merge(tokens::routes())
+        .merge(audit::routes())
+        .layer(from_fn_with_state(state.clone(), layers::require_operator));
+    let (router, description) = OpenApiRouter::with_openapi(openapi::Description::openapi())
+        .merge(guarded)
+        .merge(probes::routes())
+        .split_for_parts();
+    state.openapi.get_or_init(|| openapi::finished(description).to_json().unwrap_or_default());
+    router
+        .fallback(layers::not_found)
+        .method_not_allowed_fallback(layers::method_not_allowed)
+        .layer(from_fn_with_state(state.clone(), layers::around))
+        .with_state(state)
+}

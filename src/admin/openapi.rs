@@ -1,0 +1,95 @@
+//! The frame of `/openapi.json` (OpenAPI 3.1). Routes and shapes are collected from the handlers themselves, so that the
+//! description cannot name a route that is not served, or leave one out.
+
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr, Response, ResponseBuilder};
+use utoipa::{Modify, OpenApi as Describe};
+
+use super::problem::{FieldError, Problem};
+
+/// What is said once, whatever the routes.
+#[derive(Describe)]
+#[openapi(
+    info(
+        title = "Tenantry admin API",
+        description = "Tenants, their domains, and the operators' tokens. Every refusal is `application/problem+json` \
+            (RFC 9457) with a stable `code`. Every answer carries `X-Request-Id`. The answer to a write carries \
+            `Tenantry-Revision`, and `Tenantry-Applied: false` in the rare case that the node that answers does not \
+            serve the change yet.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0")
+    ),
+    servers((url = "/", description = "The listener that serves this description")),
+    security(("operator" = [])),
+    components(schemas(Problem, FieldError)),
+    modifiers(&Frame),
+    tags(
+        (name = "tenants", description = "Tenants, their status, plan and features"),
+        (name = "domains", description = "Custom domains, and whom a host leads to"),
+        (name = "tokens", description = "The operators' API tokens"),
+        (name = "audit", description = "Who did what, and when"),
+        (name = "probes", description = "For machines; no token is asked for")
+    )
+)]
+pub struct Description;
+
+struct Frame;
+
+impl Modify for Frame {
+    fn modify(&self, openapi: &mut OpenApi) {
+        let components = openapi.components.get_or_insert_default();
+        let bearer = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .description(Some("An operator's token: `arc_live_<prefix>_<secret>`"))
+            .build();
+        components.add_security_scheme("operator", SecurityScheme::Http(bearer));
+        for (name, description) in COMMON {
+            components.responses.insert((*name).to_owned(), problem(description).into());
+        }
+    }
+}
+
+/// The refusals that every guarded route has: the name of the response, and what it says.
+const COMMON: &[(&str, &str)] = &[
+    ("BadRequest", "The body is no JSON, a parameter of the query is wrong, or If-Match is malformed"),
+    ("Unauthorized", "No operator's token, or one that does not work"),
+    ("Unavailable", "The system of record cannot be reached, or it took too long; see Retry-After"),
+];
+/// The refusals of a route that takes a body.
+const WITH_BODY: &[(&str, &str)] =
+    &[("TooLarge", "The body is larger than this server takes"), ("MediaType", "The body is not application/json")];
+
+/// Adds what all guarded routes have in common.
+pub fn finished(mut openapi: OpenApi) -> OpenApi {
+    for (name, description) in WITH_BODY {
+        let components = openapi.components.get_or_insert_default();
+        components.responses.insert((*name).to_owned(), problem(description).into());
+    }
+    for (path, item) in &mut openapi.paths.paths {
+        if !path.starts_with("/v1/") {
+            continue;
+        }
+        let operations =
+            [&mut item.get, &mut item.put, &mut item.post, &mut item.patch, &mut item.delete].into_iter().flatten();
+        for operation in operations {
+            refer(operation, "400", "BadRequest");
+            refer(operation, "401", "Unauthorized");
+            refer(operation, "503", "Unavailable");
+            if operation.request_body.is_some() {
+                refer(operation, "413", "TooLarge");
+                refer(operation, "415", "MediaType");
+            }
+        }
+    }
+    openapi
+}
+
+fn refer(operation: &mut Operation, status: &str, name: &str) {
+    let response = RefOr::Ref(Ref::from_response_name(name));
+    operation.responses.responses.entry(status.to_owned()).or_insert(response);
+}
+
+fn problem(description: &str) -> Response {
+    let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
+    ResponseBuilder::new().description(description).content("application/problem+json", content).build()
+}

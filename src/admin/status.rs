@@ -1,0 +1,158 @@
+//! `/v1/tenants/{tenant}/…`: what an operator does to a tenant's status.
+
+use axum::extract::State;
+use serde::Deserialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::AdminState;
+use super::answer::Written;
+use super::body::{Body, OptionalBody};
+use super::layers::Operator;
+use super::precondition::IfMatch;
+use super::problem::Problem;
+use super::query::{NoParams, Params, Segment};
+use super::tenants::written;
+use super::views::TenantView;
+use crate::tenancy::Suspension;
+
+pub fn routes() -> OpenApiRouter<AdminState> {
+    OpenApiRouter::new()
+        .routes(routes!(suspend))
+        .routes(routes!(activate))
+        .routes(routes!(extend_trial))
+        .routes(routes!(cancel))
+        .routes(routes!(restore))
+}
+
+/// Why a tenant is suspended.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Suspend {
+    /// At most 500 characters.
+    reason: Option<String>,
+    /// Show the reason to visitors.
+    public: bool,
+}
+
+/// How much longer a trial lasts.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ExtendTrial {
+    /// 1–365 days, from its end or from now, whichever is later.
+    days: u32,
+}
+
+/// A body with nothing in it, which may as well be left out.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Empty {}
+
+/// Suspend a tenant and its children
+#[utoipa::path(post, path = "/v1/tenants/{tenant}/suspend", operation_id = "suspendTenant", tag = "tenants",
+    params(("tenant" = String, Path, description = "Id or slug"),
+        ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for")),
+    request_body = Option<Suspend>,
+    responses(
+        (status = 200, description = "Suspended; its next request is refused", body = TenantView),
+        (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "Not from its status", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 422, description = "A field breaks a rule", body = Problem,
+            content_type = "application/problem+json")))]
+async fn suspend(
+    State(state): State<AdminState>,
+    Operator(actor): Operator,
+    Segment(key): Segment,
+    Params(NoParams {}): Params<NoParams>,
+    IfMatch(expect): IfMatch,
+    OptionalBody(body): OptionalBody<Suspend>,
+) -> Result<Written, Problem> {
+    let suspension = Suspension { reason: body.reason, public: body.public };
+    Ok(written(state.tenancy.suspend(&actor, &key, &expect, &suspension).await?))
+}
+
+/// Activate a tenant, or lift its suspension
+#[utoipa::path(post, path = "/v1/tenants/{tenant}/activate", operation_id = "activateTenant", tag = "tenants",
+    description = "Makes a pending or trial tenant active. Lifts a suspension: a trial that was suspended and is not \
+        over goes on as a trial, every other tenant is active.",
+    params(("tenant" = String, Path, description = "Id or slug"),
+        ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for")),
+    responses(
+        (status = 200, description = "As it is now", body = TenantView),
+        (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "Not from its status", body = Problem,
+            content_type = "application/problem+json")))]
+async fn activate(
+    State(state): State<AdminState>,
+    Operator(actor): Operator,
+    Segment(key): Segment,
+    Params(NoParams {}): Params<NoParams>,
+    IfMatch(expect): IfMatch,
+    OptionalBody(Empty {}): OptionalBody<Empty>,
+) -> Result<Written, Problem> {
+    Ok(written(state.tenancy.activate(&actor, &key, &expect).await?))
+}
+
+/// Extend a trial
+#[utoipa::path(post, path = "/v1/tenants/{tenant}/extend-trial", operation_id = "extendTrial", tag = "tenants",
+    params(("tenant" = String, Path, description = "Id or slug"),
+        ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for")),
+    request_body = ExtendTrial,
+    responses(
+        (status = 200, description = "As it is now", body = TenantView),
+        (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "It is no trial", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "A field breaks a rule", body = Problem,
+            content_type = "application/problem+json")))]
+async fn extend_trial(
+    State(state): State<AdminState>,
+    Operator(actor): Operator,
+    Segment(key): Segment,
+    Params(NoParams {}): Params<NoParams>,
+    IfMatch(expect): IfMatch,
+    Body(body): Body<ExtendTrial>,
+) -> Result<Written, Problem> {
+    Ok(written(state.tenancy.extend_trial(&actor, &key, &expect, body.days).await?))
+}
+
+/// Cancel a tenant; nothing is deleted
+#[utoipa::path(post, path = "/v1/tenants/{tenant}/cancel", operation_id = "cancelTenant", tag = "tenants",
+    params(("tenant" = String, Path, description = "Id or slug"),
+        ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for")),
+    responses(
+        (status = 200, description = "Cancelled", body = TenantView),
+        (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "Not from its status", body = Problem,
+            content_type = "application/problem+json")))]
+async fn cancel(
+    State(state): State<AdminState>,
+    Operator(actor): Operator,
+    Segment(key): Segment,
+    Params(NoParams {}): Params<NoParams>,
+    IfMatch(expect): IfMatch,
+    OptionalBody(Empty {}): OptionalBody<Empty>,
+) -> Result<Written, Problem> {
+    Ok(written(state.tenancy.cancel(&actor, &key, &expect).await?))
+}
+
+/// Bring a cancelled or archived tenant back
+#[utoipa::path(post, path = "/v1/tenants/{tenant}/restore", operation_id = "restoreTenant", tag = "tenants",
+    params(("tenant" = String, Path, description = "Id or slug"),
+        ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for")),
+    responses(
+        (status = 200, description = "As it is now", body = TenantView),
+        (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "Not from its status", body = Problem,
+            content_type = "application/problem+json")))]
+async fn restore(
+    State(state): State<AdminState>,
+    Operator(actor): Operator,
+    Segment(key): Segment,
+    Params(NoParams {}): Params<NoParams>,
+    IfMatch(expect): IfMatch,
+    OptionalBody(Empty {}): OptionalBody<Empty>,
+) -> Result<Written, Problem> {
+    Ok(written(state.tenancy.restore(&actor, &key, &expect).await?))
+}

@@ -1,0 +1,235 @@
+//! `/v1/tenants`: create, list, show, rename, plan, features.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::AdminState;
+use super::answer::Written;
+use super::body::Body;
+use super::layers::Operator;
+use super::precondition::{IfMatch, etag};
+use super::problem::Problem;
+use super::query::{Listing, NoParams, PageParams, Params, Segment, bad_cursor};
+use super::views::TenantView;
+use crate::model::{Slug, Status};
+use crate::tenancy::{Done, NewTenant, TenantFilter, TenantState};
+
+pub fn routes() -> OpenApiRouter<AdminState> {
+    OpenApiRouter::new()
+        .routes(routes!(list, create))
+        .routes(routes!(show, rename))
+        .routes(routes!(set_plan))
+        .routes(routes!(set_features))
+}
+
+/// A tenant to be created.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateTenant {
+    /// 1–63 lowercase letters, digits and dashes; never renamed.
+    slug: String,
+    /// The display name, 1–120 characters.
+    name: String,
+    /// A plan of the catalogue; left out: the parent's, or the catalogue's default.
+    plan: Option<String>,
+    /// The parent's id or slug.
+    parent: Option<String>,
+    /// `trial` (the default), `active` or `pending`.
+    status: Option<Status>,
+    /// How long the trial lasts, 1–365 days.
+    trial_days: Option<u32>,
+}
+
+/// What can be changed of a tenant in place.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PatchTenant {
+    /// The display name, 1–120 characters.
+    name: String,
+}
+
+/// A plan of the catalogue.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SetPlan {
+    /// `null`: the parent's plan, for a tenant that has a parent.
+    #[serde(deserialize_with = "present")]
+    #[schema(required = true)]
+    plan: Option<String>,
+}
+
+/// The features switched on and off beyond what the plan says. Replaces what was.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SetFeatures {
+    #[serde(default)]
+    on: Vec<String>,
+    #[serde(default)]
+    off: Vec<String>,
+}
+
+/// Which tenants to list.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ListTenants {
+    /// How many to list, 1 to 200.
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 200, default = 50)]
+    limit: Option<String>,
+    /// `next_cursor` of the page before. Opaque.
+    cursor: Option<String>,
+    /// Only tenants of this status of their own.
+    #[param(value_type = Option<Status>)]
+    status: Option<String>,
+    /// Only tenants whose slug begins like this.
+    prefix: Option<String>,
+}
+
+/// Create a tenant
+#[utoipa::path(post, path = "/v1/tenants", operation_id = "createTenant", tag = "tenants", request_body = CreateTenant,
+    responses(
+        (status = 201, description = "Created", body = TenantView,
+            headers(("Location", description = "Where it is"), ("ETag", description = "Its revision"))),
+        (status = 409, description = "The slug is taken or retired", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 422, description = "A field breaks a rule", body = Problem,
+            content_type = "application/problem+json")))]
+async fn create(
+    State(state): State<AdminState>,
+    Operator(actor): Operator,
+    Params(NoParams {}): Params<NoParams>,
+    Body(body): Body<CreateTenant>,
+) -> Result<Written, Problem> {
+    let CreateTenant { slug, name, plan, parent, status, trial_days } = body;
+    let new = NewTenant { slug, name, plan, parent, status, trial_days };
+    let done = state.tenancy.create(&actor, &new).await?;
+    let location = format!("/v1/tenants/{}", done.value.tenant.id);
+    Ok(written(done).created(location))
+}
+
+/// List tenants by slug
+#[utoipa::path(get, path = "/v1/tenants", operation_id = "listTenants", tag = "tenants", params(ListTenants),
+    responses((status = 200, description = "A page of tenants", body = Listing<TenantView>)))]
+async fn list(
+    State(state): State<AdminState>,
+    Params(params): Params<ListTenants>,
+) -> Result<Json<Listing<TenantView>>, Problem> {
+    let ListTenants { limit, cursor, status, prefix } = params;
+    let paging = PageParams { limit, cursor }.paging("tenants")?;
+    if paging.after().is_some_and(|slug| Slug::parse(slug).is_err()) {
+        return Err(bad_cursor());
+    }
+    let status = match status.as_deref().map(|text| (text, Status::parse(text))) {
+        Some((text, None)) => {
+            let known = Status::ALL.map(Status::as_str).join(", ");
+            let detail = format!("{text:?} is no status; there are {known}");
+            return Err(Problem::parameter(Some("status"), "invalid-status", detail));
+        }
+        Some((_, status)) => status,
+        None => None,
+    };
+    let rows = state.tenancy.list(&TenantFilter { status, prefix }, &paging.page()).await?;
+    Ok(Json(paging.listing(rows, |row| row.tenant.slug.to_string(), TenantView::from)))
+}
+
+/// Show a tenant
+#[utoipa::path(get, path = "/v1/tenants/{tenant}", operation_id = "showTenant", tag = "tenants",
+    params(("tenant" = String, Path, description = "Id or slug")),
+    responses(
+        (status = 200, description = "The tenant", body = TenantView,
+            headers(("ETag", description = "Its revision"))),
+        (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json")))]
+async fn show(
+    State(state): State<AdminState>,
+    Segment(key): Segment,
+    Params(NoParams {}): Params<NoParams>,
+) -> Result<Response, Problem> {
+    let found = state.tenancy.show(&key).await?;
+    let tag = etag(found.tenant.revision);
+    Ok(([(header::ETAG, tag)], Json(TenantView::from(found))).into_response())
+}
+
+/// Rename a tenant
+#[utoipa::path(patch, path = "/v1/tenants/{tenant}", operation_id = "renameTenant", tag = "tenants",
+    params(("tenant" = String, Path, description = "Id or slug"),
+        ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for")),
+    request_body = PatchTenant,
+    responses(
+        (status = 200, description = "As it is now", body = TenantView),
+        (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json"),
+        (status = 412, description = "It has changed since", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 422, description = "A field breaks a rule", body = Problem,
+            content_type = "application/problem+json")))]
+async fn rename(
+    State(state): State<AdminState>,
+    Operator(actor): Operator,
+    Segment(key): Segment,
+    Params(NoParams {}): Params<NoParams>,
+    IfMatch(expect): IfMatch,
+    Body(body): Body<PatchTenant>,
+) -> Result<Written, Problem> {
+    Ok(written(state.tenancy.rename(&actor, &key, &expect, &body.name).await?))
+}
+
+/// Set a tenant's plan
+#[utoipa::path(put, path = "/v1/tenants/{tenant}/plan", operation_id = "setTenantPlan", tag = "tenants",
+    params(("tenant" = String, Path, description = "Id or slug"),
+        ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for")),
+    request_body = SetPlan,
+    responses(
+        (status = 200, description = "As it is now", body = TenantView),
+        (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json"),
+        (status = 412, description = "It has changed since", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 422, description = "No such plan", body = Problem, content_type = "application/problem+json")))]
+async fn set_plan(
+    State(state): State<AdminState>,
+    Operator(actor): Operator,
+    Segment(key): Segment,
+    Params(NoParams {}): Params<NoParams>,
+    IfMatch(expect): IfMatch,
+    Body(body): Body<SetPlan>,
+) -> Result<Written, Problem> {
+    Ok(written(state.tenancy.set_plan(&actor, &key, &expect, body.plan.as_deref()).await?))
+}
+
+/// Switch features on and off
+#[utoipa::path(put, path = "/v1/tenants/{tenant}/features", operation_id = "setTenantFeatures", tag = "tenants",
+    params(("tenant" = String, Path, description = "Id or slug"),
+        ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for")),
+    request_body = SetFeatures,
+    responses(
+        (status = 200, description = "As it is now", body = TenantView),
+        (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json"),
+        (status = 412, description = "It has changed since", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 422, description = "An unknown feature, or one both on and off", body = Problem,
+            content_type = "application/problem+json")))]
+async fn set_features(
+    State(state): State<AdminState>,
+    Operator(actor): Operator,
+    Segment(key): Segment,
+    Params(NoParams {}): Params<NoParams>,
+    IfMatch(expect): IfMatch,
+    Body(body): Body<SetFeatures>,
+) -> Result<Written, Problem> {
+    Ok(written(state.tenancy.set_features(&actor, &key, &expect, &body.on, &body.off).await?))
+}
+
+/// The answer to a write of a tenant.
+pub(super) fn written(done: Done<TenantState>) -> Written {
+    let revision = done.value.tenant.revision;
+    Written::new(&done).etag(revision).body(&TenantView::from(done.value))
+}
+
+/// A field that may be `null` and yet must be there.
+fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    Option::deserialize(deserializer)
+}

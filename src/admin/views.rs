@@ -1,0 +1,190 @@
+//! What the admin API shows of tenants, domains and hosts. Pure shapes; nothing here is read back.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::clock::Timestamp;
+use crate::model::{DomainState, Feature, HostClass, Status};
+use crate::tenancy::{DomainClaim, HostAnswer, Record, TenantState, Visit};
+
+/// A tenant: its own facts, and under `effective` what holds for it together with its parents.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct TenantView {
+    /// UUIDv7.
+    id: String,
+    slug: String,
+    name: String,
+    /// Its own status; see `effective` for what a parent makes of it.
+    status: Status,
+    /// Its own plan; `null`: its parent's, or the catalogue's default.
+    plan: Option<String>,
+    features: Switches,
+    /// The parent's id.
+    parent: Option<String>,
+    /// Where it is reached: `<slug>.<base domain>`.
+    host: Option<String>,
+    suspend_reason: Option<String>,
+    /// Visitors see the reason.
+    reason_public: bool,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    trial_ends: Option<Timestamp>,
+    #[schema(value_type = String, format = DateTime)]
+    created: Timestamp,
+    #[schema(value_type = String, format = DateTime)]
+    updated: Timestamp,
+    /// The revision of the store that last wrote it; its ETag.
+    revision: i64,
+    effective: EffectiveView,
+}
+
+/// The features switched on and off beyond what the plan says.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Switches {
+    on: Vec<String>,
+    off: Vec<String>,
+}
+
+/// What holds for a tenant right now: its facts, its parents', the catalogue, the licence and the time.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct EffectiveView {
+    /// Whether visitors are served.
+    served: bool,
+    status: Status,
+    plan: String,
+    features: Vec<String>,
+    trial_expired: bool,
+}
+
+impl From<TenantState> for TenantView {
+    fn from(state: TenantState) -> Self {
+        let TenantState { tenant, effective, host } = state;
+        Self {
+            id: tenant.id.to_string(),
+            slug: tenant.slug.to_string(),
+            name: tenant.name,
+            status: tenant.status,
+            plan: tenant.plan.map(|plan| plan.to_string()),
+            features: Switches { on: words(&tenant.features_on), off: words(&tenant.features_off) },
+            parent: tenant.parent.map(|id| id.to_string()),
+            host: host.map(|host| host.to_string()),
+            suspend_reason: tenant.suspend_reason,
+            reason_public: tenant.reason_public,
+            trial_ends: tenant.trial_ends,
+            created: tenant.created,
+            updated: tenant.updated,
+            revision: tenant.revision,
+            effective: EffectiveView {
+                served: effective.standing == crate::model::Standing::Served,
+                status: effective.status,
+                plan: effective.plan.to_string(),
+                features: words(&effective.features),
+                trial_expired: effective.trial_expired,
+            },
+        }
+    }
+}
+
+/// A claim to a domain, and the DNS records that the tenant is to set.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct DomainView {
+    /// Lowercase ASCII, IDNA A-labels.
+    domain: String,
+    /// The id of the tenant whose claim it is.
+    tenant: String,
+    state: DomainState,
+    records: Vec<RecordView>,
+    #[schema(value_type = String, format = DateTime)]
+    created: Timestamp,
+    #[schema(value_type = String, format = DateTime)]
+    updated: Timestamp,
+    revision: i64,
+}
+
+/// A DNS record.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RecordView {
+    /// `TXT` or `CNAME`.
+    #[serde(rename = "type")]
+    kind: &'static str,
+    name: String,
+    value: String,
+    /// What it is for.
+    purpose: &'static str,
+}
+
+impl From<DomainClaim> for DomainView {
+    fn from(claim: DomainClaim) -> Self {
+        let DomainClaim { domain, records, .. } = claim;
+        Self {
+            domain: domain.name.to_string(),
+            tenant: domain.tenant.to_string(),
+            state: domain.state,
+            records: records.into_iter().map(RecordView::from).collect(),
+            created: domain.created,
+            updated: domain.updated,
+            revision: domain.revision,
+        }
+    }
+}
+
+impl From<Record> for RecordView {
+    fn from(record: Record) -> Self {
+        let Record { kind, name, value, purpose } = record;
+        Self { kind, name, value, purpose }
+    }
+}
+
+/// Whom a host leads to, and what the edge would do with a visitor.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct HostView {
+    /// In its one canonical spelling.
+    host: String,
+    /// `apex`, `console`, `reserved`, `tenant`, `subdomain` or `custom`.
+    class: &'static str,
+    /// `custom-domain` or `subdomain`, when it leads to a tenant.
+    via: Option<&'static str>,
+    tenant: Option<TenantView>,
+    visit: VisitView,
+}
+
+/// What becomes of a visitor.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct VisitView {
+    /// `forward`: the routes decide; `refuse`: the edge answers itself.
+    action: &'static str,
+    /// The status code of a refusal.
+    status: Option<u16>,
+    /// The problem code of a refusal.
+    code: Option<&'static str>,
+}
+
+impl From<HostAnswer> for HostView {
+    fn from(answer: HostAnswer) -> Self {
+        let visit = match answer.visit {
+            Visit::Forwarded => VisitView { action: "forward", status: None, code: None },
+            Visit::Refused { status, code } => VisitView { action: "refuse", status: Some(status), code: Some(code) },
+        };
+        Self {
+            host: answer.host.to_string(),
+            class: class(&answer.class),
+            via: answer.via.map(|via| via.as_str()),
+            tenant: answer.tenant.map(TenantView::from),
+            visit,
+        }
+    }
+}
+
+fn class(class: &HostClass) -> &'static str {
+    match class {
+        HostClass::Apex => "apex",
+        HostClass::Console => "console",
+        HostClass::Reserved => "reserved",
+        HostClass::Tenant(_) => "tenant",
+        HostClass::Subdomain => "subdomain",
+        HostClass::Custom => "custom",
+    }
+}
+
+fn words<'a>(features: impl IntoIterator<Item = &'a Feature>) -> Vec<String> {
+    features.into_iter().map(Feature::to_string).collect()
+}

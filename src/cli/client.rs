@@ -1,0 +1,272 @@
+//! A small client of the admin API, and what can go wrong between it and the server. The token is read from a file or
+//! the environment, never from the command line, where every user of the machine could see it.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bytes::Bytes;
+use clap::Args;
+use http::{HeaderValue, Method, Request, Uri, header};
+use http_body_util::{BodyExt, Full};
+use hyper_util::client::legacy::Client as Http;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use serde_json::Value;
+use zeroize::Zeroizing;
+
+use super::output::printable;
+
+/// Where `tenantry dev` leaves its operator's token.
+const DEV_TOKEN: &str = ".dev/operator-token";
+const TOKEN_VARIABLE: &str = "TENANTRY_TOKEN";
+/// Longer than the server takes at most.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How to reach the admin API.
+#[derive(Args)]
+pub struct Connection {
+    /// The admin listener
+    #[arg(
+        long,
+        global = true,
+        env = "TENANTRY_ADMIN",
+        default_value = "http://127.0.0.1:9900",
+        value_name = "URL",
+        value_parser = parse_base
+    )]
+    admin: Uri,
+    /// The file with the operator's token [default: $TENANTRY_TOKEN, else .dev/operator-token]
+    #[arg(long, global = true, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+/// An open line to the admin API.
+pub struct Client {
+    http: Http<HttpConnector, Full<Bytes>>,
+    base: Uri,
+    authorization: HeaderValue,
+}
+
+/// A successful answer.
+pub struct Answer {
+    pub body: Value,
+    pub etag: Option<HeaderValue>,
+    /// False when the node that answered does not serve the change yet.
+    pub applied: bool,
+}
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    #[error(
+        "no operator's token: set {TOKEN_VARIABLE}, name a file with --token-file, or run `tenantry dev` here, which \
+         leaves one in {DEV_TOKEN}"
+    )]
+    NoToken,
+    #[error("cannot read the operator's token from {}: {why}", .path.display())]
+    TokenFile { path: PathBuf, why: String },
+    #[error(
+        "nothing answers at {address} ({why}); start it with `tenantry dev` or `tenantry serve -c config/`, or say where \
+         it is with --admin or TENANTRY_ADMIN"
+    )]
+    Unreachable { address: Uri, why: String },
+    #[error("{address} did not answer within {} s", PATIENCE.as_secs())]
+    TooSlow { address: Uri },
+    /// The server said no, and why: its problem document.
+    #[error("{}", .0["detail"].as_str().unwrap_or("the server refused"))]
+    Refused(Value),
+    #[error("{address} does not answer like an admin API ({what}); is this its admin listener?")]
+    Strange { address: Uri, what: String },
+}
+
+impl Connection {
+    pub fn open(&self) -> Result<Client, Failure> {
+        let token = self.token()?;
+        let text = Zeroizing::new(format!("Bearer {}", token.trim()));
+        let mut authorization = HeaderValue::try_from(text.as_str()).map_err(|_| Failure::NoToken)?;
+        authorization.set_sensitive(true);
+        let http = Http::builder(TokioExecutor::new()).build_http();
+        Ok(Client { http, base: self.admin.clone(), authorization })
+    }
+
+    fn token(&self) -> Result<Zeroizing<String>, Failure> {
+        let read = |path: &Path| {
+            let text = std::fs::read_to_string(path).map(Zeroizing::new);
+            text.map_err(|why| Failure::TokenFile { path: path.to_owned(), why: why.to_string() })
+        };
+        if let Some(path) = &self.token_file {
+            return read(path);
+        }
+        if let Ok(token) = std::env::var(TOKEN_VARIABLE) {
+            return Ok(Zeroizing::new(token));
+        }
+        let dev = Path::new(DEV_TOKEN);
+        if dev.exists() { read(dev) } else { Err(Failure::NoToken) }
+    }
+}
+
+impl Client {
+    pub async fn get(&self, path: &str) -> Result<Answer, Failure> {
+        self.call(Method::GET, path, None, None).await
+    }
+
+    pub async fn send(&self, method: Method, path: &str, body: Value) -> Result<Answer, Failure> {
+        self.call(method, path, Some(body), None).await
+    }
+
+    /// Sends a change that is meant for exactly what `etag` stands for.
+    pub async fn send_if(&self, method: Method, path: &str, body: Value, etag: HeaderValue) -> Result<Answer, Failure> {
+        self.call(method, path, Some(body), Some(etag)).await
+    }
+
+    pub async fn delete(&self, path: &str) -> Result<Answer, Failure> {
+        self.call(Method::DELETE, path, None, None).await
+    }
+
+    /// Every item of a listing, page by page. `path` may have a query.
+    pub async fn all(&self, path: &str) -> Result<Vec<Value>, Failure> {
+        let mut items = Vec::new();
+        let mut cursor: Option<String> = None;
+        loop {
+            let joint = if path.contains('?') { '&' } else { '?' };
+            let next = cursor.map(|cursor| format!("&cursor={}", segment(&cursor))).unwrap_or_default();
+            let mut page = self.get(&format!("{path}{joint}limit=200{next}")).await?.body;
+            match page["items"].take() {
+                Value::Array(more) => items.extend(more),
+                _ => return Err(self.strange("a listing without items")),
+            }
+            cursor = page["next_cursor"].as_str().map(str::to_owned);
+            if cursor.is_none() {
+                return Ok(items);
+            }
+        }
+    }
+
+    async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+        if_match: Option<HeaderValue>,
+    ) -> Result<Answer, Failure> {
+        let request = self.request(method, path, body, if_match)?;
+        let exchange = async {
+            let response = self.http.request(request).await.map_err(|error| self.unreachable(&error))?;
+            let (head, body) = response.into_parts();
+            let body = body.collect().await.map_err(|error| self.unreachable(&error))?.to_bytes();
+            Ok((head, body))
+        };
+        let (head, body) = tokio::time::timeout(PATIENCE, exchange)
+            .await
+            .map_err(|_| Failure::TooSlow { address: self.base.clone() })??;
+        let body = match body.is_empty() {
+            true => Value::Null,
+            false => serde_json::from_slice(&body).map_err(|_| self.strange(&format!("status {}", head.status)))?,
+        };
+        if !head.status.is_success() {
+            let mut problem = body;
+            if problem["code"].is_null() {
+                return Err(self.strange(&format!("status {}", head.status)));
+            }
+            if let Some(id) = head.headers.get("x-request-id").and_then(|id| id.to_str().ok()) {
+                problem["request_id"] = id.into();
+            }
+            return Err(Failure::Refused(problem));
+        }
+        let applied = head.headers.get("tenantry-applied").is_none_or(|applied| applied != "false");
+        Ok(Answer { body, etag: head.headers.get(header::ETAG).cloned(), applied })
+    }
+
+    fn request(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+        if_match: Option<HeaderValue>,
+    ) -> Result<Request<Full<Bytes>>, Failure> {
+        let uri = format!("{}{path}", self.base.to_string().trim_end_matches('/'));
+        let mut request =
+            Request::builder().method(method).uri(uri).header(header::AUTHORIZATION, self.authorization.clone());
+        if let Some(tag) = if_match {
+            request = request.header(header::IF_MATCH, tag);
+        }
+        let bytes = match body {
+            Some(body) => {
+                request = request.header(header::CONTENT_TYPE, "application/json");
+                Bytes::from(body.to_string())
+            }
+            None => Bytes::new(),
+        };
+        request.body(Full::new(bytes)).map_err(|error| self.strange(&error.to_string()))
+    }
+
+    fn unreachable(&self, error: &dyn std::error::Error) -> Failure {
+        // The innermost error is the one that says what happened: "Connection refused".
+        let mut innermost = error;
+        while let Some(source) = innermost.source() {
+            innermost = source;
+        }
+        Failure::Unreachable { address: self.base.clone(), why: innermost.to_string() }
+    }
+
+    fn strange(&self, what: &str) -> Failure {
+        Failure::Strange { address: self.base.clone(), what: what.to_owned() }
+    }
+}
+
+impl Failure {
+    /// The text for stderr: for people, or with `json` the problem document as it came.
+    pub fn explain(&self, json: bool) -> String {
+        let Self::Refused(problem) = self else {
+            return format!("tenantry: {self}\n");
+        };
+        if json {
+            return format!("{problem:#}\n");
+        }
+        let mut text = format!("tenantry: {}\n", printable(&self.to_string()));
+        for error in problem["errors"].as_array().into_iter().flatten() {
+            let place = error["pointer"].as_str().or(error["parameter"].as_str()).unwrap_or_default();
+            let detail = error["detail"].as_str().unwrap_or_default();
+            text.push_str(&format!("  {}: {}\n", printable(place), printable(detail)));
+        }
+        let word = |key: &str| problem[key].as_str().map(printable).unwrap_or_default();
+        text.push_str(&format!("  ({} {}, request {})\n", problem["status"], word("code"), word("request_id")));
+        text
+    }
+}
+
+/// One segment of a path, or one value of a query: everything but RFC 3986's unreserved characters escaped.
+pub fn segment(text: &str) -> String {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~');
+    text.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
+}
+
+fn parse_base(text: &str) -> Result<Uri, String> {
+    let uri: Uri = text.parse().map_err(|error| format!("{error}; an example is http://127.0.0.1:9900"))?;
+    match (uri.scheme_str(), uri.authority(), uri.path()) {
+        (Some("http"), Some(_), "/" | "") => Ok(uri),
+        _ => Err("it is to be http://<address>:<port>, as in http://127.0.0.1:9900".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_cannot_be_broken_out_of() {
+        assert_eq!(segment("acme"), "acme");
+        assert_eq!(segment("../a b?é"), "..%2Fa%20b%3F%C3%A9");
+    }
+
+    #[test]
+    fn the_admin_address_is_plain_http_without_a_path() {
+        assert!(parse_base("http://127.0.0.1:9900").is_ok() && parse_base("http://[::1]:9900/").is_ok());
+        for bad in ["127.0.0.1:9900", "https://x", "http://x/v1", ""] {
+            assert!(parse_base(bad).is_err(), "{bad}");
+        }
+    }
+}

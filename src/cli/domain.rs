@@ -1,0 +1,120 @@
+//! `tenantry domain …`
+
+use clap::{Args, Subcommand};
+use http::Method;
+use serde_json::{Value, json};
+
+use super::client::{Connection, Failure, segment};
+use super::output;
+use super::tenant::warn_unless_applied;
+
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Domain {
+    #[command(flatten)]
+    connection: Connection,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  tenantry domain add acme community.acme.example
+  tenantry domain add acme community.acme.example --verified
+  tenantry domain list acme
+  tenantry domain remove community.acme.example";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Claim a domain for a tenant, and print the DNS records to set
+    #[command(after_help = "Example:\n  tenantry domain add acme community.acme.example")]
+    Add {
+        /// Slug or id
+        tenant: String,
+        domain: String,
+        /// You vouch that the tenant owns it: it is served at once, and the ledger names you
+        #[arg(long)]
+        verified: bool,
+    },
+    /// List a tenant's domains
+    #[command(after_help = "Example:\n  tenantry domain list acme")]
+    List {
+        /// Slug or id
+        tenant: String,
+    },
+    /// Show a domain and its DNS records
+    #[command(after_help = "Example:\n  tenantry domain show community.acme.example")]
+    Show {
+        domain: String,
+        /// Whose claim, where several tenants have one
+        #[arg(long)]
+        tenant: Option<String>,
+    },
+    /// Give a domain up
+    #[command(after_help = "Example:\n  tenantry domain remove community.acme.example")]
+    Remove {
+        domain: String,
+        /// Whose claim, where several tenants have one
+        #[arg(long)]
+        tenant: Option<String>,
+    },
+}
+
+impl Domain {
+    pub fn json(&self) -> bool {
+        self.connection.json
+    }
+
+    pub async fn run(self) -> Result<(), Failure> {
+        let json = self.json();
+        let client = self.connection.open()?;
+        match self.command {
+            Command::Add { tenant, domain, verified } => {
+                let path = format!("/v1/tenants/{}/domains", segment(&tenant));
+                let body = json!({ "domain": domain, "verified": verified });
+                let answer = client.send(Method::POST, &path, body).await?;
+                show(json, &answer.body);
+                warn_unless_applied(&answer);
+            }
+            Command::List { tenant } => {
+                let domains = client.all(&format!("/v1/tenants/{}/domains", segment(&tenant))).await?;
+                if json {
+                    output::json(&domains.into());
+                } else {
+                    let columns = ["/domain", "/state", "/created"];
+                    let row = |domain: &Value| columns.map(|column| output::cell(domain, column)).to_vec();
+                    let rows: Vec<_> = domains.iter().map(row).collect();
+                    output::answer(&output::table(&["DOMAIN", "STATE", "ADDED"], &rows));
+                }
+            }
+            Command::Show { domain, tenant } => show(json, &client.get(&path(&domain, tenant)).await?.body),
+            Command::Remove { domain, tenant } => {
+                let answer = client.delete(&path(&domain, tenant)).await?;
+                match json {
+                    true => output::json(&json!({ "removed": domain })),
+                    false => output::answer(&format!("removed {}\n", output::printable(&domain))),
+                }
+                warn_unless_applied(&answer);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn path(domain: &str, tenant: Option<String>) -> String {
+    let query = tenant.map(|tenant| format!("?tenant={}", segment(&tenant))).unwrap_or_default();
+    format!("/v1/domains/{}{query}", segment(domain))
+}
+
+fn show(json: bool, domain: &Value) {
+    if json {
+        return output::json(domain);
+    }
+    let cell = |pointer: &str| output::cell(domain, pointer);
+    let about = [("domain", cell("/domain")), ("tenant", cell("/tenant")), ("state", cell("/state"))];
+    let records = domain["records"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let columns = ["/type", "/name", "/value", "/purpose"];
+    let rows: Vec<_> = records.iter().map(|r| columns.map(|column| output::cell(r, column)).to_vec()).collect();
+    let records = output::table(&["RECORD", "NAME", "VALUE", "WHAT FOR"], &rows);
+    output::answer(&format!("{}\n{records}", output::lines(&about)));
+}

@@ -1,0 +1,89 @@
+//! The command line: arguments in, an exit code out. 0 is success, 1 a failure that stderr explains, 2 a command line
+//! that makes no sense. What is printed to stdout is the answer and nothing else.
+
+mod check;
+mod client;
+mod domain;
+mod output;
+mod serve;
+mod tenant;
+mod token;
+
+use std::future::Future;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use client::Failure;
+
+use crate::dev::DevArgs;
+
+/// An edge reverse proxy and tenant router that knows its tenants.
+#[derive(Parser)]
+#[command(name = "tenantry", version, arg_required_else_help = true, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run a complete edge on loopback, with demo tenants and a demo backend
+    Dev(DevArgs),
+    Serve(serve::Serve),
+    /// Say everything that is wrong with a configuration
+    Check(check::Check),
+    /// Create, list, show and change tenants
+    Tenant(tenant::Tenant),
+    /// Add, list, show and remove custom domains
+    Domain(domain::Domain),
+    /// Make, list and revoke operators' tokens
+    Token(token::Token),
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  tenantry dev
+  tenantry serve -c config/
+  tenantry check -c config/
+  tenantry tenant create acme --name 'Acme Ltd' --plan growth --status active
+  tenantry tenant suspend acme --reason 'invoice overdue'
+  tenantry domain add acme community.acme.example";
+
+/// Reads the command line of this process and does what it says.
+pub fn run() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version go to stdout, mistakes to stderr; nobody is left to tell if that fails.
+            let _ = error.print();
+            return if error.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS };
+        }
+    };
+    match cli.command {
+        Command::Dev(args) => serve::dev(&args),
+        Command::Serve(serve) => serve.run(),
+        Command::Check(check) => check.run(),
+        Command::Tenant(tenant) => call(tenant.json(), tenant.run()),
+        Command::Domain(domain) => call(domain.json(), domain.run()),
+        Command::Token(token) => call(token.json(), token.run()),
+    }
+}
+
+/// Runs a conversation with the admin API to its end.
+fn call(json: bool, conversation: impl Future<Output = Result<(), Failure>>) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            output::complain(&format!("tenantry: cannot start: {error}\n"));
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(conversation) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            output::complain(&failure.explain(json));
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! `tenantry serve` and `tenantry dev`: the process that serves, from start to the last connection.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::output;
+use crate::app::{self, App, Roles, Running};
+use crate::clock::Clock;
+use crate::config::{Config, Log};
+use crate::dev::{self, DevArgs};
+use crate::telemetry;
+
+/// Serve with a configuration
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  tenantry serve -c /etc/tenantry\n  tenantry serve -c config/ --role edge\n\n\
+    SIGTERM or SIGINT lets requests under way end (10 s), a second one ends at once.")]
+pub struct Serve {
+    /// Directory with tenantry.toml, routing.toml and plans.toml
+    #[arg(short, long, value_name = "DIR", default_value = "config")]
+    config: PathBuf,
+    /// Which part of the house runs in this process
+    #[arg(long, value_enum, default_value_t = Role::All)]
+    role: Role,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Role {
+    /// The edge and the admin service
+    All,
+    /// Listeners and forwarding only
+    Edge,
+    /// The admin service only
+    Admin,
+}
+
+impl From<Role> for Roles {
+    fn from(role: Role) -> Self {
+        match role {
+            Role::All => Self::ALL,
+            Role::Edge => Self::EDGE,
+            Role::Admin => Self::ADMIN,
+        }
+    }
+}
+
+impl Serve {
+    pub fn run(self) -> ExitCode {
+        let config = match Config::load(&self.config) {
+            Ok(config) => config,
+            Err(faults) => return fail(&faults.to_string()),
+        };
+        let log = config.log.clone();
+        let start = async move { App::open(config, Clock::system(), self.role.into()).await?.start(Vec::new()).await };
+        serve(&log, start, |_| {})
+    }
+}
+
+/// Runs the development edge.
+pub fn dev(args: &DevArgs) -> ExitCode {
+    let log = match dev::log(args) {
+        Ok(log) => log,
+        Err(faults) => return fail(&faults.to_string()),
+    };
+    serve(&log, dev::start(args), |running| output::answer(&dev::guide(running, &args.state)))
+}
+
+/// Starts, says so, and waits for the end.
+fn serve<E: std::fmt::Display>(
+    log: &Log,
+    start: impl Future<Output = Result<Running, E>>,
+    started: impl FnOnce(&Running),
+) -> ExitCode {
+    let _guard = match telemetry::install(log) {
+        Ok(guard) => guard,
+        Err(error) => return fail(&error.to_string()),
+    };
+    if let Err(error) = app::install_crypto() {
+        return fail(&error.to_string());
+    }
+    let (runtime, signals) = match prepare() {
+        Ok(prepared) => prepared,
+        Err(error) => return fail(&format!("cannot start: {error}")),
+    };
+    let code = runtime.block_on(async {
+        match start.await {
+            Ok(running) => {
+                started(&running);
+                until_signalled(running, signals).await;
+                ExitCode::SUCCESS
+            }
+            Err(error) => fail(&error.to_string()),
+        }
+    });
+    // Whatever blocks (a DNS look-up, a file) must not keep the process alive.
+    runtime.shutdown_background();
+    code
+}
+
+/// The signals are caught before anything starts, so that none is lost.
+fn prepare() -> std::io::Result<(Runtime, [Signal; 2])> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let _inside = runtime.enter();
+    let signals = [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?];
+    Ok((runtime, signals))
+}
+
+async fn until_signalled(running: Running, [mut terminate, mut interrupt]: [Signal; 2]) {
+    let mut next = async || {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    next().await;
+    tokio::select! {
+        () = running.stop(GRACE) => {}
+        () = next() => {}
+    }
+}
+
+fn fail(why: &str) -> ExitCode {
+    output::complain(&format!("tenantry: {}\n", why.trim_end()));
+    ExitCode::FAILURE
+}
+
+/// How long requests under way may take to end.
+const GRACE: Duration = Duration::from_secs(10);

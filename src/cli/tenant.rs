@@ -1,0 +1,271 @@
+//! `tenantry tenant …`
+
+use clap::{Args, Subcommand, ValueEnum};
+use http::Method;
+use serde_json::{Value, json};
+
+use super::client::{Answer, Client, Connection, Failure, segment};
+use super::output;
+
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Tenant {
+    #[command(flatten)]
+    connection: Connection,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  tenantry tenant create acme --name 'Acme Ltd' --plan growth --status active
+  tenantry tenant list --status trial
+  tenantry tenant show acme --json
+  tenantry tenant suspend acme --reason 'invoice overdue' --public
+  tenantry tenant activate acme";
+
+/// A tenant is named by its slug or its id.
+#[derive(Subcommand)]
+enum Command {
+    #[command(flatten)]
+    Change(Change),
+    /// List tenants by slug
+    #[command(after_help = "Example:\n  tenantry tenant list --status suspended --prefix shop-")]
+    List {
+        /// pending, trial, active, suspended, cancelled or archived
+        #[arg(long)]
+        status: Option<String>,
+        /// Only slugs that begin like this
+        #[arg(long)]
+        prefix: Option<String>,
+    },
+    /// Show a tenant
+    #[command(after_help = "Example:\n  tenantry tenant show acme")]
+    Show { tenant: String },
+    /// Switch features on and off, beyond what the plan says
+    #[command(after_help = "Examples:\n  tenantry tenant features acme --on sso --off csv_export\n  \
+                            tenantry tenant features acme --reset sso")]
+    Features {
+        tenant: String,
+        /// Switch on; with commas or repeated
+        #[arg(long, value_delimiter = ',', value_name = "FEATURE")]
+        on: Vec<String>,
+        /// Switch off
+        #[arg(long, value_delimiter = ',', value_name = "FEATURE")]
+        off: Vec<String>,
+        /// Leave to the plan again
+        #[arg(long, value_delimiter = ',', value_name = "FEATURE")]
+        reset: Vec<String>,
+    },
+}
+
+/// The commands that are one call, and show the tenant that comes of it.
+#[derive(Subcommand)]
+enum Change {
+    /// Create a tenant
+    #[command(after_help = "Example:\n  tenantry tenant create acme --name 'Acme Ltd' --plan growth --status active")]
+    Create {
+        /// 1–63 lowercase letters, digits and dashes; it never changes
+        slug: String,
+        /// The display name [default: the slug]
+        #[arg(long)]
+        name: Option<String>,
+        /// A plan of the catalogue [default: the parent's, or the catalogue's default]
+        #[arg(long)]
+        plan: Option<String>,
+        /// The parent's slug or id
+        #[arg(long, value_name = "TENANT")]
+        parent: Option<String>,
+        /// How it starts
+        #[arg(long, value_enum, default_value_t = Start::Trial)]
+        status: Start,
+        /// How long the trial lasts [default: as configured]
+        #[arg(long, value_name = "DAYS")]
+        trial_days: Option<u32>,
+    },
+    /// Change the display name
+    #[command(after_help = "Example:\n  tenantry tenant rename acme 'Acme Holding'")]
+    Rename { tenant: String, name: String },
+    /// Set the plan
+    #[command(after_help = "Examples:\n  tenantry tenant plan acme growth\n  tenantry tenant plan acme-shop --inherit")]
+    Plan {
+        tenant: String,
+        #[arg(required_unless_present = "inherit", conflicts_with = "inherit")]
+        plan: Option<String>,
+        /// Take the parent's plan
+        #[arg(long)]
+        inherit: bool,
+    },
+    /// Stop serving a tenant and its children, at once
+    #[command(after_help = "Example:\n  tenantry tenant suspend acme --reason 'invoice overdue' --public")]
+    Suspend {
+        tenant: String,
+        #[arg(long)]
+        reason: Option<String>,
+        /// Show the reason to visitors
+        #[arg(long, requires = "reason")]
+        public: bool,
+    },
+    /// Make a tenant active, or lift its suspension
+    #[command(after_help = "Example:\n  tenantry tenant activate acme")]
+    Activate { tenant: String },
+    /// Add days to a trial
+    #[command(after_help = "Example:\n  tenantry tenant extend-trial beta 14")]
+    ExtendTrial {
+        tenant: String,
+        /// 1–365
+        days: u32,
+    },
+    /// End a tenant's contract; nothing is deleted
+    #[command(after_help = "Example:\n  tenantry tenant cancel acme")]
+    Cancel { tenant: String },
+    /// Bring a cancelled tenant back
+    #[command(after_help = "Example:\n  tenantry tenant restore acme")]
+    Restore { tenant: String },
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Start {
+    Trial,
+    Active,
+    Pending,
+}
+
+impl Tenant {
+    pub fn json(&self) -> bool {
+        self.connection.json
+    }
+
+    pub async fn run(self) -> Result<(), Failure> {
+        let json = self.json();
+        let client = self.connection.open()?;
+        let answer = match self.command {
+            Command::List { status, prefix } => return list(&client, json, status, prefix).await,
+            Command::Show { tenant } => client.get(&path(&tenant, "")).await?,
+            Command::Features { tenant, on, off, reset } => features(&client, &tenant, on, off, reset).await?,
+            Command::Change(change) => {
+                let (method, path, body) = change.request();
+                client.send(method, &path, body).await?
+            }
+        };
+        show(json, &answer);
+        Ok(())
+    }
+}
+
+impl Change {
+    fn request(self) -> (Method, String, Value) {
+        let post = |tenant: &str, action: &str, body: Value| (Method::POST, path(tenant, action), body);
+        match self {
+            Self::Create { slug, name, plan, parent, status, trial_days } => {
+                let name = name.unwrap_or_else(|| slug.clone());
+                let status = status.word();
+                let body = json!({
+                    "slug": slug, "name": name, "plan": plan, "parent": parent, "status": status,
+                    "trial_days": trial_days,
+                });
+                (Method::POST, "/v1/tenants".to_owned(), body)
+            }
+            Self::Rename { tenant, name } => (Method::PATCH, path(&tenant, ""), json!({ "name": name })),
+            Self::Plan { tenant, plan, .. } => (Method::PUT, path(&tenant, "/plan"), json!({ "plan": plan })),
+            Self::Suspend { tenant, reason, public } => {
+                post(&tenant, "/suspend", json!({ "reason": reason, "public": public }))
+            }
+            Self::Activate { tenant } => post(&tenant, "/activate", json!({})),
+            Self::ExtendTrial { tenant, days } => post(&tenant, "/extend-trial", json!({ "days": days })),
+            Self::Cancel { tenant } => post(&tenant, "/cancel", json!({})),
+            Self::Restore { tenant } => post(&tenant, "/restore", json!({})),
+        }
+    }
+}
+
+impl Start {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Trial => "trial",
+            Self::Active => "active",
+            Self::Pending => "pending",
+        }
+    }
+}
+
+async fn list(client: &Client, json: bool, status: Option<String>, prefix: Option<String>) -> Result<(), Failure> {
+    let query = [("status", status), ("prefix", prefix)];
+    let query: Vec<_> =
+        query.into_iter().filter_map(|(key, value)| Some(format!("{key}={}", segment(&value?)))).collect();
+    let path = if query.is_empty() { "/v1/tenants".to_owned() } else { format!("/v1/tenants?{}", query.join("&")) };
+    let tenants = client.all(&path).await?;
+    if json {
+        output::json(&tenants.into());
+        return Ok(());
+    }
+    let columns = ["/slug", "/name", "/effective/status", "/effective/plan", "/host"];
+    let rows: Vec<_> = tenants.iter().map(|t| columns.map(|column| output::cell(t, column)).to_vec()).collect();
+    output::answer(&output::table(&["SLUG", "NAME", "STATUS", "PLAN", "HOST"], &rows));
+    Ok(())
+}
+
+/// Adds to what is switched already, and writes only what was read.
+async fn features(
+    client: &Client,
+    tenant: &str,
+    on: Vec<String>,
+    off: Vec<String>,
+    reset: Vec<String>,
+) -> Result<Answer, Failure> {
+    let before = client.get(&path(tenant, "")).await?;
+    if on.is_empty() && off.is_empty() && reset.is_empty() {
+        return Ok(before);
+    }
+    let kept = |side: &str, add: &[String]| -> Vec<String> {
+        let before = before.body["features"][side].as_array().into_iter().flatten().filter_map(Value::as_str);
+        let moved = |word: &&str| ![&on, &off, &reset].into_iter().flatten().any(|named| named == word);
+        before.filter(moved).map(str::to_owned).chain(add.iter().cloned()).collect()
+    };
+    let body = json!({ "on": kept("on", &on), "off": kept("off", &off) });
+    let path = path(tenant, "/features");
+    match before.etag.clone() {
+        Some(etag) => client.send_if(Method::PUT, &path, body, etag).await,
+        None => client.send(Method::PUT, &path, body).await,
+    }
+}
+
+fn show(json: bool, answer: &Answer) {
+    let tenant = &answer.body;
+    if json {
+        output::json(tenant);
+    } else {
+        let cell = |pointer: &str| output::cell(tenant, pointer);
+        let own = cell("/status");
+        let status = match cell("/effective/status") {
+            effective if effective == own => own,
+            effective => format!("{effective} (its own: {own})"),
+        };
+        output::answer(&output::lines(&[
+            ("slug", cell("/slug")),
+            ("name", cell("/name")),
+            ("id", cell("/id")),
+            ("host", cell("/host")),
+            ("status", status),
+            ("reason", cell("/suspend_reason")),
+            ("trial ends", cell("/trial_ends")),
+            ("plan", cell("/effective/plan")),
+            ("features", cell("/effective/features")),
+            ("switched on", cell("/features/on")),
+            ("switched off", cell("/features/off")),
+            ("parent", cell("/parent")),
+            ("revision", cell("/revision")),
+        ]));
+    }
+    warn_unless_applied(answer);
+}
+
+pub fn warn_unless_applied(answer: &Answer) {
+    if !answer.applied {
+        output::complain("tenantry: written, but the node that answered does not serve the change yet\n");
+    }
+}
+
+fn path(tenant: &str, rest: &str) -> String {
+    format!("/v1/tenants/{}{rest}", segment(tenant))
+}

@@ -1,0 +1,110 @@
+//! From the loose form to the checked one. All three files are read to their ends whatever is wrong with them, so that
+//! one run shows every fault.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use super::routes::Facts;
+use super::section::{Check, Section};
+use super::source::{Document, Sources};
+use super::variables::Lookup;
+use super::{Admin, Config, Directory, Fault, Faults, Headers, Limits, Listener, Log, Store, Tenancy, Tls};
+use super::{brand, plans, routes};
+use crate::model::Brand;
+
+/// The loose form: three parsed files in which every key knows its line and nothing has a meaning yet.
+pub(super) struct FileConfig<'s> {
+    tenantry: Document<'s>,
+    routing: Document<'s>,
+    plans: Document<'s>,
+    faults: Vec<Fault>,
+}
+
+/// `tenantry.toml`, checked. `None` where something required is missing or wrong; the fault is noted then.
+struct Installation {
+    brand: Option<Brand>,
+    listeners: Vec<Listener>,
+    admin: Admin,
+    store: Option<Store>,
+    tls: Tls,
+    limits: Limits,
+    tenancy: Tenancy,
+    headers: Headers,
+    directory: Directory,
+    log: Log,
+}
+
+impl<'s> FileConfig<'s> {
+    pub fn parse(sources: &'s Sources) -> Self {
+        let mut faults = Vec::new();
+        let tenantry = sources.tenantry.parse(&mut faults);
+        let routing = sources.routing.parse(&mut faults);
+        let plans = sources.plans.parse(&mut faults);
+        Self { tenantry, routing, plans, faults }
+    }
+
+    /// The strict form, or every fault.
+    pub fn check(mut self, lookup: &Lookup<'_>) -> Result<Config, Faults> {
+        let check = Check { lookup, faults: RefCell::new(std::mem::take(&mut self.faults)) };
+        let installation = Section::root(&check, &self.tenantry, Installation::read);
+        let plans = Section::root(&check, &self.plans, plans::read);
+        let facts = Facts {
+            features: plans.as_ref().map(|plans| &plans.features),
+            session_cookie: installation.as_ref().is_none_or(|i| i.tenancy.session_cookie.is_some()),
+        };
+        let routing = Section::root(&check, &self.routing, |root| routes::read(root, &facts));
+
+        let faults = self.in_order(check.faults.into_inner());
+        let catalogue = plans.and_then(|plans| plans.catalogue);
+        match (installation, routing, catalogue) {
+            (Some(installation), Some(routing), Some(catalogue)) if faults.is_empty() => {
+                let Installation { brand, listeners, admin, store, tls, limits, tenancy, headers, directory, log } =
+                    installation;
+                let (Some(brand), Some(store)) = (brand, store) else { return Err(Faults::new(faults)) };
+                let catalogue = Arc::new(catalogue);
+                Ok(Config {
+                    brand,
+                    listeners,
+                    admin,
+                    store,
+                    tls,
+                    limits,
+                    tenancy,
+                    headers,
+                    directory,
+                    log,
+                    routing,
+                    catalogue,
+                })
+            }
+            _ => Err(Faults::new(faults)),
+        }
+    }
+
+    /// By file as they are named in the manual, then by line.
+    fn in_order(&self, mut faults: Vec<Fault>) -> Vec<Fault> {
+        let files = [self.tenantry.name, self.routing.name, self.plans.name];
+        let rank = |fault: &Fault| files.iter().position(|file| *file == fault.file);
+        faults.sort_by_key(|fault| (rank(fault), fault.line, fault.column));
+        faults
+    }
+}
+
+impl Installation {
+    fn read(root: &mut Section<'_>) -> Self {
+        let brand = root.section("brand", brand::read);
+        let admin = root.section("admin", Admin::read);
+        Self {
+            listeners: Listener::read_all(root, admin.address),
+            admin,
+            store: root.section("store", Store::read),
+            tls: root.section("tls", Tls::read),
+            limits: root.section("limits", Limits::read),
+            tenancy: root.section("tenancy", Tenancy::read),
+            headers: root.section("headers", |section| Headers::read(section, brand.as_ref())),
+            directory: root.section("directory", Directory::read),
+            log: root.section("log", Log::read),
+            brand,
+        }
+    }
+}

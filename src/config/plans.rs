@@ -1,0 +1,117 @@
+//! `plans.toml`: the catalogue of features and plans, and the licence that bounds them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use toml::de::DeValue;
+
+use super::parsers::{self, TITLE, URL};
+use super::section::{Section, Spot, describe};
+use super::values::integer;
+use crate::model::{Catalogue, Feature, Plan, PlanName};
+
+const UNLIMITED: &str = "unlimited";
+const ALL: &str = "all";
+const PLAN: &str = "the name of a plan below, such as \"free\"";
+const FEATURE: &str = "the name of a feature, such as \"csv_export\"";
+
+/// What is known of the features when the catalogue as a whole is not right: enough to check the routes.
+pub(super) struct Plans {
+    pub features: BTreeMap<Feature, String>,
+    pub catalogue: Option<Catalogue>,
+}
+
+pub(super) fn read(root: &mut Section<'_>) -> Plans {
+    let features = features(root);
+    let default_plan = root.required("default_plan", PLAN, PlanName::parse);
+    let upgrade_url = root.text("upgrade_url", URL, parsers::url);
+    let read = root.sections("plan", |section| (plan(section, &features), section.spot("name")));
+    let licence = root.optional_section("licence", |section| licence(section, &features));
+
+    root.require_some("plan");
+    let mut plans: Vec<Plan> = Vec::with_capacity(read.len());
+    let mut all_read = true;
+    for (plan, spot) in read {
+        match plan {
+            Some(plan) if plans.iter().any(|earlier| earlier.name == plan.name) => {
+                root.fault_at(&spot, format!("a second plan of the name \"{}\"", plan.name));
+            }
+            Some(plan) => plans.push(plan),
+            None => all_read = false,
+        }
+    }
+    if let Some(name) = default_plan.as_ref().filter(|name| all_read && plans.iter().all(|plan| plan.name != **name)) {
+        let names: Vec<_> = plans.iter().map(|plan| plan.name.as_str()).collect();
+        root.fault("default_plan", format!("there is no plan \"{name}\"; there are {}", names.join(", ")));
+    }
+    let catalogue = default_plan.map(|default_plan| {
+        let features = features.clone();
+        Catalogue { plans, default_plan, features, licence, upgrade_url }
+    });
+    Plans { features, catalogue }
+}
+
+/// `[features]`: name = "what it is called".
+fn features(root: &mut Section<'_>) -> BTreeMap<Feature, String> {
+    let entries = root.names("features", |section, name, spot, value| {
+        let feature = Feature::parse(name).map_err(|error| section.fault_at(spot, format!("found {name:?}: {error}")));
+        let title = value.as_str().and_then(|title| parsers::title(title).ok());
+        if title.is_none() {
+            section.fault_at(spot, format!("found {}, expected {TITLE}", describe(value)));
+        }
+        // A feature with a faulty title is still there for those who name it.
+        Some((feature.ok()?, title.unwrap_or_default()))
+    });
+    entries.into_iter().flatten().collect()
+}
+
+/// One `[[plan]]`. `None` when it has no usable name.
+fn plan(section: &mut Section<'_>, known: &BTreeMap<Feature, String>) -> Option<Plan> {
+    let name = section.required("name", "the name of a plan, such as \"free\"", PlanName::parse);
+    let title = section.required("title", TITLE, parsers::title);
+    let features = if matches!(section.peek("features"), Some(DeValue::String(_))) {
+        let all = |text: &str| if text == ALL { Ok(known.keys().cloned().collect()) } else { Err("") };
+        section.text("features", "a list of features, or \"all\"", all).unwrap_or_default()
+    } else {
+        known_features(section, known)
+    };
+    let members = cap(section, "members");
+    let ai_tokens = cap(section, "ai_tokens");
+    Some(Plan { name: name?, title: title.unwrap_or_default(), features, members, ai_tokens })
+}
+
+/// `[licence]`: there only when the whole installation is bounded.
+fn licence(section: &mut Section<'_>, known: &BTreeMap<Feature, String>) -> BTreeSet<Feature> {
+    section.require("features", "the list of the features that this installation may use");
+    known_features(section, known)
+}
+
+/// A list of features, each of which must be in the catalogue.
+fn known_features(section: &mut Section<'_>, known: &BTreeMap<Feature, String>) -> BTreeSet<Feature> {
+    let all: Vec<(Feature, Spot)> = section.spotted_texts("features", FEATURE, Feature::parse);
+    for (feature, spot) in &all {
+        if !known.contains_key(feature) {
+            section.fault_at(spot, unknown_feature(feature, known));
+        }
+    }
+    all.into_iter().map(|(feature, _)| feature).collect()
+}
+
+pub(super) fn unknown_feature(feature: &Feature, known: &BTreeMap<Feature, String>) -> String {
+    let names: Vec<_> = known.keys().map(Feature::as_str).collect();
+    format!("there is no feature \"{feature}\" in plans.toml; there are {}", names.join(", "))
+}
+
+/// A number, or `"unlimited"`. It must be there: a cap that is forgotten must not mean "none".
+fn cap(section: &mut Section<'_>, key: &'static str) -> Option<u64> {
+    const EXPECTED: &str = "a whole number of 0 or more, or \"unlimited\"";
+    section.require(key, EXPECTED);
+    let value = section.value(key)?.get_ref();
+    if value.as_str() == Some(UNLIMITED) {
+        return None;
+    }
+    let number = integer(value).and_then(|number| u64::try_from(number).ok());
+    if number.is_none() {
+        section.fault(key, format!("found {}, expected {EXPECTED}", describe(value)));
+    }
+    number
+}

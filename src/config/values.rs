@@ -1,0 +1,189 @@
+//! The kinds of value that a key can have: texts, numbers, durations, sizes, choices. Each reader answers with the
+//! default when the key is absent, and faults whatever is not what it expects.
+
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use toml::de::DeValue;
+
+use super::section::{Section, Spot, describe, shown};
+use super::units::{parse_duration, parse_size, show_duration, show_size};
+
+/// The text that switches off what can be switched off.
+const OFF: &str = "off";
+
+impl Section<'_> {
+    /// A text that `parse` understands. `expected` says what that is, as in "a host name such as …".
+    pub fn text<T, E: Display>(
+        &mut self,
+        key: &'static str,
+        expected: &str,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Option<T> {
+        let value = self.value(key)?;
+        let DeValue::String(raw) = value.get_ref() else {
+            self.fault(key, format!("found {}, expected {expected}", describe(value.get_ref())));
+            return None;
+        };
+        let text = self.expanded(key, raw)?;
+        parse(&text).map_err(|why| self.fault(key, refusal(raw, &text, expected, &why.to_string()))).ok()
+    }
+
+    /// Like [`Section::text`], but the key must be there.
+    pub fn required<T, E: Display>(
+        &mut self,
+        key: &'static str,
+        expected: &str,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Option<T> {
+        self.require(key, expected);
+        self.text(key, expected, parse)
+    }
+
+    /// A text that may hold a secret: no fault ever shows what was found, and `parse` cannot say why. Required.
+    pub fn secret<T>(&mut self, key: &'static str, expected: &str, parse: impl FnOnce(&str) -> Option<T>) -> Option<T> {
+        self.require(key, expected);
+        let value = self.value(key)?;
+        let parsed = match value.get_ref() {
+            DeValue::String(raw) => parse(&self.expanded(key, raw)?),
+            _ => None,
+        };
+        if parsed.is_none() {
+            self.fault(key, format!("found something else (it is not shown, it may be secret), expected {expected}"));
+        }
+        parsed
+    }
+
+    /// A list of texts, none of them twice; absent, it is empty.
+    pub fn texts<T: PartialEq, E: Display>(
+        &mut self,
+        key: &'static str,
+        expected: &str,
+        parse: impl Fn(&str) -> Result<T, E>,
+    ) -> Vec<T> {
+        self.spotted_texts(key, expected, parse).into_iter().map(|(item, _)| item).collect()
+    }
+
+    /// Like [`Section::texts`], with the place of each.
+    pub fn spotted_texts<T: PartialEq, E: Display>(
+        &mut self,
+        key: &'static str,
+        expected: &str,
+        parse: impl Fn(&str) -> Result<T, E>,
+    ) -> Vec<(T, Spot)> {
+        let Some(value) = self.value(key) else { return Vec::new() };
+        let DeValue::Array(items) = value.get_ref() else {
+            self.fault(key, format!("found {}, expected a list, each {expected}", describe(value.get_ref())));
+            return Vec::new();
+        };
+        let mut all: Vec<(T, Spot)> = Vec::with_capacity(items.len());
+        for (index, item) in items.iter().enumerate() {
+            let spot = self.spot_of_element(key, index, item);
+            let DeValue::String(raw) = item.get_ref() else {
+                self.fault_at(&spot, format!("found {}, expected {expected}", describe(item.get_ref())));
+                continue;
+            };
+            let Some(text) = self.expanded(key, raw) else { continue };
+            match parse(&text) {
+                Err(why) => self.fault_at(&spot, refusal(raw, &text, expected, &why.to_string())),
+                Ok(item) if all.iter().any(|(earlier, _)| *earlier == item) => {
+                    self.fault_at(&spot, format!("found {} a second time, expected each once", shown(raw)));
+                }
+                Ok(item) => all.push((item, spot)),
+            }
+        }
+        all
+    }
+
+    pub fn flag(&mut self, key: &'static str, default: bool) -> bool {
+        match self.value(key).map(toml::Spanned::get_ref) {
+            None => default,
+            Some(DeValue::Boolean(flag)) => *flag,
+            Some(other) => {
+                self.fault(key, format!("found {}, expected true or false", describe(other)));
+                default
+            }
+        }
+    }
+
+    /// A whole number within a range.
+    pub fn number<T>(&mut self, key: &'static str, range: RangeInclusive<T>, default: T) -> T
+    where
+        T: TryFrom<i64> + PartialOrd + Display + Copy,
+    {
+        let Some(value) = self.value(key) else { return default };
+        let number = integer(value.get_ref()).and_then(|number| T::try_from(number).ok());
+        number.filter(|number| range.contains(number)).unwrap_or_else(|| {
+            let (low, high) = (range.start(), range.end());
+            let found = describe(value.get_ref());
+            self.fault(key, format!("found {found}, expected a whole number from {low} to {high}"));
+            default
+        })
+    }
+
+    /// A duration within a range.
+    pub fn duration(&mut self, key: &'static str, range: RangeInclusive<Duration>, default: Duration) -> Duration {
+        let expected = expected_duration(&range);
+        self.text(key, &expected, |text| within(parse_duration(text), &range)).unwrap_or(default)
+    }
+
+    /// A duration within a range, or `"off"`.
+    pub fn duration_or_off(
+        &mut self,
+        key: &'static str,
+        range: RangeInclusive<Duration>,
+        default: Option<Duration>,
+    ) -> Option<Duration> {
+        let expected = format!("{}, or \"off\"", expected_duration(&range));
+        let parse = |text: &str| if text == OFF { Ok(None) } else { within(parse_duration(text), &range).map(Some) };
+        self.text(key, &expected, parse).unwrap_or(default)
+    }
+
+    /// A size in bytes within a range.
+    pub fn size(&mut self, key: &'static str, range: RangeInclusive<u64>, default: u64) -> u64 {
+        let expected = expected_size(&range);
+        self.text(key, &expected, |text| within(parse_size(text), &range)).unwrap_or(default)
+    }
+
+    /// A size in bytes within a range, or `"off"`.
+    pub fn size_or_off(&mut self, key: &'static str, range: RangeInclusive<u64>, default: Option<u64>) -> Option<u64> {
+        let expected = format!("{}, or \"off\"", expected_size(&range));
+        let parse = |text: &str| if text == OFF { Ok(None) } else { within(parse_size(text), &range).map(Some) };
+        self.text(key, &expected, parse).unwrap_or(default)
+    }
+
+    /// One of a few words.
+    pub fn choice<T: Copy>(&mut self, key: &'static str, choices: &[(&str, T)], default: T) -> T {
+        let words: Vec<_> = choices.iter().map(|(word, _)| format!("{word:?}")).collect();
+        let find = |text: &str| choices.iter().find(|(word, _)| *word == text).map(|(_, choice)| *choice).ok_or("");
+        self.text(key, &format!("one of {}", words.join(", ")), find).unwrap_or(default)
+    }
+}
+
+/// The integer that a value is, if it is one.
+pub(super) fn integer(value: &DeValue<'_>) -> Option<i64> {
+    let number = value.as_integer()?;
+    i64::from_str_radix(number.as_str(), number.radix()).ok()
+}
+
+fn refusal(raw: &str, text: &str, expected: &str, why: &str) -> String {
+    let found = shown(raw);
+    // A variable's value may be a secret: only the way it is written is shown.
+    let with = if raw == text { "" } else { " (with its variables put in)" };
+    let why = if why.is_empty() { String::new() } else { format!(": {why}") };
+    format!("found {found}{with}, expected {expected}{why}")
+}
+
+fn within<T: PartialOrd>(value: Option<T>, range: &RangeInclusive<T>) -> Result<T, &'static str> {
+    value.filter(|value| range.contains(value)).ok_or("")
+}
+
+fn expected_duration(range: &RangeInclusive<Duration>) -> String {
+    let (low, high) = (show_duration(*range.start()), show_duration(*range.end()));
+    format!("a duration such as \"10s\" or \"250ms\", from {low} to {high}")
+}
+
+fn expected_size(range: &RangeInclusive<u64>) -> String {
+    format!("a size such as \"64KiB\" or \"2MB\", from {} to {}", show_size(*range.start()), show_size(*range.end()))
+}

@@ -1,0 +1,270 @@
+//! One bounded cache of look-ups: present names, absent names, and the loads under way. Exact by construction: a load
+//! never outlives an invalidation, because both take the lock of the key's shard, and hits take no lock at all.
+
+use std::borrow::Borrow;
+use std::collections::HashMap;
+use std::hash::{BuildHasher, Hash, RandomState};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Shared};
+use prometheus::IntCounter;
+
+use crate::metrics::Metrics;
+
+/// Reads one key from the source. `Ok(None)` is a definite no; an error says that the source could not be asked.
+pub type Loader<K, V> = Box<dyn Fn(K) -> BoxFuture<'static, Result<Option<V>, LoadFailed>> + Send + Sync>;
+
+/// The source could not be asked; what it said was logged by the loader.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LoadFailed;
+
+/// What the cache knows of a key without asking anybody.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Cached<V> {
+    Fresh(V),
+    /// Was true once; a change has touched it since.
+    Stale(V),
+    Absent,
+    Unknown,
+}
+
+/// Sizes for metrics.
+#[derive(Clone, Copy, Debug)]
+pub struct CacheStats {
+    pub known: u64,
+    pub absent: u64,
+}
+
+/// A cache from `K` to `V`. Clones of `V` are handed out, so `V` is small or an `Arc`.
+pub struct Cache<K, V> {
+    known: moka::sync::Cache<K, Entry<V>, foldhash::fast::RandomState>,
+    absent: moka::sync::Cache<K, u32, foldhash::fast::RandomState>,
+    /// Loads under way, by shard. The lock orders the end of a load against invalidations of the same key.
+    flights: Box<[Mutex<Flights<K, V>>]>,
+    hasher: RandomState,
+    /// Bumped to forget everything at once: entries of an earlier generation are stale.
+    generation: AtomicU32,
+    loader: Loader<K, V>,
+    counters: Counters,
+    started: Instant,
+    /// When the last load of a stale entry failed, in milliseconds after `started`; 0: it did not.
+    failed_at: AtomicU64,
+}
+
+#[derive(Clone)]
+struct Entry<V> {
+    value: V,
+    generation: u32,
+    stale: bool,
+}
+
+type Flights<K, V> = HashMap<K, Flight<V>>;
+type Landing<V> = Shared<BoxFuture<'static, Result<Option<V>, LoadFailed>>>;
+
+#[derive(Clone)]
+struct Flight<V> {
+    /// Set by an invalidation: what this load has read may be out of date.
+    overtaken: Arc<AtomicBool>,
+    landing: Landing<V>,
+}
+
+struct Counters {
+    hit: IntCounter,
+    stale: IntCounter,
+    negative: IntCounter,
+    miss: IntCounter,
+}
+
+impl<K, V> Cache<K, V>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    /// `capacity` bounds the present names, `negatives` the absent ones, each of which lives for `negative_ttl`.
+    pub fn new(
+        name: &str,
+        capacity: u64,
+        negatives: u64,
+        negative_ttl: Duration,
+        loader: Loader<K, V>,
+        metrics: &Metrics,
+    ) -> Arc<Self> {
+        metrics.capacity.with_label_values(&[name]).set(i64::try_from(capacity + negatives).unwrap_or(i64::MAX));
+        let count = |outcome| metrics.lookups.with_label_values(&[name, outcome]);
+        Arc::new(Self {
+            known: moka::sync::Cache::builder().max_capacity(capacity).build_with_hasher(Default::default()),
+            absent: moka::sync::Cache::builder()
+                .max_capacity(negatives)
+                .time_to_live(negative_ttl)
+                .build_with_hasher(Default::default()),
+            flights: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            hasher: RandomState::new(),
+            generation: AtomicU32::new(0),
+            loader,
+            started: Instant::now(),
+            failed_at: AtomicU64::new(0),
+            counters: Counters {
+                hit: count("hit"),
+                stale: count("stale"),
+                negative: count("negative"),
+                miss: count("miss"),
+            },
+        })
+    }
+
+    /// What is known without asking. Takes no lock.
+    pub fn peek<Q>(&self, key: &Q) -> Cached<V>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let generation = self.generation.load(Ordering::Acquire);
+        if let Some(entry) = self.known.get(key) {
+            if entry.stale || entry.generation != generation {
+                return Cached::Stale(entry.value);
+            }
+            self.counters.hit.inc();
+            return Cached::Fresh(entry.value);
+        }
+        if self.absent.get(key) == Some(generation) {
+            self.counters.negative.inc();
+            return Cached::Absent;
+        }
+        Cached::Unknown
+    }
+
+    /// Asks the source, once for all who ask at the same time. The load runs to its end even if everybody who waits
+    /// for it goes away.
+    pub async fn load(self: &Arc<Self>, key: K) -> Result<Option<V>, LoadFailed> {
+        self.counters.miss.inc();
+        let landing = {
+            let mut flights = self.shard(&key);
+            match flights.get(&key) {
+                Some(flight) => flight.landing.clone(),
+                None => {
+                    let flight = self.take_off(key.clone());
+                    flights.insert(key, flight.clone());
+                    flight.landing
+                }
+            }
+        };
+        landing.await
+    }
+
+    /// [`Cache::peek`], then [`Cache::load`]; a value that a change has touched is still served when the source fails.
+    pub async fn get(self: &Arc<Self>, key: &K) -> Result<Option<V>, LoadFailed> {
+        match self.peek(key) {
+            Cached::Fresh(value) => Ok(Some(value)),
+            Cached::Absent => Ok(None),
+            Cached::Unknown => self.load(key.clone()).await,
+            Cached::Stale(old) => self.refresh(key.clone(), old).await,
+        }
+    }
+
+    /// Reads a touched entry again; the old value counts for as long as the source cannot be asked. After a failure
+    /// the source is left alone for [`REST_AFTER_FAILURE`], so that a store that times out does not slow down
+    /// everybody whom it already knows.
+    pub async fn refresh(self: &Arc<Self>, key: K, old: V) -> Result<Option<V>, LoadFailed> {
+        if !self.resting() {
+            match self.load(key).await {
+                Ok(found) => return Ok(found),
+                Err(LoadFailed) => self.failed_at.store(self.uptime_ms(), Ordering::Relaxed),
+            }
+        }
+        self.counters.stale.inc();
+        Ok(Some(old))
+    }
+
+    fn resting(&self) -> bool {
+        let failed = self.failed_at.load(Ordering::Relaxed);
+        failed != 0 && self.uptime_ms().saturating_sub(failed) < REST_AFTER_FAILURE.as_millis() as u64
+    }
+
+    fn uptime_ms(&self) -> u64 {
+        self.started.elapsed().as_millis() as u64 + 1
+    }
+
+    /// Forgets one key: when this returns, whoever asks reads the source again.
+    pub fn forget(&self, key: &K) {
+        let flights = self.shard(key);
+        if let Some(flight) = flights.get(key) {
+            flight.overtaken.store(true, Ordering::Release);
+        }
+        if let Some(entry) = self.known.get(key) {
+            self.known.insert(key.clone(), Entry { stale: true, ..entry });
+        }
+        self.absent.invalidate(key);
+    }
+
+    /// Forgets everything, keeping old values for as long as the source cannot be asked.
+    pub fn forget_all(&self) {
+        self.generation.fetch_add(1, Ordering::AcqRel);
+    }
+
+    pub fn stats(&self) -> CacheStats {
+        self.known.run_pending_tasks();
+        self.absent.run_pending_tasks();
+        CacheStats { known: self.known.entry_count(), absent: self.absent.entry_count() }
+    }
+
+    fn take_off(self: &Arc<Self>, key: K) -> Flight<V> {
+        let overtaken = Arc::new(AtomicBool::new(false));
+        let task = tokio::spawn(Arc::clone(self).fly(key, Arc::clone(&overtaken)));
+        let landing = async move { task.await.unwrap_or(Err(LoadFailed)) }.boxed().shared();
+        Flight { overtaken, landing }
+    }
+
+    /// One load: reads until no change overtook the reading, then puts the answer in its place.
+    async fn fly(self: Arc<Self>, key: K, overtaken: Arc<AtomicBool>) -> Result<Option<V>, LoadFailed> {
+        for _ in 0..MOST_READS {
+            let generation = self.generation.load(Ordering::Acquire);
+            overtaken.store(false, Ordering::Release);
+            let answer = std::panic::AssertUnwindSafe((self.loader)(key.clone())).catch_unwind().await;
+            let answer = answer.unwrap_or(Err(LoadFailed));
+            let mut flights = self.shard(&key);
+            let current = self.generation.load(Ordering::Acquire) == generation;
+            if answer.is_ok() && !(current && !overtaken.load(Ordering::Acquire)) {
+                continue;
+            }
+            self.put(&key, &answer, generation);
+            flights.remove(&key);
+            return answer;
+        }
+        // Written to faster than it can be read: nothing is kept, and whoever waited asks again or fails.
+        self.shard(&key).remove(&key);
+        Err(LoadFailed)
+    }
+
+    /// Called under the shard's lock.
+    fn put(&self, key: &K, answer: &Result<Option<V>, LoadFailed>, generation: u32) {
+        match answer {
+            Ok(Some(value)) => {
+                self.absent.invalidate(key);
+                self.known.insert(key.clone(), Entry { value: value.clone(), generation, stale: false });
+            }
+            Ok(None) => {
+                self.known.invalidate(key);
+                self.absent.insert(key.clone(), generation);
+            }
+            Err(LoadFailed) => {}
+        }
+    }
+
+    fn shard(&self, key: &K) -> MutexGuard<'_, Flights<K, V>> {
+        let index = self.hasher.hash_one(key) as usize % SHARDS;
+        // A poisoned shard only means that a thread died while it held plain map operations: the map is whole.
+        self.flights[index].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Shards of the map of loads under way: enough that misses rarely meet.
+const SHARDS: usize = 64;
+
+/// How long stale values are served without asking again, once asking has failed.
+const REST_AFTER_FAILURE: Duration = Duration::from_secs(1);
+
+/// How often one load reads again because a change overtook it.
+const MOST_READS: usize = 32;

@@ -1,0 +1,268 @@
+//! From a host to the tenant that it leads to.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use tracing::warn;
+
+use super::cache::{Cache, CacheStats, Cached, LoadFailed};
+use super::follower::Subscriber;
+use super::gate::{Gate, GateSettings};
+use super::source::{Lookup, Source};
+use super::view::{Resident, View};
+use crate::clock::Clock;
+use crate::metrics::Metrics;
+use crate::model::{Brand, Catalogue, Change, HostClass, Hostname, Tenant, TenantId};
+
+/// How large the caches are and what misses may cost.
+#[derive(Clone, Debug)]
+pub struct DirectorySettings {
+    pub hosts: u64,
+    pub tenants: u64,
+    pub negatives: u64,
+    pub negative_ttl: Duration,
+    pub gate: GateSettings,
+}
+
+impl From<&crate::config::Directory> for DirectorySettings {
+    fn from(config: &crate::config::Directory) -> Self {
+        Self {
+            hosts: config.hosts,
+            tenants: config.tenants,
+            negatives: config.negatives,
+            negative_ttl: config.negative_ttl,
+            gate: GateSettings {
+                concurrent: config.concurrent_misses,
+                wait: config.miss_wait,
+                rate: config.miss_rate,
+                burst: config.miss_burst,
+            },
+        }
+    }
+}
+
+/// By which way a host led to its tenant: `X-Tenant-Via`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Via {
+    CustomDomain,
+    Subdomain,
+    Session,
+}
+
+impl Via {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::CustomDomain => "custom-domain",
+            Self::Subdomain => "subdomain",
+            Self::Session => "session",
+        }
+    }
+}
+
+/// Whom a host leads to.
+#[derive(Clone, Debug)]
+pub enum Resolution {
+    Tenant(Arc<View>, Via),
+    /// Nobody, and that is certain.
+    Unknown,
+}
+
+/// Why there is no answer at all. Neither is ever remembered as a "no".
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Trouble {
+    /// Too many unknown names are being looked up, by all or by this client.
+    Busy,
+    /// The store cannot be asked and nothing older is known.
+    Unavailable,
+}
+
+/// The directory: hosts → tenant ids, and tenant ids → facts, each in its own bounded cache.
+pub struct Directory {
+    hosts: Arc<Cache<Hostname, TenantId>>,
+    tenants: Arc<Cache<TenantId, Arc<Resident>>>,
+    source: Arc<dyn Source>,
+    gate: Arc<Gate>,
+    brand: Brand,
+    clock: Clock,
+    metrics: Arc<Metrics>,
+}
+
+impl Directory {
+    pub fn new(
+        source: Arc<dyn Source>,
+        settings: &DirectorySettings,
+        brand: Brand,
+        gate: Arc<Gate>,
+        clock: Clock,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let for_hosts = Arc::clone(&source);
+        let lookup_brand = brand.clone();
+        let hosts = Cache::new(
+            "hosts",
+            settings.hosts,
+            settings.negatives,
+            settings.negative_ttl,
+            Box::new(move |host: Hostname| {
+                let source = Arc::clone(&for_hosts);
+                let lookup = lookup(&lookup_brand, &host);
+                async move {
+                    match lookup {
+                        Some(lookup) => source.place(&lookup).await.map_err(|e| failed("host", &e)),
+                        None => Ok(None),
+                    }
+                }
+                .boxed()
+            }),
+            &metrics,
+        );
+        let for_tenants = Arc::clone(&source);
+        let tenants = Cache::new(
+            "tenants",
+            settings.tenants,
+            settings.negatives,
+            settings.negative_ttl,
+            Box::new(move |id: TenantId| {
+                let source = Arc::clone(&for_tenants);
+                async move {
+                    let tenant = source.tenant(id).await.map_err(|e| failed("tenant", &e))?;
+                    Ok(tenant.map(Resident::new))
+                }
+                .boxed()
+            }),
+            &metrics,
+        );
+        Self { hosts, tenants, source, gate, brand, clock, metrics }
+    }
+
+    /// Whom `host` leads to. `client` pays for wrong guesses. Known hosts are answered without waiting.
+    pub async fn resolve(
+        &self,
+        host: &Hostname,
+        class: &HostClass,
+        client: IpAddr,
+        catalogue: &Arc<Catalogue>,
+        suspend_expired: bool,
+    ) -> Result<Resolution, Trouble> {
+        let via = match class {
+            HostClass::Tenant(_) => Via::Subdomain,
+            HostClass::Custom => Via::CustomDomain,
+            _ => return Ok(Resolution::Unknown),
+        };
+        let id = match self.hosts.peek(host) {
+            Cached::Fresh(id) => Some(id),
+            Cached::Absent => None,
+            Cached::Stale(old) => self.hosts.refresh(host.clone(), old).await.map_err(unavailable)?,
+            Cached::Unknown => self.discover(host, client).await?,
+        };
+        let Some(id) = id else { return Ok(Resolution::Unknown) };
+        Ok(match self.tenant(id, catalogue, suspend_expired).await? {
+            Some(view) => Resolution::Tenant(view, via),
+            None => Resolution::Unknown,
+        })
+    }
+
+    /// The view of a tenant by id, with its parents' word taken into account.
+    pub async fn tenant(
+        &self,
+        id: TenantId,
+        catalogue: &Arc<Catalogue>,
+        suspend_expired: bool,
+    ) -> Result<Option<Arc<View>>, Trouble> {
+        let Some(resident) = self.tenants.get(&id).await.map_err(unavailable)? else { return Ok(None) };
+        let mut parents: Vec<Arc<Tenant>> = Vec::new();
+        let mut next = resident.tenant.parent;
+        while let Some(parent) = next {
+            // A parent that is missing, or a chain without an end, is damage: its children's state is unknown, and
+            // unknown is never "allow".
+            let above = self.tenants.get(&parent).await.map_err(unavailable)?.ok_or(Trouble::Unavailable)?;
+            if parents.len() >= DEEPEST_CHAIN {
+                return Err(Trouble::Unavailable);
+            }
+            next = above.tenant.parent;
+            parents.push(Arc::clone(&above.tenant));
+        }
+        Ok(resident.view(&parents, catalogue, suspend_expired, &self.clock))
+    }
+
+    /// The answer to a pending ACME challenge, always read from the store: a "no" of a second ago would fail a
+    /// validation. Unknown tokens pass the same gate as unknown hosts.
+    pub async fn challenge(&self, key: &str, client: IpAddr) -> Result<Option<String>, Trouble> {
+        let turn = self.gate.enter(client).await.map_err(|_| Trouble::Busy)?;
+        let answer = self.source.challenge(key).await.map_err(|e| unavailable(failed("challenge", &e)))?;
+        if answer.is_none() {
+            self.gate.charge(&turn);
+        }
+        Ok(answer)
+    }
+
+    /// The same gate guards look-ups of certificates by strangers.
+    pub fn gate(&self) -> &Arc<Gate> {
+        &self.gate
+    }
+
+    /// Sizes of the two caches (hosts, tenants), also written to the metrics.
+    pub fn stats(&self) -> (CacheStats, CacheStats) {
+        let stats = (self.hosts.stats(), self.tenants.stats());
+        for (name, cache) in [("hosts", stats.0), ("tenants", stats.1)] {
+            let entries = i64::try_from(cache.known + cache.absent).unwrap_or(i64::MAX);
+            self.metrics.entries.with_label_values(&[name]).set(entries);
+        }
+        stats
+    }
+
+    async fn discover(&self, host: &Hostname, client: IpAddr) -> Result<Option<TenantId>, Trouble> {
+        let busy = |_| {
+            self.metrics.lookups.with_label_values(&["hosts", "busy"]).inc();
+            Trouble::Busy
+        };
+        let turn = self.gate.enter(client).await.map_err(busy)?;
+        // Somebody may have asked while this one waited for its turn.
+        let id = self.hosts.get(host).await.map_err(unavailable)?;
+        if id.is_none() {
+            self.gate.charge(&turn);
+        }
+        Ok(id)
+    }
+}
+
+impl Subscriber for Directory {
+    fn apply(&self, change: &Change) {
+        match change {
+            Change::Tenant(id) => self.tenants.forget(id),
+            Change::Host(host) => self.hosts.forget(host),
+            Change::Slug(slug) => {
+                if let Ok(host) = self.brand.tenant_host(slug) {
+                    self.hosts.forget(&host);
+                }
+            }
+            Change::Reset => {
+                self.hosts.forget_all();
+                self.tenants.forget_all();
+            }
+            Change::Certificate(_) | Change::Challenge(_) | Change::Keys => {}
+        }
+    }
+}
+
+fn lookup(brand: &Brand, host: &Hostname) -> Option<Lookup> {
+    match brand.classify(host) {
+        HostClass::Tenant(slug) => Some(Lookup::Slug(slug)),
+        HostClass::Custom => Some(Lookup::Domain(host.clone())),
+        HostClass::Apex | HostClass::Console | HostClass::Reserved | HostClass::Subdomain => None,
+    }
+}
+
+fn failed(what: &'static str, error: &crate::store::StoreError) -> LoadFailed {
+    warn!(error = %error, what, "directory.load_failed");
+    LoadFailed
+}
+
+fn unavailable(_: LoadFailed) -> Trouble {
+    Trouble::Unavailable
+}
+
+/// Operator → holding → merchant is three; nobody needs more than this.
+const DEEPEST_CHAIN: usize = 8;

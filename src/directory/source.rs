@@ -1,0 +1,70 @@
+//! Where the directory reads: the store, seen only as look-ups and news. The trait is the seam at which tests put a
+//! store that stalls or fails.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::model::{Certificate, Hostname, Slug, Tenant, TenantId};
+use crate::store::{News, Store, StoreError};
+
+/// What to ask about a host.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Lookup {
+    /// `<slug>.<base>`
+    Slug(Slug),
+    /// A custom domain: only a held claim counts.
+    Domain(Hostname),
+}
+
+/// The reads that the edge depends on. Errors mean "could not ask", never "no".
+#[async_trait]
+pub trait Source: Send + Sync + 'static {
+    async fn place(&self, lookup: &Lookup) -> Result<Option<TenantId>, StoreError>;
+    async fn tenant(&self, id: TenantId) -> Result<Option<Tenant>, StoreError>;
+    async fn certificate(&self, name: &str) -> Result<Option<Certificate>, StoreError>;
+    async fn challenge(&self, key: &str) -> Result<Option<String>, StoreError>;
+    async fn secret(&self, name: &str) -> Result<Option<zeroize::Zeroizing<Vec<u8>>>, StoreError>;
+    async fn revision(&self) -> Result<i64, StoreError>;
+    async fn news(&self, cursor: i64) -> Result<News, StoreError>;
+    /// Returns when something newer than `cursor` was probably written, or after `at_most`.
+    async fn wait_for_news(&self, cursor: i64, at_most: Duration);
+}
+
+#[async_trait]
+impl Source for Store {
+    async fn place(&self, lookup: &Lookup) -> Result<Option<TenantId>, StoreError> {
+        Ok(match lookup {
+            Lookup::Slug(slug) => self.tenant_by_slug(slug).await?.map(|tenant| tenant.id),
+            Lookup::Domain(name) => self.held_domain(name).await?.map(|domain| domain.tenant),
+        })
+    }
+
+    async fn tenant(&self, id: TenantId) -> Result<Option<Tenant>, StoreError> {
+        Store::tenant(self, id).await
+    }
+
+    async fn certificate(&self, name: &str) -> Result<Option<Certificate>, StoreError> {
+        Store::certificate(self, name).await
+    }
+
+    async fn challenge(&self, key: &str) -> Result<Option<String>, StoreError> {
+        Store::challenge(self, key).await
+    }
+
+    async fn secret(&self, name: &str) -> Result<Option<zeroize::Zeroizing<Vec<u8>>>, StoreError> {
+        Store::secret(self, name).await
+    }
+
+    async fn revision(&self) -> Result<i64, StoreError> {
+        Store::revision(self).await
+    }
+
+    async fn news(&self, cursor: i64) -> Result<News, StoreError> {
+        Store::news(self, cursor).await
+    }
+
+    async fn wait_for_news(&self, cursor: i64, at_most: Duration) {
+        Store::wait_for_news(self, cursor, at_most).await;
+    }
+}

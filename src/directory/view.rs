@@ -1,0 +1,93 @@
+//! A tenant as the request path sees it: effective state and ready-made header values, computed once per change.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+use http::HeaderValue;
+
+use crate::clock::{Clock, Timestamp};
+use crate::model::{Catalogue, Effective, Tenant};
+
+/// What the tenant cache holds: the tenant's own facts, and the last view made of them.
+pub struct Resident {
+    pub tenant: Arc<Tenant>,
+    view: ArcSwapOption<View>,
+}
+
+/// Effective state over the parent chain, valid until something in the chain, the catalogue or the time moves.
+#[derive(Debug)]
+pub struct View {
+    pub tenant: Arc<Tenant>,
+    pub effective: Effective,
+    pub id: HeaderValue,
+    pub slug: HeaderValue,
+    pub plan: HeaderValue,
+    pub status: HeaderValue,
+    pub features: HeaderValue,
+    parents: Vec<Arc<Tenant>>,
+    catalogue: Arc<Catalogue>,
+    suspend_expired: bool,
+}
+
+impl Resident {
+    pub fn new(tenant: Tenant) -> Arc<Self> {
+        Arc::new(Self { tenant: Arc::new(tenant), view: ArcSwapOption::empty() })
+    }
+
+    /// The view of `self` under these parents and this catalogue, made anew only when one of them has changed.
+    pub fn view(
+        &self,
+        parents: &[Arc<Tenant>],
+        catalogue: &Arc<Catalogue>,
+        suspend_expired: bool,
+        clock: &Clock,
+    ) -> Option<Arc<View>> {
+        if let Some(view) = &*self.view.load()
+            && view.holds(parents, catalogue, suspend_expired, clock)
+        {
+            return Some(Arc::clone(view));
+        }
+        let view = Arc::new(View::make(&self.tenant, parents, catalogue, suspend_expired, clock)?);
+        self.view.store(Some(Arc::clone(&view)));
+        Some(view)
+    }
+}
+
+impl View {
+    fn make(
+        tenant: &Arc<Tenant>,
+        parents: &[Arc<Tenant>],
+        catalogue: &Arc<Catalogue>,
+        suspend_expired: bool,
+        clock: &Clock,
+    ) -> Option<Self> {
+        let chain: Vec<&Tenant> = std::iter::once(tenant).chain(parents).map(|t| &**t).collect();
+        let effective = Effective::of(&chain, catalogue, suspend_expired, clock.now())?;
+        let features: Vec<&str> = effective.features.iter().map(|f| f.as_str()).collect();
+        Some(Self {
+            id: value(&tenant.id.to_string()),
+            slug: value(tenant.slug.as_str()),
+            plan: value(effective.plan.as_str()),
+            status: value(effective.status.as_str()),
+            features: value(&features.join(",")),
+            tenant: Arc::clone(tenant),
+            parents: parents.to_vec(),
+            catalogue: Arc::clone(catalogue),
+            suspend_expired,
+            effective,
+        })
+    }
+
+    fn holds(&self, parents: &[Arc<Tenant>], catalogue: &Arc<Catalogue>, suspend_expired: bool, clock: &Clock) -> bool {
+        self.parents.len() == parents.len()
+            && self.parents.iter().zip(parents).all(|(a, b)| Arc::ptr_eq(a, b))
+            && Arc::ptr_eq(&self.catalogue, catalogue)
+            && self.suspend_expired == suspend_expired
+            && (self.effective.valid_until == Timestamp::MAX || clock.now() < self.effective.valid_until)
+    }
+}
+
+/// Ids, slugs and names of plans and features are header-safe by their types.
+fn value(text: &str) -> HeaderValue {
+    HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static(""))
+}

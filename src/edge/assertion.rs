@@ -1,0 +1,136 @@
+//! The signed word that backends can check: `X-Tenant-Assertion`, an EdDSA JWT (RFC 7519, RFC 8037), and its public
+//! keys. Signing costs more than a whole request, so an assertion is kept and signed again at half its life.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use http::HeaderValue;
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::clock::{Clock, Timestamp};
+use crate::directory::View;
+use crate::model::{Hostname, PlanName, TenantId};
+use crate::seal::Keyring;
+
+/// Signs and keeps assertions.
+pub struct Assertions {
+    issuer: String,
+    keyring: ArcSwapOption<Ring>,
+    kept: moka::sync::Cache<Key, Arc<Signed>, foldhash::fast::RandomState>,
+    clock: Clock,
+}
+
+/// The ring, and its public half as it is served.
+struct Ring {
+    keyring: Keyring,
+    jwks: String,
+}
+
+/// Everything that an assertion says; the revision stands for the rest of the tenant's facts.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Key {
+    tenant: TenantId,
+    revision: i64,
+    plan: PlanName,
+    pool: Arc<str>,
+    host: Hostname,
+}
+
+struct Signed {
+    value: HeaderValue,
+    /// When to sign again.
+    half_life: Timestamp,
+}
+
+#[derive(Serialize)]
+struct Claims<'a> {
+    iss: &'a str,
+    sub: String,
+    aud: &'a str,
+    host: &'a str,
+    plan: &'a str,
+    iat: i64,
+    exp: i64,
+    jti: String,
+}
+
+impl Assertions {
+    /// `kept` bounds how many assertions are remembered.
+    pub fn new(issuer: String, kept: u64, clock: Clock) -> Self {
+        Self {
+            issuer,
+            keyring: ArcSwapOption::empty(),
+            kept: moka::sync::Cache::builder()
+                .max_capacity(kept)
+                .time_to_live(LIFE)
+                .build_with_hasher(Default::default()),
+            clock,
+        }
+    }
+
+    /// Publishes another ring; what older keys signed stays valid for its minute.
+    pub fn install(&self, keyring: Keyring) {
+        let jwks = keyring.jwks().to_string();
+        self.keyring.store(Some(Arc::new(Ring { keyring, jwks })));
+        self.kept.invalidate_all();
+    }
+
+    /// The JSON Web Key Set, once there are keys.
+    pub fn jwks(&self) -> Option<String> {
+        self.keyring.load().as_ref().map(|ring| ring.jwks.clone())
+    }
+
+    /// The assertion for this tenant, towards this pool, on this host. `None`: there is no key, and the request must
+    /// not go out without one.
+    pub fn header(&self, view: &View, pool: &Arc<str>, host: &Hostname) -> Option<HeaderValue> {
+        let now = self.clock.now();
+        let key = Key {
+            tenant: view.tenant.id,
+            revision: view.tenant.revision,
+            plan: view.effective.plan.clone(),
+            pool: Arc::clone(pool),
+            host: host.clone(),
+        };
+        if let Some(signed) = self.kept.get(&key)
+            && now < signed.half_life
+        {
+            return Some(signed.value.clone());
+        }
+        let value = self.sign(view, pool, host, now)?;
+        self.kept.insert(key, Arc::new(Signed { value: value.clone(), half_life: now + LIFE / 2 }));
+        Some(value)
+    }
+
+    /// The tenant that a session cookie names, if the cookie is ours and still good (see [`super::session`]).
+    pub fn session(&self, cookie: &str) -> Option<TenantId> {
+        let ring = self.keyring.load();
+        super::session::verify(cookie, &ring.as_ref()?.keyring, self.clock.now())
+    }
+
+    fn sign(&self, view: &View, pool: &str, host: &Hostname, now: Timestamp) -> Option<HeaderValue> {
+        let ring = self.keyring.load();
+        let key = ring.as_ref()?.keyring.current(now)?;
+        let claims = Claims {
+            iss: &self.issuer,
+            sub: view.tenant.id.to_string(),
+            aud: pool,
+            host: host.as_str(),
+            plan: view.effective.plan.as_str(),
+            iat: now.secs(),
+            exp: now.secs() + LIFE.as_secs() as i64,
+            jti: Uuid::now_v7().to_string(),
+        };
+        let mut header = Header::new(Algorithm::EdDSA);
+        header.kid = Some(key.id.clone());
+        let token = jsonwebtoken::encode(&header, &claims, &EncodingKey::from_ed_der(key.pkcs8())).ok()?;
+        let mut value = HeaderValue::from_str(&token).ok()?;
+        value.set_sensitive(true);
+        Some(value)
+    }
+}
+
+/// How long an assertion is valid.
+pub const LIFE: Duration = Duration::from_secs(60);

@@ -1,0 +1,168 @@
+//! Who the visitor is and how it came here, from the connection and, if a trusted proxy stands in front, from what
+//! that proxy says. A stranger's own words about this are never believed.
+
+use std::net::IpAddr;
+
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use ipnet::IpNet;
+use uuid::Uuid;
+
+/// What is known about a request before anything of it is interpreted.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    /// The visitor's address.
+    pub client: IpAddr,
+    /// Whether the visitor speaks TLS, to us or to a trusted proxy.
+    pub https: bool,
+    /// Whether the peer is a trusted proxy, so that its `Forwarded` family counts.
+    pub trusted: bool,
+    pub request_id: String,
+}
+
+impl Origin {
+    /// `peer` is the address that the connection comes from (after PROXY protocol), `tls` whether it is encrypted.
+    pub fn of(peer: IpAddr, tls: bool, headers: &HeaderMap, trusted_proxies: &[IpNet]) -> Self {
+        let peer = peer.to_canonical();
+        let is_trusted = |address: IpAddr| trusted_proxies.iter().any(|net| net.contains(&address));
+        if !is_trusted(peer) {
+            return Self { client: peer, https: tls, trusted: false, request_id: new_request_id() };
+        }
+        Self {
+            client: visitor(headers, peer, is_trusted),
+            https: last_token(headers, &X_FORWARDED_PROTO).map_or(tls, |proto| proto.eq_ignore_ascii_case("https")),
+            trusted: true,
+            request_id: given_request_id(headers).unwrap_or_else(new_request_id),
+        }
+    }
+}
+
+/// Walks `X-Forwarded-For` from the right, past every trusted proxy, to the first address that is none. An entry that
+/// is no address ends the walk: what stands left of it cannot be believed.
+fn visitor(headers: &HeaderMap, peer: IpAddr, is_trusted: impl Fn(IpAddr) -> bool) -> IpAddr {
+    let mut client = peer;
+    let values: Vec<&HeaderValue> = headers.get_all(&X_FORWARDED_FOR).iter().collect();
+    let hops = values.iter().rev().filter_map(|value| value.to_str().ok()).flat_map(|value| value.rsplit(','));
+    for hop in hops.take(MOST_HOPS) {
+        let Some(address) = parse_hop(hop.trim()) else { break };
+        client = address.to_canonical();
+        if !is_trusted(client) {
+            break;
+        }
+    }
+    client
+}
+
+/// `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1` or `[2001:db8::1]:80`.
+fn parse_hop(text: &str) -> Option<IpAddr> {
+    text.parse()
+        .ok()
+        .or_else(|| text.parse::<std::net::SocketAddr>().ok().map(|address| address.ip()))
+        .or_else(|| text.strip_prefix('[')?.strip_suffix(']')?.parse().ok())
+}
+
+fn last_token<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
+    let value = headers.get_all(name).iter().next_back()?.to_str().ok()?;
+    value.rsplit(',').next().map(str::trim)
+}
+
+/// A trusted proxy's id is kept when it is short and plain, so that it cannot forge lines in anybody's log.
+fn given_request_id(headers: &HeaderMap) -> Option<String> {
+    let given = headers.get(&X_REQUEST_ID)?.to_str().ok()?;
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b':' | b'/' | b'+' | b'=');
+    (!given.is_empty() && given.len() <= 128 && given.bytes().all(plain)).then(|| given.to_owned())
+}
+
+fn new_request_id() -> String {
+    Uuid::now_v7().simple().to_string()
+}
+
+/// A fresh `traceparent` (<https://www.w3.org/TR/trace-context/>): not sampled, random ids.
+pub fn new_traceparent() -> String {
+    let (trace, span) = (Uuid::now_v7(), Uuid::now_v7());
+    let span = u64::from_be_bytes(span.as_bytes()[8..].try_into().unwrap_or([1; 8]));
+    format!("00-{}-{span:016x}-00", trace.simple())
+}
+
+/// Whether a trusted proxy's `traceparent` has the form of version 00.
+pub fn is_traceparent(value: &HeaderValue) -> bool {
+    let Ok(text) = value.to_str() else { return false };
+    let parts: Vec<&str> = text.split('-').collect();
+    let hex = |part: &str, length: usize| {
+        part.len() == length
+            && part.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+            && part.bytes().any(|b| b != b'0')
+    };
+    matches!(parts.as_slice(), ["00", trace, span, flags]
+        if hex(trace, 32) && hex(span, 16) && flags.len() == 2 && flags.bytes().all(|b| b.is_ascii_hexdigit()))
+}
+
+pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+pub const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+pub const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+pub const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+pub const FORWARDED: HeaderName = header::FORWARDED;
+
+/// Longer chains of proxies than this are somebody's joke.
+const MOST_HOPS: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        let mut map = HeaderMap::new();
+        for (name, value) in pairs {
+            map.append(*name, value.parse().unwrap());
+        }
+        map
+    }
+
+    fn origin(peer: &str, pairs: &[(&'static str, &str)]) -> Origin {
+        let trusted: Vec<IpNet> = vec!["10.0.0.0/8".parse().unwrap(), "2001:db8:ff::/48".parse().unwrap()];
+        Origin::of(peer.parse().unwrap(), false, &headers(pairs), &trusted)
+    }
+
+    #[test]
+    fn a_strangers_word_is_not_believed() {
+        let origin = origin(
+            "192.0.2.1",
+            &[("x-forwarded-for", "198.51.100.1"), ("x-forwarded-proto", "https"), ("x-request-id", "mine")],
+        );
+        assert_eq!(origin.client.to_string(), "192.0.2.1");
+        assert!(!origin.https && !origin.trusted && origin.request_id != "mine");
+    }
+
+    #[test]
+    fn trusted_hops_are_walked_from_the_right() {
+        for (list, expected) in [
+            (vec!["198.51.100.1"], "198.51.100.1"),
+            (vec!["198.51.100.1, 10.1.1.1"], "198.51.100.1"),
+            (vec!["203.0.113.9, 198.51.100.1", "10.1.1.1"], "198.51.100.1"),
+            (vec!["198.51.100.1:4711"], "198.51.100.1"),
+            (vec!["[2001:db8::7]:80"], "2001:db8::7"),
+            (vec!["198.51.100.1, junk"], "10.0.0.1"),
+            (vec!["10.9.9.9"], "10.9.9.9"),
+            (vec![], "10.0.0.1"),
+        ] {
+            let pairs: Vec<_> = list.iter().map(|value| ("x-forwarded-for", *value)).collect();
+            assert_eq!(origin("10.0.0.1", &pairs).client.to_string(), expected, "{list:?}");
+        }
+    }
+
+    #[test]
+    fn a_trusted_proxy_may_name_the_request_within_reason() {
+        assert_eq!(origin("10.0.0.1", &[("x-request-id", "abc-1")]).request_id, "abc-1");
+        assert_ne!(origin("10.0.0.1", &[("x-request-id", "a b\"")]).request_id, "a b\"");
+        assert!(origin("10.0.0.1", &[("x-forwarded-proto", "http, https")]).https);
+    }
+
+    #[test]
+    fn traceparents_are_checked_and_made() {
+        assert!(is_traceparent(&HeaderValue::from_str(&new_traceparent()).unwrap()));
+        for bad in ["", "00-0-0-00", "00-00000000000000000000000000000000-1234567890abcdef-01", "ff-x"] {
+            assert!(!is_traceparent(&HeaderValue::from_static(bad)), "{bad}");
+        }
+    }
+}

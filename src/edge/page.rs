@@ -1,0 +1,137 @@
+//! The body of a refusal: a page in the tenant's branding for browsers, a problem document (RFC 9457) for everybody
+//! else. Everything that a tenant chose is escaped or checked here.
+
+use askama::Template;
+use http::{HeaderMap, header};
+use serde_json::json;
+
+use super::rejection::Rejection;
+use crate::directory::View;
+use crate::model::Brand;
+
+/// A body and its media type.
+#[derive(Debug)]
+pub struct Body {
+    pub media_type: &'static str,
+    pub text: String,
+}
+
+/// The body for this refusal, in the form that the client asked for.
+pub fn body(rejection: &Rejection, request: &HeaderMap, view: Option<&View>, brand: &Brand, request_id: &str) -> Body {
+    if wants_html(request)
+        && let Some(text) = html(rejection, view, brand, request_id)
+    {
+        return Body { media_type: "text/html; charset=utf-8", text };
+    }
+    Body { media_type: "application/problem+json", text: problem(rejection, request_id).to_string() }
+}
+
+#[derive(Template)]
+#[template(path = "edge/page.html")]
+struct Page<'a> {
+    title: &'a str,
+    detail: &'a str,
+    name: &'a str,
+    tagline: Option<&'a str>,
+    colour: &'a str,
+    main_site: &'a str,
+    upgrade_url: Option<&'a str>,
+    status: u16,
+    code: &'a str,
+    request_id: &'a str,
+}
+
+fn html(rejection: &Rejection, view: Option<&View>, brand: &Brand, request_id: &str) -> Option<String> {
+    let branding = view.map(|view| &view.effective.branding);
+    let colour = branding.and_then(|b| b.primary_colour.as_deref()).filter(|c| is_colour(c)).unwrap_or("#3b5bdb");
+    Page {
+        title: rejection.title(),
+        detail: &rejection.detail(),
+        name: view.map_or(&brand.name, |view| &view.tenant.name),
+        tagline: branding.and_then(|b| b.tagline.as_deref()),
+        colour,
+        main_site: &brand.main_site,
+        upgrade_url: match rejection {
+            Rejection::PlanRequired { upgrade_url, .. } => upgrade_url.as_deref(),
+            _ => None,
+        },
+        status: rejection.status().as_u16(),
+        code: rejection.code(),
+        request_id,
+    }
+    .render()
+    .ok()
+}
+
+fn problem(rejection: &Rejection, request_id: &str) -> serde_json::Value {
+    let mut problem = json!({
+        "type": format!("urn:tenantry:problem:{}", rejection.code()),
+        "title": rejection.title(),
+        "status": rejection.status().as_u16(),
+        "detail": rejection.detail(),
+        "code": rejection.code(),
+        "request_id": request_id,
+    });
+    if let Rejection::PlanRequired { feature, plans, upgrade_url } = rejection {
+        problem["feature"] = json!(feature);
+        problem["plans"] = json!(plans);
+        problem["upgrade_url"] = json!(upgrade_url);
+    }
+    problem
+}
+
+/// Browsers say `text/html` by name; nobody else does.
+fn wants_html(request: &HeaderMap) -> bool {
+    request
+        .get_all(header::ACCEPT)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|range| range.split(';').next())
+        .any(|media| matches!(media.trim(), "text/html" | "application/xhtml+xml"))
+}
+
+/// `#rgb` or `#rrggbb`: nothing else goes into the style sheet.
+fn is_colour(text: &str) -> bool {
+    text.strip_prefix('#').is_some_and(|hex| matches!(hex.len(), 3 | 6) && hex.bytes().all(|b| b.is_ascii_hexdigit()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Hostname;
+
+    fn brand() -> Brand {
+        Brand {
+            name: "<b>Brand</b>".into(),
+            base: Hostname::parse("connect.localhost").unwrap(),
+            reserved: Brand::RESERVED.map(String::from).into(),
+            console: "ops".into(),
+            own_hosts: Default::default(),
+            main_site: "https://connect.localhost/".into(),
+        }
+    }
+
+    #[test]
+    fn browsers_get_a_page_and_others_a_problem_document() {
+        let mut request = HeaderMap::new();
+        let refusal = Rejection::TenantSuspended { reason: Some("<script>".into()) };
+        let answer = body(&refusal, &request, None, &brand(), "r-1");
+        assert_eq!(answer.media_type, "application/problem+json");
+        let problem: serde_json::Value = serde_json::from_str(&answer.text).unwrap();
+        assert_eq!((problem["status"].as_u64(), problem["code"].as_str()), (Some(403), Some("tenant-suspended")));
+
+        request.insert(header::ACCEPT, "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8".parse().unwrap());
+        let answer = body(&refusal, &request, None, &brand(), "r-1");
+        assert_eq!(answer.media_type, "text/html; charset=utf-8");
+        assert!(answer.text.contains("tenant-suspended") && answer.text.contains("r-1"));
+        assert!(!answer.text.contains("<script>") && !answer.text.contains("<b>Brand"), "{}", answer.text);
+    }
+
+    #[test]
+    fn only_a_colour_is_a_colour() {
+        for (text, is) in [("#fff", true), ("#12ab9F", true), ("red", false), ("#ffff", false), ("#fff;}", false)] {
+            assert_eq!(is_colour(text), is, "{text}");
+        }
+    }
+}

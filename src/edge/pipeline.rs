@@ -1,0 +1,180 @@
+//! The way of a request from its head to a permit, an answer of our own, or a refusal. Steps run in one order, and each
+//! stands in its own file; this one only joins them.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use http::Method;
+use pingora_http::RequestHeader;
+
+use super::answer::{Answer, OwnPath};
+use super::assertion::Assertions;
+use super::connection::{Connection, HeadFault};
+use super::context::RequestContext;
+use super::forwarded::Origin;
+use super::gates::{self, Permit, Visit};
+use super::host;
+use super::rejection::Rejection;
+use super::session;
+use crate::config::Config;
+use crate::directory::{Allowance, Directory, Resolution, Via, View};
+use crate::metrics::Metrics;
+use crate::model::{HostClass, Hostname};
+use crate::tls::CertificateCache;
+
+/// What the steps need, shared by all requests.
+pub struct Edge {
+    pub directory: Arc<Directory>,
+    pub assertions: Arc<Assertions>,
+    pub certificates: Arc<CertificateCache>,
+    /// How often one client may ask `/tenants/by-host/`.
+    pub by_host: Allowance,
+    pub metrics: Arc<Metrics>,
+}
+
+/// What becomes of a request that is not refused.
+#[derive(Debug)]
+pub enum Step {
+    Forward(Permit),
+    Answer(Answer),
+}
+
+impl Edge {
+    /// Decides about one request. Fills in what it learns on the way, so that a refusal can be answered and logged
+    /// with it.
+    pub async fn admit(&self, request: &RequestHeader, ctx: &mut RequestContext) -> Result<Step, Rejection> {
+        let connection = ctx.connection.clone().ok_or(Rejection::Internal)?;
+        let live = Arc::clone(&ctx.live);
+        let config = &live.config;
+        let origin = Origin::of(
+            connection.client.ip(),
+            connection.tls.is_some(),
+            &request.headers,
+            &config.headers.trusted_proxies,
+        );
+        let (client, https) = (origin.client, origin.https);
+        ctx.origin = Some(origin);
+        if let Some(fault) = connection.take_head_fault() {
+            return Err(of_fault(fault));
+        }
+        if matches!(request.method, Method::TRACE | Method::CONNECT) {
+            return Err(Rejection::MethodNotAllowed);
+        }
+        let host = ctx.host.insert(host::of_request(&request.uri, &request.headers)?).clone();
+        let path = request.uri.path();
+        let own = OwnPath::of(path);
+        if let Some(OwnPath::AcmeChallenge(token)) = own {
+            return Ok(Step::Answer(self.answer_challenge(token, client).await?));
+        }
+        if connection.tls.is_some() && connection.sni.as_ref() != Some(&host) {
+            return Err(Rejection::Misdirected);
+        }
+        if !https {
+            let target = request.uri.path_and_query().map_or("/", |target| target.as_str());
+            if let Some(answer) = self.to_https(&host, target, config, client).await? {
+                return Ok(Step::Answer(answer));
+            }
+        }
+        match own {
+            Some(OwnPath::Jwks) => return Ok(Step::Answer(self.answer_jwks()?)),
+            Some(OwnPath::ByHost(asked)) => {
+                return Ok(Step::Answer(self.answer_by_host(asked, config, client).await?));
+            }
+            Some(OwnPath::AcmeChallenge(_)) | None => {}
+        }
+        let class = config.brand.classify(&host);
+        let tenant = self.find_tenant(&host, &class, request, config, client, &connection).await?;
+        if !https && tenant.is_some() {
+            // Nobody's pages go over the wire in the clear, not even for the minute until the certificate is there.
+            return Err(Rejection::CertificatePending);
+        }
+        let visit = Visit { host: &host, class: &class, method: &request.method, path, tenant };
+        gates::permit(config, visit).map(Step::Forward)
+    }
+
+    /// Whom a host leads to, under this configuration.
+    pub async fn resolve(
+        &self,
+        host: &Hostname,
+        class: &HostClass,
+        config: &Config,
+        client: IpAddr,
+    ) -> Result<Resolution, Rejection> {
+        let suspend_expired = config.tenancy.suspend_expired_trials;
+        Ok(self.directory.resolve(host, class, client, &config.catalogue, suspend_expired).await?)
+    }
+
+    /// The tenant in the documented order: custom domain, subdomain, session on the main site. The operator's own
+    /// hosts have none; every other host without one is refused.
+    async fn find_tenant(
+        &self,
+        host: &Hostname,
+        class: &HostClass,
+        request: &RequestHeader,
+        config: &Config,
+        client: IpAddr,
+        connection: &Connection,
+    ) -> Result<Option<(Arc<View>, Via)>, Rejection> {
+        match class {
+            HostClass::Apex => self.session_tenant(request, config, connection).await,
+            HostClass::Console | HostClass::Reserved => Ok(None),
+            HostClass::Subdomain => Err(Rejection::TenantNotFound),
+            HostClass::Tenant(_) | HostClass::Custom => {
+                let unknown = match class {
+                    HostClass::Custom => Rejection::DomainNotConfigured,
+                    _ => Rejection::TenantNotFound,
+                };
+                let found = self.resolve(host, class, config, client).await?;
+                let Resolution::Tenant(view, via) = found else { return Err(unknown) };
+                if !connection.note_tenant(view.tenant.id) {
+                    return Ok(Some((view, via)));
+                }
+                // From now on a suspension closes this connection. One that came just before was not told of it, so
+                // the first request looks again.
+                match self.resolve(host, class, config, client).await? {
+                    Resolution::Tenant(view, via) => Ok(Some((view, via))),
+                    Resolution::Unknown => Err(unknown),
+                }
+            }
+        }
+    }
+
+    async fn session_tenant(
+        &self,
+        request: &RequestHeader,
+        config: &Config,
+        connection: &Connection,
+    ) -> Result<Option<(Arc<View>, Via)>, Rejection> {
+        let Some(name) = &config.tenancy.session_cookie else { return Ok(None) };
+        let cookie = session::cookie(&request.headers, name);
+        let Some(id) = cookie.and_then(|cookie| self.assertions.session(cookie)) else { return Ok(None) };
+        connection.note_tenant(id);
+        let suspend_expired = config.tenancy.suspend_expired_trials;
+        let view = self.directory.tenant(id, &config.catalogue, suspend_expired).await?;
+        Ok(view.map(|view| (view, Via::Session)))
+    }
+
+    /// A redirect where a certificate exists; `None` where there is nothing to redirect to.
+    async fn to_https(
+        &self,
+        host: &Hostname,
+        target: &str,
+        config: &Config,
+        client: IpAddr,
+    ) -> Result<Option<Answer>, Rejection> {
+        let Some(port) = config.https_port() else { return Ok(None) };
+        match self.certificates.has(host, client).await {
+            Ok(true) => Answer::to_https(host, port, target).map(Some),
+            Ok(false) => Ok(None),
+            Err(trouble) => Err(trouble.into()),
+        }
+    }
+}
+
+fn of_fault(fault: HeadFault) -> Rejection {
+    match fault {
+        HeadFault::Malformed(why) => Rejection::BadRequest(why),
+        HeadFault::TooLarge | HeadFault::TooManyHeaders => Rejection::HeadersTooLarge,
+        HeadFault::Timeout => Rejection::RequestTimeout,
+    }
+}

@@ -1,0 +1,330 @@
+//! The seam to pingora: its hooks call our steps, and nothing is decided here.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use bytes::Bytes;
+use pingora_core::protocols::Digest;
+use pingora_core::upstreams::peer::HttpPeer;
+use pingora_error::{Error, ErrorSource, ErrorType, Result};
+use pingora_http::{RequestHeader, ResponseHeader};
+use pingora_proxy::{FailToProxy, ProxyHttp, Session};
+use tracing::debug;
+
+use super::access_log;
+use super::connection::Connection;
+use super::context::RequestContext;
+use super::headers::{self, Contract, Identity};
+use super::pipeline::{Edge, Step};
+use super::rejection::Rejection;
+use super::respond;
+use super::response;
+use super::upstream::{self, Pool, Pools};
+use crate::config::Config;
+
+/// One loaded configuration with its pools: swapped as a whole, loaded once per request.
+pub struct Live {
+    pub config: Arc<Config>,
+    pub pools: Pools,
+}
+
+/// The application that pingora runs.
+pub struct Proxy {
+    pub edge: Edge,
+    pub live: Arc<ArcSwap<Live>>,
+}
+
+#[async_trait]
+impl ProxyHttp for Proxy {
+    type CTX = RequestContext;
+
+    fn new_ctx(&self) -> RequestContext {
+        self.edge.metrics.requests_in_flight.inc();
+        RequestContext::new(self.live.load_full())
+    }
+
+    /// No modules: nothing of ours is one, and the default would add compression to every request.
+    fn init_downstream_modules(&self, _modules: &mut pingora_core::modules::http::HttpModules) {}
+
+    async fn request_filter(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<bool> {
+        self.meet(session, ctx);
+        match self.edge.admit(session.req_header(), ctx).await {
+            Ok(Step::Forward(permit)) => {
+                ctx.permit = Some(permit);
+                let limit = ctx.live.config.limits.body_bytes;
+                if let Some(limit) = limit.filter(|limit| announced_length(session) > *limit) {
+                    respond::refuse(session, ctx, Rejection::BodyTooLarge { limit }).await?;
+                    return Ok(true);
+                }
+                Ok(false)
+            }
+            Ok(Step::Answer(answer)) => respond::answer(session, ctx, answer).await.map(|()| true),
+            Err(rejection) => respond::refuse(session, ctx, rejection).await.map(|()| true),
+        }
+    }
+
+    async fn request_body_filter(
+        &self,
+        _session: &mut Session,
+        body: &mut Option<Bytes>,
+        end_of_stream: bool,
+        ctx: &mut RequestContext,
+    ) -> Result<()> {
+        ctx.body.received += body.as_ref().map_or(0, |chunk| chunk.len() as u64);
+        if end_of_stream {
+            end_body(ctx);
+        }
+        match ctx.live.config.limits.body_bytes {
+            Some(limit) if ctx.body.received > limit => Error::e_explain(ErrorType::HTTPStatus(413), "body too large"),
+            _ => Ok(()),
+        }
+    }
+
+    async fn upstream_peer(&self, _session: &mut Session, ctx: &mut RequestContext) -> Result<Box<HttpPeer>> {
+        let nothing = || Error::explain(ErrorType::HTTPStatus(503), "no backend");
+        let permit = ctx.permit.as_ref().ok_or_else(|| Error::explain(ErrorType::InternalError, "no permit"))?;
+        let pool = ctx.live.pools.get(permit.pool()).ok_or_else(nothing)?;
+        let mut peer = pool.choose(permit, ctx.upstream.avoid).ok_or_else(nothing)?;
+        if _session.is_upgrade_req() {
+            // A WebSocket may be silent for as long as both sides like.
+            peer.options.read_timeout = None;
+        }
+        ctx.upstream.tries += 1;
+        ctx.upstream.address = upstream::address(&peer);
+        Ok(Box::new(peer))
+    }
+
+    async fn connected_to_upstream(
+        &self,
+        _session: &mut Session,
+        reused: bool,
+        _peer: &HttpPeer,
+        _fd: std::os::unix::io::RawFd,
+        _digest: Option<&Digest>,
+        ctx: &mut RequestContext,
+    ) -> Result<()> {
+        ctx.upstream.reused = reused;
+        Ok(())
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        _session: &mut Session,
+        request: &mut RequestHeader,
+        ctx: &mut RequestContext,
+    ) -> Result<()> {
+        to_origin_form(request)?;
+        self.sign_contract(request, ctx)
+    }
+
+    async fn response_filter(
+        &self,
+        _session: &mut Session,
+        response: &mut ResponseHeader,
+        ctx: &mut RequestContext,
+    ) -> Result<()> {
+        if !response.status.is_informational() {
+            ctx.upstream.answered.get_or_insert_with(std::time::Instant::now);
+        }
+        response::clean(response, ctx, &self.edge.metrics)
+    }
+
+    fn response_body_filter(
+        &self,
+        _session: &mut Session,
+        _body: &mut Option<Bytes>,
+        _end_of_stream: bool,
+        ctx: &mut RequestContext,
+    ) -> Result<Option<std::time::Duration>> {
+        let total = pool_of(ctx).and_then(|pool| pool.total_timeout);
+        match total {
+            Some(total) if ctx.started.elapsed() > total && ctx.upstream.answered.is_some() => {
+                Error::e_explain(ErrorType::ReadTimedout, "the pool's total timeout has passed")
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Nothing has been sent yet, so any request may be tried again: once, elsewhere if there is an elsewhere.
+    fn fail_to_connect(
+        &self,
+        _session: &mut Session,
+        peer: &HttpPeer,
+        ctx: &mut RequestContext,
+        mut error: Box<Error>,
+    ) -> Box<Error> {
+        let again = ctx.upstream.tries < MOST_TRIES && pool_of(ctx).is_some_and(Pool::has_another);
+        self.set_retry(&mut error, again, peer, ctx);
+        error
+    }
+
+    /// Something may have been sent: only a request that is safe to repeat, whose body is still at hand and of whose
+    /// answer nothing has gone out, is tried again.
+    fn error_while_proxy(
+        &self,
+        peer: &HttpPeer,
+        session: &mut Session,
+        error: Box<Error>,
+        ctx: &mut RequestContext,
+        client_reused: bool,
+    ) -> Box<Error> {
+        let mut error = error.more_context(format!("Peer: {peer}"));
+        let safe = session.req_header().method.is_idempotent()
+            && !session.as_ref().retry_buffer_truncated()
+            && session.response_written().is_none()
+            && *error.esource() == ErrorSource::Upstream
+            && !matches!(error.etype(), ErrorType::ReadTimedout | ErrorType::WriteTimedout);
+        let elsewhere = client_reused || pool_of(ctx).is_some_and(Pool::has_another);
+        let again = safe && elsewhere && ctx.upstream.tries < MOST_TRIES;
+        self.set_retry(&mut error, again, peer, ctx);
+        error
+    }
+
+    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut RequestContext) -> FailToProxy {
+        debug!(error = %error, request.id = ctx.request_id(), "request.failed");
+        let rejection = of_error(error, ctx);
+        if session.response_written().is_some_and(|response| !response.status.is_informational()) {
+            // Too late to say anything: the connection ends, and the client sees an answer cut short.
+            ctx.rejection = rejection;
+            return FailToProxy { error_code: 0, can_reuse_downstream: false };
+        }
+        let Some(rejection) = rejection else {
+            return FailToProxy { error_code: 0, can_reuse_downstream: false };
+        };
+        let code = rejection.status().as_u16();
+        session.set_keepalive(None);
+        if let Err(error) = respond::refuse(session, ctx, rejection).await {
+            debug!(error = %error, "refusal.not_written");
+        }
+        FailToProxy { error_code: code, can_reuse_downstream: false }
+    }
+
+    async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut RequestContext) {
+        end_body(ctx);
+        access_log::record(session, ctx, error.is_some(), &self.edge.metrics);
+        self.edge.metrics.requests_in_flight.dec();
+        if let Some(connection) = &ctx.connection
+            && session.as_http1().is_some()
+        {
+            connection.request_done();
+        }
+    }
+
+    /// The access line says what failed and whose fault it was.
+    fn suppress_error_log(&self, _session: &Session, _ctx: &RequestContext, _error: &Error) -> bool {
+        true
+    }
+}
+
+impl Proxy {
+    /// Gets to know the connection, and sets what pingora times by itself.
+    fn meet(&self, session: &mut Session, ctx: &mut RequestContext) {
+        ctx.connection = session.digest().and_then(Connection::of).cloned();
+        let limits = &ctx.live.config.limits;
+        if session.is_http2() {
+            if let (false, Some(connection)) = (session.as_mut().is_body_done(), &ctx.connection) {
+                connection.body_started();
+                ctx.body.awaited = true;
+            }
+        } else {
+            session.set_read_timeout(Some(limits.body_timeout));
+            // The connection itself ends an idle rest and a slow head; pingora's own timer only has to be later.
+            if session.get_keepalive().is_some() {
+                session.set_keepalive(Some((limits.idle_timeout + limits.head_timeout).as_secs() + 1));
+            }
+        }
+        session.set_write_timeout(Some(limits.body_timeout));
+    }
+
+    fn sign_contract(&self, request: &mut RequestHeader, ctx: &RequestContext) -> Result<()> {
+        let missing = || Error::explain(ErrorType::InternalError, "the request lost its way");
+        let (Some(origin), Some(host), Some(connection), Some(permit)) =
+            (&ctx.origin, &ctx.host, &ctx.connection, &ctx.permit)
+        else {
+            return Err(missing());
+        };
+        let pool = ctx.live.pools.get(permit.pool()).ok_or_else(missing)?;
+        let tenant = match permit.tenant() {
+            None => None,
+            Some((view, via)) => {
+                let assertion = self.edge.assertions.header(view, &pool.name, host);
+                let assertion =
+                    assertion.ok_or_else(|| Error::explain(ErrorType::HTTPStatus(500), "no signing key"))?;
+                Some(Identity { view, via, assertion })
+            }
+        };
+        headers::apply(
+            request,
+            &Contract {
+                origin,
+                peer: connection.client.ip(),
+                host,
+                port: connection.listener.public_port,
+                tenant,
+                host_header: pool.host_header.as_ref(),
+            },
+        )
+    }
+
+    fn set_retry(&self, error: &mut Error, again: bool, peer: &HttpPeer, ctx: &mut RequestContext) {
+        error.set_retry(again);
+        if again {
+            ctx.upstream.avoid = upstream::address(peer);
+            self.edge.metrics.upstream_retries.inc();
+        }
+    }
+}
+
+fn pool_of(ctx: &RequestContext) -> Option<&Pool> {
+    ctx.live.pools.get(ctx.permit.as_ref()?.pool())
+}
+
+fn end_body(ctx: &mut RequestContext) {
+    if std::mem::take(&mut ctx.body.awaited)
+        && let Some(connection) = &ctx.connection
+    {
+        connection.body_ended();
+    }
+}
+
+fn announced_length(session: &Session) -> u64 {
+    let length = session.req_header().headers.get(http::header::CONTENT_LENGTH);
+    length.and_then(|value| value.to_str().ok()?.parse().ok()).unwrap_or(0)
+}
+
+/// Backends get origin-form, whatever the client sent (RFC 9112 §3.2.2); the authority travels in `Host`.
+fn to_origin_form(request: &mut RequestHeader) -> Result<()> {
+    if request.uri.authority().is_none() {
+        return Ok(());
+    }
+    let target = request.uri.path_and_query().map_or("/", |target| target.as_str()).to_owned();
+    request.set_raw_path(target.as_bytes())
+}
+
+/// What a failure means for the visitor. `None`: the visitor is gone.
+fn of_error(error: &Error, ctx: &RequestContext) -> Option<Rejection> {
+    Some(match (error.etype(), error.esource()) {
+        (ErrorType::HTTPStatus(413), _) => {
+            Rejection::BodyTooLarge { limit: ctx.live.config.limits.body_bytes.unwrap_or(u64::MAX) }
+        }
+        (ErrorType::HTTPStatus(503), _) => Rejection::UpstreamUnavailable,
+        (ErrorType::ConnectTimedout | ErrorType::ReadTimedout | ErrorType::WriteTimedout, ErrorSource::Upstream) => {
+            Rejection::UpstreamTimeout
+        }
+        (ErrorType::ConnectRefused | ErrorType::ConnectNoRoute | ErrorType::ConnectError, ErrorSource::Upstream) => {
+            Rejection::UpstreamUnavailable
+        }
+        (_, ErrorSource::Upstream) => Rejection::UpstreamFailed,
+        (ErrorType::ReadTimedout, ErrorSource::Downstream) => Rejection::RequestTimeout,
+        (
+            ErrorType::WriteError | ErrorType::ReadError | ErrorType::ConnectionClosed | ErrorType::WriteTimedout,
+            ErrorSource::Downstream,
+        ) => return None,
+        (_, ErrorSource::Downstream) => Rejection::BadRequest("its body is malformed"),
+        _ => Rejection::Internal,
+    })
+}
+
+/// One try, and one more.
+const MOST_TRIES: u32 = 2;

@@ -1,0 +1,146 @@
+//! The open connections, and who has to close some of them when a tenant or a host changes. A request in flight asks
+//! the directory; a WebSocket or an idle connection asks nobody, so it must be told.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use arc_swap::ArcSwap;
+use tokio::sync::mpsc;
+use tracing::info;
+
+use super::connection::{CloseReason, Connection};
+use super::gates::check_standing;
+use super::proxy::Live;
+use crate::directory::{Directory, Subscriber};
+use crate::model::{Change, Hostname, TenantId};
+
+/// Every open connection of this process, by its id.
+pub struct Registry {
+    shards: Box<[Mutex<HashMap<u64, Weak<Connection>>>]>,
+    changes: mpsc::UnboundedSender<Touched>,
+}
+
+/// The changes that a registry has heard of.
+pub struct Changes(mpsc::UnboundedReceiver<Touched>);
+
+/// What a change may have ended.
+enum Touched {
+    Tenants,
+    Host(Hostname),
+}
+
+/// Takes a connection out of the registry when it ends.
+pub struct Registered {
+    registry: Arc<Registry>,
+    id: u64,
+}
+
+/// The other half: closes what changes have ended. [`Reaper::run`] is its whole life.
+pub struct Reaper {
+    registry: Arc<Registry>,
+    changes: Changes,
+    directory: Arc<Directory>,
+    live: Arc<ArcSwap<Live>>,
+}
+
+impl Registry {
+    /// An empty registry, and what it hears of changes: that is for a [`Reaper`].
+    pub fn new() -> (Arc<Self>, Changes) {
+        let (sender, changes) = mpsc::unbounded_channel();
+        (Arc::new(Self { shards: (0..SHARDS).map(|_| Mutex::default()).collect(), changes: sender }), Changes(changes))
+    }
+
+    pub fn register(self: &Arc<Self>, connection: &Arc<Connection>) -> Registered {
+        self.with_shard(connection.id, |shard| shard.insert(connection.id, Arc::downgrade(connection)));
+        Registered { registry: Arc::clone(self), id: connection.id }
+    }
+
+    pub fn connections(&self) -> Vec<Arc<Connection>> {
+        let each = |shard: &Mutex<HashMap<u64, Weak<Connection>>>| {
+            let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            shard.values().filter_map(Weak::upgrade).collect::<Vec<_>>()
+        };
+        self.shards.iter().flat_map(each).collect()
+    }
+
+    fn with_shard<R>(&self, id: u64, act: impl FnOnce(&mut HashMap<u64, Weak<Connection>>) -> R) -> R {
+        // Plain map operations leave the map whole, whoever panicked elsewhere.
+        act(&mut self.shards[id as usize % SHARDS].lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        self.registry.with_shard(self.id, |shard| shard.remove(&self.id));
+    }
+}
+
+impl Subscriber for Registry {
+    fn apply(&self, change: &Change) {
+        let touched = match change {
+            Change::Tenant(_) | Change::Reset => Touched::Tenants,
+            Change::Host(host) => Touched::Host(host.clone()),
+            Change::Slug(_) | Change::Certificate(_) | Change::Challenge(_) | Change::Keys => return,
+        };
+        // The reaper lives as long as the process; without it there is nobody to tell.
+        let _ = self.changes.send(touched);
+    }
+}
+
+impl Reaper {
+    pub fn new(registry: Arc<Registry>, changes: Changes, directory: Arc<Directory>, live: Arc<ArcSwap<Live>>) -> Self {
+        Self { registry, changes, directory, live }
+    }
+
+    /// Works through changes until the registry is gone.
+    pub async fn run(mut self) {
+        while let Some(first) = self.changes.0.recv().await {
+            let mut tenants = false;
+            let mut hosts = Vec::new();
+            let mut next = Some(first);
+            // A burst of changes costs one pass over the connections.
+            while let Some(touched) = next {
+                match touched {
+                    Touched::Tenants => tenants = true,
+                    Touched::Host(host) => hosts.push(host),
+                }
+                next = self.changes.0.try_recv().ok();
+            }
+            self.pass(tenants, &hosts).await;
+        }
+    }
+
+    async fn pass(&self, tenants: bool, hosts: &[Hostname]) {
+        let mut verdicts: HashMap<TenantId, bool> = HashMap::new();
+        for connection in self.registry.connections() {
+            if connection.sni.as_ref().is_some_and(|sni| hosts.contains(sni)) {
+                // Whatever became of the host, its next visit starts afresh.
+                connection.close(CloseReason::GoingAway);
+                continue;
+            }
+            for tenant in connection.tenants().into_iter().filter(|_| tenants) {
+                let served = match verdicts.get(&tenant) {
+                    Some(served) => *served,
+                    None => *verdicts.entry(tenant).or_insert(self.is_served(tenant).await),
+                };
+                if !served {
+                    info!(tenant.id = %tenant, connection.id = connection.id, "connection.closed_by_policy");
+                    connection.close(CloseReason::Policy);
+                }
+            }
+        }
+    }
+
+    /// Trouble in finding out closes nothing: the next request will be told.
+    async fn is_served(&self, tenant: TenantId) -> bool {
+        let live = self.live.load_full();
+        let suspend_expired = live.config.tenancy.suspend_expired_trials;
+        match self.directory.tenant(tenant, &live.config.catalogue, suspend_expired).await {
+            Ok(Some(view)) => check_standing(&view).is_ok(),
+            Ok(None) => false,
+            Err(_) => true,
+        }
+    }
+}
+
+const SHARDS: usize = 32;

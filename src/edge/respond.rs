@@ -1,0 +1,94 @@
+//! The one place where a refusal becomes a response, and where the edge's own answers are written.
+
+use bytes::Bytes;
+use http::{HeaderValue, StatusCode, header};
+use pingora_error::Result;
+use pingora_http::ResponseHeader;
+use pingora_proxy::Session;
+
+use super::answer::Answer;
+use super::context::RequestContext;
+use super::forwarded::X_REQUEST_ID;
+use super::page;
+use super::rejection::Rejection;
+
+/// Writes the answer to a refused request. An upload that is refused before it has arrived lingers, so that the client
+/// reads this instead of a reset.
+pub async fn refuse(session: &mut Session, ctx: &mut RequestContext, rejection: Rejection) -> Result<()> {
+    let unread = !session.as_mut().is_body_done();
+    if rejection.closes() || unread {
+        session.set_keepalive(None);
+    }
+    if let (true, Some(connection)) = (unread, &ctx.connection) {
+        connection.linger();
+    }
+    let result = if is_grpc(session) {
+        write_grpc(session, ctx, &rejection).await
+    } else {
+        write_page(session, ctx, &rejection).await
+    };
+    ctx.rejection = Some(rejection);
+    result
+}
+
+/// Writes an answer of the edge's own.
+pub async fn answer(session: &mut Session, ctx: &RequestContext, answer: Answer) -> Result<()> {
+    let mut head = ResponseHeader::build(answer.status, Some(answer.headers.len() + 2))?;
+    for (name, value) in answer.headers {
+        head.insert_header(name, value)?;
+    }
+    head.insert_header(X_REQUEST_ID, ctx.request_id())?;
+    write(session, head, answer.body).await
+}
+
+async fn write_page(session: &mut Session, ctx: &RequestContext, rejection: &Rejection) -> Result<()> {
+    let config = &ctx.live.config;
+    let view = ctx.permit.as_ref().and_then(|permit| permit.tenant()).map(|(view, _)| &**view);
+    let request_id = ctx.request_id();
+    let body = page::body(rejection, &session.req_header().headers, view, &config.brand, request_id);
+    let mut head = ResponseHeader::build(rejection.status(), Some(8))?;
+    head.insert_header(header::CONTENT_TYPE, HeaderValue::from_static(body.media_type))?;
+    head.insert_header(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))?;
+    head.insert_header(header::VARY, HeaderValue::from_static("accept"))?;
+    head.insert_header(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"))?;
+    head.insert_header(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(PAGE_POLICY))?;
+    head.insert_header(X_REQUEST_ID, request_id)?;
+    if let Some(after) = rejection.retry_after() {
+        head.insert_header(header::RETRY_AFTER, after.as_secs())?;
+    }
+    if matches!(rejection, Rejection::MethodNotAllowed) {
+        head.insert_header(header::ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"))?;
+    }
+    write(session, head, body.text.into()).await
+}
+
+/// A trailers-only answer: gRPC clients read no pages
+/// (<https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>).
+async fn write_grpc(session: &mut Session, ctx: &RequestContext, rejection: &Rejection) -> Result<()> {
+    let mut head = ResponseHeader::build(StatusCode::OK, Some(6))?;
+    head.insert_header(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"))?;
+    head.insert_header(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))?;
+    head.insert_header("grpc-status", u16::from(rejection.grpc_status()))?;
+    head.insert_header("grpc-message", rejection.code())?;
+    head.insert_header(X_REQUEST_ID, ctx.request_id())?;
+    session.write_response_header(Box::new(head), true).await
+}
+
+async fn write(session: &mut Session, mut head: ResponseHeader, body: Bytes) -> Result<()> {
+    // HEAD gets the length that GET would have, and no body.
+    head.insert_header(header::CONTENT_LENGTH, body.len())?;
+    let bodyless = session.req_header().method == http::Method::HEAD || body.is_empty();
+    session.write_response_header(Box::new(head), bodyless).await?;
+    if bodyless {
+        return session.as_mut().finish_body().await;
+    }
+    session.write_response_body(Some(body), true).await
+}
+
+fn is_grpc(session: &Session) -> bool {
+    let media = session.req_header().headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
+    media.is_some_and(|media| media.starts_with(b"application/grpc"))
+}
+
+/// The pages carry their own style and nothing else.
+const PAGE_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'";

@@ -1,0 +1,287 @@
+//! Connections: how they are opened, how long anybody waits for one, and what happens to one whose answer never came.
+//! No query is asked here, and nothing outside waits without a limit.
+
+use std::fs::OpenOptions;
+use std::future::Future;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::any::{AnyArguments, AnyConnectOptions, AnyPoolOptions, AnyRow};
+use sqlx::pool::PoolConnection;
+use sqlx::query::Query;
+use sqlx::{Any, AnyConnection, AnyPool, ConnectOptions, Connection, Executor, Row as _, raw_sql};
+use tokio::runtime::Handle;
+
+use super::StoreError;
+use super::error::leaves_connection_usable;
+
+/// A statement with its arguments.
+pub(super) type Statement<'q> = Query<'q, Any, AnyArguments>;
+
+/// For a connection to read with. Short: whoever serves a request waits behind it.
+const READ_WAIT: Duration = Duration::from_secs(2);
+/// For a connection to write with, and then for the revision counter: other writers come first.
+pub(super) const WRITE_WAIT: Duration = Duration::from_secs(10);
+/// For the answer to any other statement.
+const ANSWER: Duration = Duration::from_secs(5);
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Engine {
+    Sqlite,
+    Postgres,
+}
+
+/// Where the store is, checked.
+pub(super) struct Place {
+    pub engine: Engine,
+    pub options: AnyConnectOptions,
+}
+
+/// Readers never queue behind writers: each have connections of their own.
+pub(super) struct Pools {
+    pub readers: AnyPool,
+    pub writers: AnyPool,
+}
+
+impl Place {
+    /// Reads `sqlite:<path>` or `postgres://…`. An SQLite file is made when missing, for its owner's eyes only.
+    pub fn parse(url: &str) -> Result<Self, StoreError> {
+        sqlx::any::install_default_drivers();
+        let (engine, url) = match url.split_once(':') {
+            Some(("sqlite", path)) => (Engine::Sqlite, sqlite_url(path.strip_prefix("//").unwrap_or(path))?),
+            Some(("postgres" | "postgresql", _)) => (Engine::Postgres, url.to_owned()),
+            Some((scheme, _)) => {
+                return Err(StoreError::Url(format!(
+                    "it starts with {scheme:?}; it must be sqlite:<path> or postgres://<user>@<host>/<database>"
+                )));
+            }
+            None => {
+                return Err(StoreError::Url("it must be sqlite:<path> or postgres://<user>@<host>/<database>".into()));
+            }
+        };
+        Ok(Self { engine, options: AnyConnectOptions::from_str(&url)?.disable_statement_logging() })
+    }
+
+    /// One connection outside the pools. It says at once what is wrong; a pool would try again until its time is up.
+    pub async fn connect(&self) -> Result<AnyConnection, StoreError> {
+        let opening = async {
+            let mut connection = self.options.connect().await?;
+            prepare(&mut connection, self.engine, Role::Writer).await?;
+            if self.engine == Engine::Sqlite {
+                enter_wal(&mut connection).await?;
+            }
+            Ok::<_, sqlx::Error>(connection)
+        };
+        Ok(within(WRITE_WAIT, opening).await??)
+    }
+
+    /// `most` connections in all, the change feed's listener included; at least one to read and one to write.
+    pub fn pools(&self, most: u32) -> Pools {
+        // Revisions are handed out one at a time, so a second PostgreSQL writer only overlaps its BEGIN with the
+        // other's COMMIT; SQLite has one writer at a time anyway.
+        let (writers, aside) = match self.engine {
+            Engine::Sqlite => (1, 1),
+            Engine::Postgres => (2, 3),
+        };
+        Pools {
+            readers: self.pool(most.saturating_sub(aside).max(1), READ_WAIT, Role::Reader),
+            writers: self.pool(writers, WRITE_WAIT, Role::Writer),
+        }
+    }
+
+    fn pool(&self, most: u32, wait: Duration, role: Role) -> AnyPool {
+        let engine = self.engine;
+        let mut options = AnyPoolOptions::new()
+            .max_connections(most)
+            .acquire_timeout(wait)
+            .after_connect(move |connection, _| Box::pin(prepare(connection, engine, role)));
+        if engine == Engine::Sqlite {
+            // A file does not hang up: no questions asked before use, and no connection is ever too old.
+            options = options.test_before_acquire(false).max_lifetime(None).idle_timeout(None);
+        }
+        options.connect_lazy_with(self.options.clone())
+    }
+}
+
+fn sqlite_url(path: &str) -> Result<String, StoreError> {
+    if path.is_empty() || path.contains(":memory:") || path.contains('?') {
+        return Err(StoreError::Url("after sqlite: comes the path of a file, without parameters".into()));
+    }
+    // The database holds sealed keys and hashed tokens; SQLite gives its -wal and -shm files the same mode.
+    OpenOptions::new()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(Path::new(path))
+        .map_err(|error| StoreError::Unavailable(format!("the file {path} cannot be opened for writing: {error}")))?;
+    let mut url = String::from("sqlite:");
+    for byte in path.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' => url.push(char::from(byte)),
+            _ => url.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    Ok(url)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Reader,
+    Writer,
+}
+
+/// What every connection is told first.
+async fn prepare(connection: &mut AnyConnection, engine: Engine, role: Role) -> Result<(), sqlx::Error> {
+    // synchronous=FULL: a commit is on disk before it is answered, so that it
+    // survives not only the process (NORMAL would do) but the machine losing power; an acknowledged suspension, or a
+    // certificate that the CA counted, must not vanish. Writes are rare here, the extra fsync is not.
+    const SQLITE: &str = "PRAGMA busy_timeout = 5000; PRAGMA synchronous = FULL; \
+         PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; PRAGMA journal_size_limit = 67108864;";
+    // A server that lost sight of us must not keep the revision counter locked, nor work on for nobody.
+    const POSTGRES: &str = "SET application_name = 'tenantry'; SET lock_timeout = '9s'; SET statement_timeout = '15s'; \
+         SET idle_in_transaction_session_timeout = '15s';";
+    match engine {
+        Engine::Sqlite => {
+            connection.execute(raw_sql(SQLITE)).await?;
+            if role == Role::Reader {
+                connection.execute(raw_sql("PRAGMA query_only = ON")).await?;
+            }
+        }
+        Engine::Postgres => {
+            connection.execute(raw_sql(POSTGRES)).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Write-ahead logging: readers never wait for the writer. The file remembers it. Two processes that switch a new file
+/// at once get "busy" without SQLite's own waiting, so the wait is here; the caller limits it.
+async fn enter_wal(connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
+    // SQLITE_BUSY and its extended forms, by the low byte.
+    let busy = |error: &sqlx::Error| {
+        let code = error.as_database_error().and_then(|error| error.code()?.parse::<u32>().ok());
+        code.is_some_and(|code| code & 0xff == 5)
+    };
+    loop {
+        match connection.fetch_one(raw_sql("PRAGMA journal_mode = WAL")).await {
+            Ok(row) if row.try_get::<String, _>(0)? == "wal" => return Ok(()),
+            Ok(_) => {
+                let why = "this file system does not let SQLite keep a write-ahead log; use a local one";
+                return Err(sqlx::Error::Configuration(why.into()));
+            }
+            Err(error) if busy(&error) => tokio::time::sleep(Duration::from_millis(10)).await,
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> Result<T, StoreError> {
+    tokio::time::timeout(limit, work)
+        .await
+        .map_err(|_| StoreError::Unavailable(format!("no answer within {} s", limit.as_secs())))
+}
+
+/// A connection out of a pool, and perhaps a transaction on it. Dropped in the middle of a question, or after one that
+/// was never answered, the connection is closed instead of reused; dropped in a transaction, that is rolled back.
+pub(super) struct Lease {
+    /// Always there, until `drop`.
+    connection: Option<PoolConnection<Any>>,
+    in_doubt: bool,
+    in_transaction: bool,
+}
+
+impl Lease {
+    pub async fn of(pool: &AnyPool) -> Result<Self, StoreError> {
+        Ok(Self { connection: Some(pool.acquire().await?), in_doubt: false, in_transaction: false })
+    }
+
+    pub async fn one(&mut self, statement: Statement<'_>) -> Result<Option<AnyRow>, StoreError> {
+        self.ask(ANSWER, async move |connection: &mut AnyConnection| statement.fetch_optional(connection).await).await
+    }
+
+    pub async fn all(&mut self, statement: Statement<'_>) -> Result<Vec<AnyRow>, StoreError> {
+        self.all_within(ANSWER, statement).await
+    }
+
+    pub async fn all_within(&mut self, limit: Duration, statement: Statement<'_>) -> Result<Vec<AnyRow>, StoreError> {
+        self.ask(limit, async move |connection: &mut AnyConnection| statement.fetch_all(connection).await).await
+    }
+
+    /// How many rows it touched.
+    pub async fn execute(&mut self, statement: Statement<'_>) -> Result<u64, StoreError> {
+        self.ask(ANSWER, async move |connection: &mut AnyConnection| statement.execute(connection).await)
+            .await
+            .map(|done| done.rows_affected())
+    }
+
+    pub async fn begin(&mut self) -> Result<(), StoreError> {
+        // Set before the answer: a BEGIN that was cut short is undone too.
+        self.in_transaction = true;
+        self.ask(ANSWER, async |connection: &mut AnyConnection| connection.execute(raw_sql("BEGIN")).await)
+            .await
+            .map(drop)
+    }
+
+    pub async fn commit(&mut self) -> Result<(), StoreError> {
+        self.ask(ANSWER, async |connection: &mut AnyConnection| connection.execute(raw_sql("COMMIT")).await).await?;
+        self.in_transaction = false;
+        Ok(())
+    }
+
+    async fn ask<T>(
+        &mut self,
+        limit: Duration,
+        question: impl AsyncFnOnce(&mut AnyConnection) -> Result<T, sqlx::Error>,
+    ) -> Result<T, StoreError> {
+        let connection =
+            self.connection.as_deref_mut().ok_or_else(|| StoreError::Unavailable("the connection is gone".into()))?;
+        self.in_doubt = true;
+        let answer = within(limit, question(connection)).await?;
+        self.in_doubt = answer.as_ref().is_err_and(|error| !leaves_connection_usable(error));
+        Ok(answer?)
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let Some(connection) = self.connection.take() else { return };
+        if self.in_doubt {
+            drop(connection.detach());
+        } else if self.in_transaction {
+            // The connection goes back to its pool when the server has let go of the transaction's locks.
+            let mut lease = Self { connection: Some(connection), in_doubt: true, in_transaction: false };
+            match Handle::try_current() {
+                Ok(runtime) => drop(runtime.spawn(async move {
+                    let undo = async |connection: &mut AnyConnection| connection.execute(raw_sql("ROLLBACK")).await;
+                    lease.ask(ANSWER, undo).await.map(drop)
+                })),
+                Err(_) => drop(lease),
+            }
+        }
+    }
+}
+
+/// Starts the transaction that migrations run in. It excludes every other process that is opening this store.
+pub(super) async fn begin_exclusive(connection: &mut AnyConnection, engine: Engine) -> Result<(), StoreError> {
+    /// An arbitrary number: "tenantry" in ASCII.
+    const LOCK: i64 = 0x7465_6e61_6e74_7279;
+    match engine {
+        Engine::Sqlite => {
+            connection.execute(raw_sql("BEGIN IMMEDIATE")).await?;
+        }
+        Engine::Postgres => {
+            let begin = "BEGIN; SET LOCAL lock_timeout = '60s'; SET LOCAL statement_timeout = '60s'";
+            connection.execute(raw_sql(begin)).await?;
+            sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(LOCK).execute(connection).await?;
+        }
+    }
+    Ok(())
+}
+
+pub(super) async fn commit_exclusive(mut connection: AnyConnection) -> Result<(), StoreError> {
+    connection.execute(raw_sql("COMMIT")).await?;
+    connection.close().await?;
+    Ok(())
+}

@@ -1,0 +1,239 @@
+//! Tenants: their rows, and the slugs of deleted ones, which are never given out again.
+
+use sqlx::any::AnyRow;
+use sqlx::query;
+
+use super::connect::Statement;
+use super::row::{Row, storable, to_json};
+use super::{Page, Store, StoreError, Write};
+use crate::clock::Timestamp;
+use crate::model::{Change, Hostname, PlanName, Slug, Status, Tenant, TenantId};
+
+/// How many tenants there are, for a dashboard.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct TenantCounts {
+    /// In the order of [`Status::ALL`]; a status that nobody has counts 0.
+    pub by_status: Vec<(Status, u64)>,
+    pub total: u64,
+    /// Trials that end before the given time, or have ended.
+    pub expiring: u64,
+}
+
+/// How many rows of each kind a deletion removed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Removed {
+    pub tenants: u64,
+    pub domains: u64,
+    pub certificates: u64,
+}
+
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT id, slug, name, status, plan, features_on, features_off, parent, branding, suspend_reason, \
+             reason_public, trial_ends, created, updated, revision FROM tenants ",
+            $rest
+        )
+    };
+}
+
+impl Store {
+    pub async fn tenant(&self, id: TenantId) -> Result<Option<Tenant>, StoreError> {
+        self.one(by_id(id)).await?.as_ref().map(tenant_of).transpose()
+    }
+
+    pub async fn tenant_by_slug(&self, slug: &Slug) -> Result<Option<Tenant>, StoreError> {
+        self.one(by_slug(slug)).await?.as_ref().map(tenant_of).transpose()
+    }
+
+    /// Tenants by slug order, optionally of one status, optionally with a slug prefix. `page.after` is a slug.
+    pub async fn tenants(
+        &self,
+        status: Option<Status>,
+        prefix: Option<&str>,
+        page: &Page,
+    ) -> Result<Vec<Tenant>, StoreError> {
+        let prefix = storable(prefix.unwrap_or_default());
+        // A range of the index: `{` is the character after `z`, the last that a slug can have.
+        let from = page.from().max(prefix.clone().into_owned());
+        let until = format!("{prefix}{{");
+        let statement = match status {
+            None => query(select!("WHERE slug >= $1 AND slug < $2 ORDER BY slug LIMIT $3")).bind(from).bind(until),
+            Some(status) => query(select!("WHERE status = $1 AND slug >= $2 AND slug < $3 ORDER BY slug LIMIT $4"))
+                .bind(status.as_str())
+                .bind(from)
+                .bind(until),
+        };
+        self.all(statement.bind(page.limit())).await?.iter().map(tenant_of).collect()
+    }
+
+    /// The tenants whose parent this is, by slug. `page.after` is a slug.
+    pub async fn child_tenants(&self, id: TenantId, page: &Page) -> Result<Vec<Tenant>, StoreError> {
+        let statement = query(select!("WHERE parent = $1 AND slug >= $2 ORDER BY slug LIMIT $3"));
+        let statement = statement.bind(id.to_string()).bind(page.from()).bind(page.limit());
+        self.all(statement).await?.iter().map(tenant_of).collect()
+    }
+
+    /// Counts by status; `expiring` are the trials that end at `before` or earlier.
+    pub async fn tenant_counts(&self, before: Timestamp) -> Result<TenantCounts, StoreError> {
+        let sql = "SELECT status, COUNT(*) AS tenants, \
+                   SUM(CASE WHEN status = 'trial' AND trial_ends <= $1 THEN 1 ELSE 0 END) AS expiring \
+                   FROM tenants GROUP BY status";
+        let rows = self.all(query(sql).bind(before.millis())).await?;
+        let mut counts =
+            TenantCounts { by_status: Status::ALL.map(|status| (status, 0)).into(), ..TenantCounts::default() };
+        for row in &rows {
+            let row = Row::new(row, "tenants", "status");
+            let status = row.parsed("status", "status", Status::parse)?;
+            let number = row.int("tenants")?.unsigned_abs();
+            counts.total += number;
+            counts.expiring += row.int("expiring")?.unsigned_abs();
+            for (known, count) in &mut counts.by_status {
+                if *known == status {
+                    *count = number;
+                }
+            }
+        }
+        Ok(counts)
+    }
+}
+
+impl Write {
+    pub async fn tenant(&mut self, id: TenantId) -> Result<Option<Tenant>, StoreError> {
+        self.one(by_id(id)).await?.as_ref().map(tenant_of).transpose()
+    }
+
+    pub async fn tenant_by_slug(&mut self, slug: &Slug) -> Result<Option<Tenant>, StoreError> {
+        self.one(by_slug(slug)).await?.as_ref().map(tenant_of).transpose()
+    }
+
+    /// `Conflict` when the slug (or the id) is taken, or the slug retired; `Missing` when there is no such parent. The
+    /// row's revision is this transaction's, whatever `tenant` says; the other fields are taken as they are. Notes the
+    /// tenant and its slug.
+    pub async fn insert_tenant(&mut self, tenant: &Tenant) -> Result<(), StoreError> {
+        let slug = tenant.slug.as_str();
+        if let Some(parent) = tenant.parent {
+            self.require_tenant(parent).await?;
+        }
+        if self.one(query("SELECT slug FROM retired_slugs WHERE slug = $1").bind(slug)).await?.is_some() {
+            return Err(StoreError::Conflict(format!("the slug {slug} belonged to a deleted tenant; it is retired")));
+        }
+        let sql = "INSERT INTO tenants (id, slug, name, status, plan, features_on, features_off, parent, branding, \
+                   suspend_reason, reason_public, trial_ends, created, updated, revision) \
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) ON CONFLICT DO NOTHING";
+        let statement = bind_facts(query(sql).bind(tenant.id.to_string()).bind(slug), tenant)?
+            .bind(tenant.created.millis())
+            .bind(tenant.updated.millis())
+            .bind(self.revision());
+        if self.execute(statement).await? == 0 {
+            let what = if self.tenant(tenant.id).await?.is_some() { "id" } else { "slug" };
+            return Err(StoreError::Conflict(format!("a tenant with the {what} of {slug} exists already")));
+        }
+        self.change(Change::Tenant(tenant.id));
+        self.change(Change::Slug(tenant.slug.clone()));
+        Ok(())
+    }
+
+    /// Writes every field but id, slug and created; sets `updated` and `revision`; notes the tenant. `Missing` when
+    /// there is none of that id, or no such parent.
+    pub async fn update_tenant(&mut self, tenant: &Tenant) -> Result<(), StoreError> {
+        if let Some(parent) = tenant.parent {
+            self.require_tenant(parent).await?;
+        }
+        let sql = "UPDATE tenants SET name = $2, status = $3, plan = $4, features_on = $5, features_off = $6, \
+                   parent = $7, branding = $8, suspend_reason = $9, reason_public = $10, trial_ends = $11, \
+                   updated = $12, revision = $13 WHERE id = $1";
+        let statement =
+            bind_facts(query(sql).bind(tenant.id.to_string()), tenant)?.bind(self.now().millis()).bind(self.revision());
+        if self.execute(statement).await? == 0 {
+            return Err(missing(tenant.id));
+        }
+        self.change(Change::Tenant(tenant.id));
+        Ok(())
+    }
+
+    /// Removes a tenant with its domains and the certificates of those that it held, and retires its slug. Its lines
+    /// in the audit ledger stay. Notes everything that went. `Missing` when there is none of that id, `Conflict` while
+    /// it has child tenants.
+    pub async fn delete_tenant(&mut self, id: TenantId) -> Result<Removed, StoreError> {
+        let tenant = self.tenant(id).await?.ok_or_else(|| missing(id))?;
+        let key = id.to_string();
+        if self.one(query("SELECT id FROM tenants WHERE parent = $1 LIMIT 1").bind(&key)).await?.is_some() {
+            return Err(StoreError::Conflict(format!(
+                "the tenant {} has child tenants; delete them first",
+                tenant.slug
+            )));
+        }
+        let certificates = self.delete_certificates_of(id).await?;
+        let sql = "DELETE FROM domains WHERE tenant = $1 RETURNING name";
+        let rows = self.all(query(sql).bind(&key)).await?;
+        for row in &rows {
+            let name =
+                Row::new(row, "domains", "name").parsed("name", "host name", |text| Hostname::parse(text).ok())?;
+            self.change(Change::Host(name));
+        }
+        let retire = query("INSERT INTO retired_slugs (slug, tenant, retired) VALUES ($1, $2, $3)");
+        self.execute(retire.bind(tenant.slug.as_str()).bind(&key).bind(self.now().millis())).await?;
+        let tenants = self.execute(query("DELETE FROM tenants WHERE id = $1").bind(&key)).await?;
+        self.change(Change::Tenant(id));
+        self.change(Change::Slug(tenant.slug));
+        Ok(Removed { tenants, domains: rows.len() as u64, certificates })
+    }
+
+    /// `Missing` when there is none of that id. Asked before a row refers to it: a violated reference would end
+    /// PostgreSQL's transaction.
+    pub(super) async fn require_tenant(&mut self, id: TenantId) -> Result<(), StoreError> {
+        match self.one(query("SELECT id FROM tenants WHERE id = $1").bind(id.to_string())).await? {
+            Some(_) => Ok(()),
+            None => Err(missing(id)),
+        }
+    }
+}
+
+fn missing(id: TenantId) -> StoreError {
+    StoreError::Missing(format!("the tenant {id}"))
+}
+
+fn by_id(id: TenantId) -> Statement<'static> {
+    query(select!("WHERE id = $1")).bind(id.to_string())
+}
+
+fn by_slug(slug: &Slug) -> Statement<'_> {
+    query(select!("WHERE slug = $1")).bind(slug.as_str())
+}
+
+/// The ten columns from `name` to `trial_ends`.
+fn bind_facts<'q>(statement: Statement<'q>, tenant: &'q Tenant) -> Result<Statement<'q>, StoreError> {
+    Ok(statement
+        .bind(storable(&tenant.name).into_owned())
+        .bind(tenant.status.as_str())
+        .bind(tenant.plan.as_ref().map(PlanName::as_str))
+        .bind(to_json(&tenant.features_on)?)
+        .bind(to_json(&tenant.features_off)?)
+        .bind(tenant.parent.map(|parent| parent.to_string()))
+        .bind(to_json(&tenant.branding)?)
+        .bind(tenant.suspend_reason.as_deref().map(|reason| storable(reason).into_owned()))
+        .bind(i64::from(tenant.reason_public))
+        .bind(tenant.trial_ends.map(Timestamp::millis)))
+}
+
+fn tenant_of(row: &AnyRow) -> Result<Tenant, StoreError> {
+    let row = Row::new(row, "tenants", "id");
+    Ok(Tenant {
+        id: row.tenant("id")?,
+        slug: row.parsed("slug", "slug", |text| Slug::parse(text).ok())?,
+        name: row.text("name")?.to_owned(),
+        status: row.parsed("status", "status", Status::parse)?,
+        plan: row.optional("plan", "name of a plan", |text| PlanName::parse(text).ok())?,
+        features_on: row.json("features_on")?,
+        features_off: row.json("features_off")?,
+        parent: row.optional("parent", "tenant id", TenantId::parse)?,
+        branding: row.json("branding")?,
+        suspend_reason: row.optional_text("suspend_reason")?.map(str::to_owned),
+        reason_public: row.flag("reason_public")?,
+        trial_ends: row.optional_time("trial_ends")?,
+        created: row.time("created")?,
+        updated: row.time("updated")?,
+        revision: row.int("revision")?,
+    })
+}

@@ -1,0 +1,141 @@
+//! A writing transaction: takes the next revision first, notes what it changes, and publishes both with its commit.
+//! Nothing is announced that is not committed, and after a failed statement nothing is committed any more.
+
+use std::collections::HashSet;
+
+use sqlx::any::AnyRow;
+use sqlx::{AssertSqlSafe, query};
+
+use super::connect::{Engine, Lease, Statement, WRITE_WAIT};
+use super::feed::{CHANNEL, MOST_NEWS, columns_of, feed_row};
+use super::{Store, StoreError};
+use crate::clock::Timestamp;
+use crate::model::Change;
+
+/// A writing transaction. It holds the revision counter's row, so revisions commit in order. Dropped without
+/// [`Write::commit`], it leaves nothing behind.
+///
+/// [`StoreError::Conflict`] and [`StoreError::Missing`] leave it usable; after any other error it can only be dropped.
+pub struct Write {
+    lease: Lease,
+    store: Store,
+    revision: i64,
+    now: Timestamp,
+    changes: Vec<Change>,
+    noted: HashSet<Change>,
+    failed: bool,
+}
+
+impl Store {
+    /// Starts a writing transaction: takes the next revision. Waits its turn behind other writers, of this process and
+    /// of others, up to ten seconds.
+    pub async fn write(&self) -> Result<Write, StoreError> {
+        let mut lease = Lease::of(&self.0.pools.writers).await?;
+        lease.begin().await?;
+        // First of all a write: SQLite takes its lock here, where waiting for it works (a transaction that has read
+        // before fails instead); PostgreSQL locks the row until the commit, which puts the revisions in order.
+        let sql = "UPDATE feed SET revision = revision + 1 WHERE id = $1 RETURNING revision";
+        let rows = lease.all_within(WRITE_WAIT, query(sql).bind(1_i64)).await?;
+        let revision = feed_row(rows.first())?.int("revision")?;
+        Ok(Write {
+            lease,
+            store: self.clone(),
+            revision,
+            now: self.0.clock.now(),
+            changes: Vec::new(),
+            noted: HashSet::new(),
+            failed: false,
+        })
+    }
+}
+
+impl Write {
+    /// The revision that this transaction will have.
+    pub fn revision(&self) -> i64 {
+        self.revision
+    }
+
+    /// Adds a change beyond those that the other calls note by themselves. The same change counts once; more than
+    /// [`MOST_NEWS`] become one [`Change::Reset`].
+    pub fn change(&mut self, change: Change) {
+        if self.changes.len() <= MOST_NEWS && self.noted.insert(change.clone()) {
+            self.changes.push(change);
+        }
+    }
+
+    /// Commits, wakes followers, and returns the revision. On [`StoreError::Unavailable`] the outcome is unknown.
+    pub async fn commit(mut self) -> Result<i64, StoreError> {
+        if self.failed {
+            // PostgreSQL would answer such a COMMIT with a silent rollback.
+            return Err(StoreError::Unavailable("an earlier statement of this transaction failed".into()));
+        }
+        self.publish().await?;
+        self.lease.commit().await?;
+        self.store.0.announced.announce(self.revision);
+        Ok(self.revision)
+    }
+
+    /// The time of this transaction, the same for all its rows.
+    pub(super) fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    pub(super) fn store(&self) -> &Store {
+        &self.store
+    }
+
+    pub(super) async fn one(&mut self, statement: Statement<'_>) -> Result<Option<AnyRow>, StoreError> {
+        let answer = self.lease.one(statement).await;
+        self.judge(answer)
+    }
+
+    pub(super) async fn all(&mut self, statement: Statement<'_>) -> Result<Vec<AnyRow>, StoreError> {
+        let answer = self.lease.all(statement).await;
+        self.judge(answer)
+    }
+
+    pub(super) async fn execute(&mut self, statement: Statement<'_>) -> Result<u64, StoreError> {
+        let answer = self.lease.execute(statement).await;
+        self.judge(answer)
+    }
+
+    /// An error of the database, of whatever kind, leaves PostgreSQL's transaction aborted. (The conflicts of the
+    /// public calls are found without causing one.)
+    fn judge<T>(&mut self, answer: Result<T, StoreError>) -> Result<T, StoreError> {
+        self.failed |= answer.is_err();
+        answer
+    }
+
+    async fn publish(&mut self) -> Result<(), StoreError> {
+        let mut changes = std::mem::take(&mut self.changes);
+        if changes.len() > MOST_NEWS {
+            changes = vec![Change::Reset];
+        }
+        if !changes.is_empty() {
+            let sql = insert_changes(changes.len());
+            // Few texts are worth keeping prepared: most transactions note one to four changes.
+            let mut statement = query(AssertSqlSafe(sql)).persistent(changes.len() <= 4);
+            for (seq, change) in changes.iter().enumerate() {
+                let (kind, subject) = columns_of(change);
+                statement = statement.bind(self.revision).bind(seq as i64).bind(kind).bind(subject);
+            }
+            self.execute(statement).await?;
+        }
+        if self.store.0.engine == Engine::Postgres {
+            let payload = self.revision.to_string();
+            self.execute(query("SELECT pg_notify($1, $2)").bind(CHANNEL).bind(payload)).await?;
+        }
+        Ok(())
+    }
+}
+
+/// `INSERT … VALUES ($1, $2, $3, $4), ($5, …`: numbers only, nothing of anybody's input.
+fn insert_changes(rows: usize) -> String {
+    let mut sql = String::from("INSERT INTO changes (revision, seq, kind, subject) VALUES ");
+    for row in 0..rows {
+        let first = row * 4 + 1;
+        let comma = if row == 0 { "" } else { ", " };
+        sql.push_str(&format!("{comma}(${first}, ${}, ${}, ${})", first + 1, first + 2, first + 3));
+    }
+    sql
+}

@@ -1,0 +1,219 @@
+//! Custom domains as an operator handles them: claim, list, show, remove. Ownership checks are not made here; a claim is
+//! pending until someone verifies it, or an operator vouches for it, which the ledger says.
+
+use serde_json::json;
+
+use super::error::{Fault, Faults, Kind, TenancyError};
+use super::tenants::current;
+use super::{Actor, Done, Tenancy, TenantState, tokens};
+use crate::config::Config;
+use crate::model::{Brand, BrandError, Domain, DomainState, Feature, Hostname, Tenant, TenantId};
+use crate::store::{Page, StoreError, Write};
+
+/// The feature that lets a tenant have domains of its own.
+pub const CUSTOM_DOMAIN: &str = "custom_domain";
+
+/// The label of the ownership record, and what stands before the token in it.
+const TXT_LABEL: &str = "_arythmatic-verification";
+const TXT_PREFIX: &str = "arythmatic-verify=";
+/// The label under the base domain that customers point their CNAME at.
+const EDGE_LABEL: &str = "edge";
+const TOKEN_BYTES: usize = 16;
+
+/// A claim with the DNS records that its tenant is to set.
+#[derive(Clone, Debug)]
+pub struct DomainClaim {
+    pub domain: Domain,
+    pub records: Vec<Record>,
+    /// False when a claim that was there already has been verified instead.
+    pub is_new: bool,
+}
+
+/// A DNS record to set.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Record {
+    /// `TXT`, `CNAME`.
+    pub kind: &'static str,
+    pub name: String,
+    pub value: String,
+    /// What it is for.
+    pub purpose: &'static str,
+}
+
+/// What is claimed, as it was asked for.
+#[derive(Clone, Debug, Default)]
+pub struct NewDomain {
+    /// Any spelling.
+    pub domain: String,
+    /// The operator vouches that the tenant owns it.
+    pub verified: bool,
+}
+
+impl Tenancy {
+    /// Claims a name for a tenant. With `verified`, a claim of this tenant's that is not held yet becomes so.
+    pub async fn add_domain(
+        &self,
+        actor: &Actor,
+        key: &str,
+        new: &NewDomain,
+    ) -> Result<Done<DomainClaim>, TenancyError> {
+        let config = self.config();
+        let mut faults = Faults::default();
+        let name = faults.take(check_name("/domain", &new.domain, &config.brand));
+        let name = faults.or(name)?;
+        let token = hex::encode(tokens::random::<TOKEN_BYTES>()?);
+        let id = self.find(key).await?.id;
+        let mut write = self.store.write().await?;
+        let tenant = current(&mut write, id, key).await?;
+        let state = self.state_in(&mut write, tenant).await?;
+        require_feature(&state, &config)?;
+        let wanted = if new.verified { DomainState::Verified } else { DomainState::Pending };
+        let (domain, is_new) = claim(&mut write, &state.tenant, name, wanted, token, self.clock.now()).await?;
+        let action = if new.verified { "domain.add-verified" } else { "domain.add" };
+        let detail = json!({ "tenant": state.tenant.slug, "state": domain.state });
+        let entry = actor.entry(action, Some(id), &domain.name, detail);
+        self.finish(write, entry, described(domain, &config.brand, is_new)).await
+    }
+
+    /// A tenant's claims in the order of their names; `page.after` is the last name of the page before.
+    pub async fn domains(&self, key: &str, page: &Page) -> Result<Vec<DomainClaim>, TenancyError> {
+        let tenant = self.find(key).await?;
+        let config = self.config();
+        let rows = self.store.domains(tenant.id, page).await?;
+        Ok(rows.into_iter().map(|domain| described(domain, &config.brand, false)).collect())
+    }
+
+    /// The claim that holds the name; else the only one there is; else that of the tenant named.
+    pub async fn domain(&self, name: &str, tenant: Option<&str>) -> Result<DomainClaim, TenancyError> {
+        let host = parse(name)?;
+        let tenant = self.optional_tenant(tenant).await?;
+        let domain = pick(self.store.claims(&host).await?, name, tenant)?;
+        Ok(described(domain, &self.config().brand, false))
+    }
+
+    /// Gives a claim up: the one that [`Tenancy::domain`] would show.
+    pub async fn remove_domain(
+        &self,
+        actor: &Actor,
+        name: &str,
+        tenant: Option<&str>,
+    ) -> Result<Done<()>, TenancyError> {
+        let host = parse(name)?;
+        let tenant = self.optional_tenant(tenant).await?;
+        let mut write = self.store.write().await?;
+        let domain = pick(write.claims(&host).await?, name, tenant)?;
+        write.delete_domain(&domain.name, domain.tenant).await?;
+        let detail = json!({ "state": domain.state });
+        let entry = actor.entry("domain.remove", Some(domain.tenant), &domain.name, detail);
+        self.finish(write, entry, ()).await
+    }
+
+    async fn optional_tenant(&self, key: Option<&str>) -> Result<Option<TenantId>, TenancyError> {
+        match key {
+            Some(key) => Ok(Some(self.find(key).await?.id)),
+            None => Ok(None),
+        }
+    }
+}
+
+/// Writes the claim, or verifies the one that this tenant has.
+async fn claim(
+    write: &mut Write,
+    tenant: &Tenant,
+    name: Hostname,
+    wanted: DomainState,
+    token: String,
+    now: crate::clock::Timestamp,
+) -> Result<(Domain, bool), TenancyError> {
+    let claims = write.claims(&name).await?;
+    if wanted.is_held() && claims.iter().any(|c| c.state.is_held() && c.tenant != tenant.id) {
+        return Err(TenancyError::conflict("/domain", "domain-taken", format!("{name} belongs to another tenant")));
+    }
+    let revision = write.revision();
+    match claims.into_iter().find(|c| c.tenant == tenant.id) {
+        Some(own) if wanted.is_held() && !own.state.is_held() => {
+            write.set_domain_state(&name, tenant.id, wanted).await?;
+            Ok((Domain { state: wanted, updated: now, revision, ..own }, false))
+        }
+        Some(own) => {
+            let detail = format!("{} has {name} already; its state is {}", tenant.slug, own.state);
+            Err(TenancyError::conflict("/domain", "domain-exists", detail))
+        }
+        None => {
+            let domain = Domain { name, tenant: tenant.id, state: wanted, token, created: now, updated: now, revision };
+            write.insert_domain(&domain).await.map_err(taken)?;
+            Ok((domain, true))
+        }
+    }
+}
+
+fn taken(error: StoreError) -> TenancyError {
+    match error {
+        StoreError::Conflict(what) => {
+            TenancyError::conflict("/domain", "domain-taken", format!("{what} exists already"))
+        }
+        other => other.into(),
+    }
+}
+
+fn check_name(pointer: &str, text: &str, brand: &Brand) -> Result<Hostname, Fault> {
+    let name = Hostname::parse(text).map_err(|e| Fault::new(pointer, "invalid-domain", format!("{text:?}: {e}")))?;
+    brand.claimable(&name).map_err(|why| {
+        let code = match why {
+            BrandError::OwnBase | BrandError::OwnHost => "reserved",
+            BrandError::PublicSuffix => "public-suffix",
+            BrandError::SingleLabel => "single-label",
+        };
+        Fault::new(pointer, code, format!("{name} cannot be claimed: {why}"))
+    })?;
+    Ok(name)
+}
+
+/// A name in a path: one that is no host name is a domain that does not exist.
+fn parse(name: &str) -> Result<Hostname, TenancyError> {
+    Hostname::parse(name).map_err(|_| TenancyError::NotFound(Kind::Domain, name.to_owned()))
+}
+
+fn pick(claims: Vec<Domain>, name: &str, tenant: Option<TenantId>) -> Result<Domain, TenancyError> {
+    let mut claims: Vec<_> = claims.into_iter().filter(|c| tenant.is_none_or(|id| c.tenant == id)).collect();
+    if let Some(held) = claims.iter().position(|claim| claim.state.is_held()) {
+        return Ok(claims.swap_remove(held));
+    }
+    match claims.len() {
+        0 => Err(TenancyError::NotFound(Kind::Domain, name.to_owned())),
+        1 => Ok(claims.swap_remove(0)),
+        n => {
+            let detail = format!("{n} tenants claim {name} and none holds it; say whose claim with ?tenant=");
+            Err(TenancyError::conflict("", "ambiguous-domain", detail))
+        }
+    }
+}
+
+fn require_feature(state: &TenantState, config: &Config) -> Result<(), TenancyError> {
+    if state.effective.features.contains(CUSTOM_DOMAIN) {
+        return Ok(());
+    }
+    let catalogue = &config.catalogue;
+    let feature = Feature::parse(CUSTOM_DOMAIN).map_err(|e| StoreError::Corrupt(e.to_string()))?;
+    let licensed = catalogue.licence.as_ref().is_none_or(|licence| licence.contains(&feature));
+    let plans = if licensed { catalogue.plans_with(&feature) } else { Vec::new() };
+    Err(TenancyError::PlanRequired { feature, plans, upgrade_url: catalogue.upgrade_url.clone() })
+}
+
+fn described(domain: Domain, brand: &Brand, is_new: bool) -> DomainClaim {
+    let records = vec![
+        Record {
+            kind: "TXT",
+            name: format!("{TXT_LABEL}.{}", domain.name),
+            value: format!("{TXT_PREFIX}{}", domain.token),
+            purpose: "proves that the tenant owns the domain",
+        },
+        Record {
+            kind: "CNAME",
+            name: domain.name.to_string(),
+            value: format!("{EDGE_LABEL}.{}", brand.base),
+            purpose: "leads visitors to the edge",
+        },
+    ];
+    DomainClaim { domain, records, is_new }
+}

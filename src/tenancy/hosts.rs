@@ -1,0 +1,84 @@
+//! Whom a host leads to and what the edge would do with a visitor: the operator's question. Reads only, and from the
+//! system of record, not from a node's caches.
+
+use super::error::{Fault, TenancyError};
+use super::lineage::Known;
+use super::{Tenancy, TenantState};
+use crate::model::{HostClass, Hostname, Standing};
+
+/// The answer about one host.
+#[derive(Clone, Debug)]
+pub struct HostAnswer {
+    /// In its one canonical spelling.
+    pub host: Hostname,
+    pub class: HostClass,
+    pub via: Option<Via>,
+    pub tenant: Option<TenantState>,
+    pub visit: Visit,
+}
+
+/// How a host led to its tenant, in the words of `X-Tenant-Via`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Via {
+    CustomDomain,
+    Subdomain,
+}
+
+/// What becomes of a visitor.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Visit {
+    /// Goes to the routes: the tenant's, or the operator's own.
+    Forwarded,
+    /// Is answered by the edge with this status and problem code.
+    Refused { status: u16, code: &'static str },
+}
+
+impl Via {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::CustomDomain => "custom-domain",
+            Self::Subdomain => "subdomain",
+        }
+    }
+}
+
+impl Tenancy {
+    /// `host` in any spelling, without a port.
+    pub async fn host(&self, host: &str) -> Result<HostAnswer, TenancyError> {
+        let host = Hostname::parse(host).map_err(|e| {
+            TenancyError::Invalid(vec![Fault::new("", "invalid-host", format!("{host:?} is no host name: {e}"))])
+        })?;
+        let class = self.config().brand.classify(&host);
+        let (tenant, via) = match &class {
+            HostClass::Custom => match self.store.held_domain(&host).await? {
+                Some(domain) => (self.store.tenant(domain.tenant).await?, Some(Via::CustomDomain)),
+                None => (None, None),
+            },
+            HostClass::Tenant(slug) => (self.store.tenant_by_slug(slug).await?, Some(Via::Subdomain)),
+            HostClass::Apex | HostClass::Console | HostClass::Reserved | HostClass::Subdomain => (None, None),
+        };
+        let tenant = match tenant {
+            Some(tenant) => Some(self.state_of(tenant, &mut Known::default()).await?),
+            None => None,
+        };
+        let visit = visit(&class, tenant.as_ref());
+        let via = via.filter(|_| tenant.is_some());
+        Ok(HostAnswer { host, class, via, tenant, visit })
+    }
+}
+
+/// The status gates of the edge, as its table of refusals has them.
+fn visit(class: &HostClass, tenant: Option<&TenantState>) -> Visit {
+    let refused = |status, code| Visit::Refused { status, code };
+    match tenant.map(|state| state.effective.standing) {
+        Some(Standing::Served) => Visit::Forwarded,
+        Some(Standing::Pending) => refused(503, "tenant-pending"),
+        Some(Standing::Suspended) => refused(403, "tenant-suspended"),
+        Some(Standing::Cancelled) => refused(410, "tenant-cancelled"),
+        None => match class {
+            HostClass::Apex | HostClass::Console | HostClass::Reserved => Visit::Forwarded,
+            HostClass::Tenant(_) | HostClass::Subdomain => refused(404, "tenant-not-found"),
+            HostClass::Custom => refused(404, "domain-not-configured"),
+        },
+    }
+}

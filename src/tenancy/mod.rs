@@ -1,0 +1,145 @@
+//! The rules of tenants, their domains and the operators' tokens. No HTTP and no SQL text: what is asked arrives as plain
+//! values, and what is written goes through one transaction of the store with its audit row.
+//!
+//! Every write runs the same way: fields are checked before anything is opened; the row is read again inside the
+//! transaction, so that the decision stands on what is overwritten; a refusal drops the transaction and leaves nothing;
+//! and the answer waits until this node's directory has applied the revision.
+
+mod checks;
+mod domains;
+mod error;
+mod hosts;
+pub mod lifecycle;
+mod lineage;
+mod status;
+mod tenants;
+mod tokens;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+
+pub use checks::{NAME_MAX, REASON_MAX, TRIAL_DAYS_MAX};
+pub use domains::{CUSTOM_DOMAIN, DomainClaim, NewDomain, Record};
+pub use error::{Fault, Kind, TenancyError};
+pub use hosts::{HostAnswer, Via, Visit};
+pub use lineage::MAX_DEPTH;
+pub use status::Suspension;
+pub use tenants::{NewTenant, TenantFilter, TenantState};
+pub use tokens::{IssuedToken, hash_token};
+
+use crate::clock::{Clock, Timestamp};
+use crate::config::Config;
+use crate::model::TenantId;
+use crate::store::{AuditEntry, Page, Store, Write};
+
+/// The control plane's rules over one store. Clones share it.
+#[derive(Clone)]
+pub struct Tenancy {
+    store: Store,
+    config: Arc<ArcSwap<Config>>,
+    clock: Clock,
+    applied: Arc<dyn Applied>,
+}
+
+/// Knows when this node's directory has caught up with a revision.
+#[async_trait]
+pub trait Applied: Send + Sync {
+    /// Returns when `revision` is in force on this node: `true`, or `false` when that cannot be had. May take for ever;
+    /// the caller bounds its patience.
+    async fn applied(&self, revision: i64) -> bool;
+}
+
+/// No directory to wait for: what is committed is in force.
+#[async_trait]
+impl Applied for () {
+    async fn applied(&self, _revision: i64) -> bool {
+        true
+    }
+}
+
+/// Who asks, for the audit ledger.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Actor {
+    /// `operator:<token name>`, `cli`, `system`.
+    pub name: String,
+    pub request_id: Option<String>,
+}
+
+impl Actor {
+    pub fn new(name: impl Into<String>) -> Self {
+        Self { name: name.into(), request_id: None }
+    }
+}
+
+/// What the caller believes the tenant's revision to be.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub enum Expect {
+    #[default]
+    Anything,
+    /// One of these.
+    Revision(Vec<i64>),
+}
+
+/// A write that is committed.
+#[derive(Clone, Debug)]
+pub struct Done<T> {
+    pub value: T,
+    pub revision: i64,
+    /// False when this node's directory had not applied the revision in time. It will; the write stands.
+    pub applied: bool,
+}
+
+/// How long an answer waits for this node's directory.
+const APPLY_PATIENCE: Duration = Duration::from_secs(5);
+
+impl Tenancy {
+    pub fn new(store: Store, config: Arc<ArcSwap<Config>>, clock: Clock, applied: Arc<dyn Applied>) -> Self {
+        Self { store, config, clock, applied }
+    }
+
+    pub fn config(&self) -> Arc<Config> {
+        self.config.load_full()
+    }
+
+    /// The audit ledger, newest first; `page.after` is the id of the last entry of the page before.
+    pub async fn audit(
+        &self,
+        tenant: Option<TenantId>,
+        page: &Page,
+    ) -> Result<Vec<(i64, Timestamp, AuditEntry)>, TenancyError> {
+        Ok(self.store.audit(tenant, page).await?)
+    }
+
+    /// Adds the audit row, commits, and waits for the directory.
+    async fn finish<T>(&self, mut write: Write, entry: AuditEntry, value: T) -> Result<Done<T>, TenancyError> {
+        write.audit(&entry).await?;
+        let revision = write.commit().await?;
+        let applied = tokio::time::timeout(APPLY_PATIENCE, self.applied.applied(revision)).await.unwrap_or(false);
+        if !applied {
+            tracing::warn!(revision, "the directory has not applied a write in time");
+        }
+        Ok(Done { value, revision, applied })
+    }
+}
+
+impl Actor {
+    fn entry(
+        &self,
+        action: &str,
+        tenant: Option<TenantId>,
+        subject: impl ToString,
+        detail: serde_json::Value,
+    ) -> AuditEntry {
+        AuditEntry {
+            actor: self.name.clone(),
+            action: action.to_owned(),
+            tenant,
+            subject: subject.to_string(),
+            detail,
+            request_id: self.request_id.clone(),
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! What an operator does to a tenant's status: suspend, activate, extend the trial, cancel, restore.
+
+use serde_json::json;
+
+use super::error::{Fault, Faults, TenancyError};
+use super::lifecycle::{Event, next};
+use super::tenants::days_long;
+use super::{Actor, Done, Expect, Tenancy, TenantState, checks};
+use crate::clock::Timestamp;
+use crate::model::{Status, Tenant};
+
+/// Why a tenant is suspended, and who may know.
+#[derive(Clone, Debug, Default)]
+pub struct Suspension {
+    pub reason: Option<String>,
+    /// Visitors see the reason.
+    pub public: bool,
+}
+
+impl Tenancy {
+    /// Stops serving a tenant and all its children. Suspending it again replaces the reason.
+    pub async fn suspend(
+        &self,
+        actor: &Actor,
+        key: &str,
+        expect: &Expect,
+        suspension: &Suspension,
+    ) -> Result<Done<TenantState>, TenancyError> {
+        let (reason, public) = (check_reason(suspension)?, suspension.public);
+        self.change(actor, key, expect, "tenant.suspend", |tenant| {
+            let from = tenant.status;
+            tenant.status = next(from, Event::Suspend)?;
+            tenant.suspend_reason = reason;
+            tenant.reason_public = public;
+            Ok(json!({ "from": from, "reason": tenant.suspend_reason, "public": public }))
+        })
+        .await
+    }
+
+    /// Makes a pending or trial tenant active, or lifts a suspension: a trial that was suspended and is not over goes
+    /// on as a trial, everything else is active.
+    pub async fn activate(&self, actor: &Actor, key: &str, expect: &Expect) -> Result<Done<TenantState>, TenancyError> {
+        let now = self.clock.now();
+        self.change(actor, key, expect, "tenant.activate", |tenant| {
+            let goes_on = tenant.status == Status::Suspended && tenant.trial_ends.is_some_and(|end| end > now);
+            bring_back(tenant, if goes_on { Event::ResumeTrial } else { Event::Activate })
+        })
+        .await
+    }
+
+    /// Adds days to a trial: to its end, or to now when that has passed.
+    pub async fn extend_trial(
+        &self,
+        actor: &Actor,
+        key: &str,
+        expect: &Expect,
+        days: u32,
+    ) -> Result<Done<TenantState>, TenancyError> {
+        let days = checks::days("/days", days).map_err(|fault| TenancyError::Invalid(vec![fault]))?;
+        let now = self.clock.now();
+        self.change(actor, key, expect, "tenant.extend-trial", |tenant| {
+            tenant.status = next(tenant.status, Event::ExtendTrial)?;
+            let was = tenant.trial_ends;
+            let ends: Timestamp = was.unwrap_or(now).max(now) + days_long(days);
+            tenant.trial_ends = Some(ends);
+            Ok(json!({ "days": days, "from": was, "to": ends }))
+        })
+        .await
+    }
+
+    /// Ends the contract; nothing is deleted.
+    pub async fn cancel(&self, actor: &Actor, key: &str, expect: &Expect) -> Result<Done<TenantState>, TenancyError> {
+        self.change(actor, key, expect, "tenant.cancel", |tenant| {
+            let from = tenant.status;
+            tenant.status = next(from, Event::Cancel)?;
+            Ok(json!({ "from": from }))
+        })
+        .await
+    }
+
+    /// Brings a cancelled or archived tenant back: as a trial, over or not, if it never was more than one.
+    pub async fn restore(&self, actor: &Actor, key: &str, expect: &Expect) -> Result<Done<TenantState>, TenancyError> {
+        self.change(actor, key, expect, "tenant.restore", |tenant| {
+            let gone = matches!(tenant.status, Status::Cancelled | Status::Archived);
+            let was_trial = gone && tenant.trial_ends.is_some();
+            bring_back(tenant, if was_trial { Event::ResumeTrial } else { Event::Restore })
+        })
+        .await
+    }
+}
+
+fn bring_back(tenant: &mut Tenant, event: Event) -> Result<serde_json::Value, TenancyError> {
+    let from = tenant.status;
+    tenant.status = next(from, event)?;
+    tenant.suspend_reason = None;
+    tenant.reason_public = false;
+    if tenant.status == Status::Active {
+        tenant.trial_ends = None;
+    }
+    Ok(json!({ "from": from, "to": tenant.status }))
+}
+
+fn check_reason(suspension: &Suspension) -> Result<Option<String>, TenancyError> {
+    let mut faults = Faults::default();
+    let text = suspension.reason.as_deref().map(str::trim).filter(|text| !text.is_empty());
+    let reason = text.and_then(|text| faults.take(checks::line("/reason", text, checks::REASON_MAX)));
+    if suspension.public && text.is_none() {
+        let fault = Fault::new("/public", "contradiction", "there is no reason that could be shown; give a reason");
+        faults.take::<()>(Err(fault));
+    }
+    faults.or(Some(reason))
+}

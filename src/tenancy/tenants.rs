@@ -1,0 +1,255 @@
+//! Tenants: create, show, list, rename, plan, features.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::error::{Fault, Faults, Kind, TenancyError};
+use super::lineage::{Known, MAX_DEPTH, parents_in};
+use super::{Actor, Done, Expect, Tenancy, checks};
+use crate::config::Config;
+use crate::model::{Branding, Effective, Feature, Hostname, PlanName, Slug, Status, Tenant, TenantId};
+use crate::store::{Page, StoreError, Write};
+
+/// A tenant's own facts, and what holds for it right now.
+#[derive(Clone, Debug)]
+pub struct TenantState {
+    pub tenant: Tenant,
+    pub effective: Effective,
+    /// `<slug>.<base>`; `None` when the base domain has grown too long for it.
+    pub host: Option<Hostname>,
+}
+
+/// What a new tenant is to be, as it was asked for.
+#[derive(Clone, Debug, Default)]
+pub struct NewTenant {
+    pub slug: String,
+    pub name: String,
+    /// `None`: the parent's, or the catalogue's default.
+    pub plan: Option<String>,
+    /// Id or slug.
+    pub parent: Option<String>,
+    /// `trial` (the default), `active` or `pending`.
+    pub status: Option<Status>,
+    /// How long the trial lasts; by default what the configuration says.
+    pub trial_days: Option<u32>,
+}
+
+/// Which tenants to list.
+#[derive(Clone, Debug, Default)]
+pub struct TenantFilter {
+    pub status: Option<Status>,
+    /// Slugs that begin like this.
+    pub prefix: Option<String>,
+}
+
+/// A [`NewTenant`] whose fields are all in order.
+struct Checked {
+    slug: Slug,
+    name: String,
+    plan: Option<PlanName>,
+    status: Status,
+    trial_days: Option<u32>,
+}
+
+impl Tenancy {
+    pub async fn create(&self, actor: &Actor, new: &NewTenant) -> Result<Done<TenantState>, TenancyError> {
+        let checked = check(new, &self.config())?;
+        let parent = match &new.parent {
+            Some(key) => Some(self.find(key).await.map_err(|error| no_parent(error, key))?.id),
+            None => None,
+        };
+        let now = self.clock.now();
+        let mut write = self.store.write().await?;
+        let tenant = Tenant {
+            id: TenantId::new(),
+            slug: checked.slug,
+            name: checked.name,
+            status: checked.status,
+            plan: checked.plan,
+            features_on: BTreeSet::new(),
+            features_off: BTreeSet::new(),
+            parent,
+            branding: Branding::default(),
+            suspend_reason: None,
+            reason_public: false,
+            trial_ends: checked.trial_days.map(|days| now + days_long(days)),
+            created: now,
+            updated: now,
+            revision: write.revision(),
+        };
+        if parents_in(&mut write, &tenant).await?.len() >= MAX_DEPTH {
+            let detail = format!("a tenant has at most {} generations above it", MAX_DEPTH - 1);
+            return Err(TenancyError::Invalid(vec![Fault::new("/parent", "too-deep", detail)]));
+        }
+        match write.insert_tenant(&tenant).await {
+            Err(StoreError::Conflict(_)) => {
+                let detail = format!("the slug {:?} is taken, or was once and is retired", tenant.slug.as_str());
+                return Err(TenancyError::conflict("/slug", "slug-taken", detail));
+            }
+            other => other?,
+        }
+        let detail = json!({
+            "name": tenant.name, "plan": tenant.plan, "parent": tenant.parent, "status": tenant.status,
+            "trial_ends": tenant.trial_ends,
+        });
+        let entry = actor.entry("tenant.create", Some(tenant.id), &tenant.slug, detail);
+        let state = self.state_in(&mut write, tenant).await?;
+        self.finish(write, entry, state).await
+    }
+
+    /// By id or slug.
+    pub async fn show(&self, key: &str) -> Result<TenantState, TenancyError> {
+        let tenant = self.find(key).await?;
+        self.state_of(tenant, &mut Known::default()).await
+    }
+
+    /// In the order of their slugs; `page.after` is the last slug of the page before.
+    pub async fn list(&self, filter: &TenantFilter, page: &Page) -> Result<Vec<TenantState>, TenancyError> {
+        let rows = self.store.tenants(filter.status, filter.prefix.as_deref(), page).await?;
+        let mut known = Known::default();
+        let mut states = Vec::with_capacity(rows.len());
+        for tenant in rows {
+            states.push(self.state_of(tenant, &mut known).await?);
+        }
+        Ok(states)
+    }
+
+    /// Changes the display name. The slug never changes.
+    pub async fn rename(
+        &self,
+        actor: &Actor,
+        key: &str,
+        expect: &Expect,
+        name: &str,
+    ) -> Result<Done<TenantState>, TenancyError> {
+        let name = checks::name("/name", name).map_err(|fault| TenancyError::Invalid(vec![fault]))?;
+        self.change(actor, key, expect, "tenant.rename", |tenant| {
+            let was = std::mem::replace(&mut tenant.name, name);
+            Ok(json!({ "from": was, "to": tenant.name }))
+        })
+        .await
+    }
+
+    /// Sets the tenant's own plan. `None` gives it its parent's, so only a child can have none of its own.
+    pub async fn set_plan(
+        &self,
+        actor: &Actor,
+        key: &str,
+        expect: &Expect,
+        plan: Option<&str>,
+    ) -> Result<Done<TenantState>, TenancyError> {
+        let mut faults = Faults::default();
+        let plan = match plan {
+            Some(text) => faults.take(checks::plan("/plan", text, &self.config().catalogue)).map(Some),
+            None => Some(None),
+        };
+        let plan = faults.or(plan)?;
+        self.change(actor, key, expect, "tenant.plan", |tenant| {
+            if plan.is_none() && tenant.parent.is_none() {
+                let detail = "this tenant has no parent whose plan it could inherit; name a plan";
+                return Err(TenancyError::Invalid(vec![Fault::new("/plan", "required", detail)]));
+            }
+            let was = std::mem::replace(&mut tenant.plan, plan);
+            Ok(json!({ "from": was, "to": tenant.plan }))
+        })
+        .await
+    }
+
+    /// Replaces the features that are switched on and off beyond what the plan says.
+    pub async fn set_features(
+        &self,
+        actor: &Actor,
+        key: &str,
+        expect: &Expect,
+        on: &[String],
+        off: &[String],
+    ) -> Result<Done<TenantState>, TenancyError> {
+        let mut faults = Faults::default();
+        let sets = checks::features(on, off, &self.config().catalogue, &mut faults);
+        let (on, off): (BTreeSet<Feature>, BTreeSet<Feature>) = faults.or(Some(sets))?;
+        self.change(actor, key, expect, "tenant.features", |tenant| {
+            let was = json!({ "on": tenant.features_on, "off": tenant.features_off });
+            tenant.features_on = on;
+            tenant.features_off = off;
+            Ok(json!({ "from": was, "to": { "on": tenant.features_on, "off": tenant.features_off } }))
+        })
+        .await
+    }
+
+    /// Reads the row inside the transaction, lets `edit` change it, and writes it with what `edit` says about it.
+    pub(super) async fn change(
+        &self,
+        actor: &Actor,
+        key: &str,
+        expect: &Expect,
+        action: &str,
+        edit: impl FnOnce(&mut Tenant) -> Result<Value, TenancyError> + Send,
+    ) -> Result<Done<TenantState>, TenancyError> {
+        let id = self.find(key).await?.id;
+        let mut write = self.store.write().await?;
+        let mut tenant = current(&mut write, id, key).await?;
+        expect.check(tenant.revision)?;
+        let detail = edit(&mut tenant)?;
+        tenant.updated = self.clock.now();
+        tenant.revision = write.revision();
+        write.update_tenant(&tenant).await?;
+        let entry = actor.entry(action, Some(id), &tenant.slug, detail);
+        let state = self.state_in(&mut write, tenant).await?;
+        self.finish(write, entry, state).await
+    }
+}
+
+impl Expect {
+    fn check(&self, current: i64) -> Result<(), TenancyError> {
+        match self {
+            Self::Revision(wanted) if !wanted.contains(&current) => Err(TenancyError::Stale { current }),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The row as it is while nobody else can write.
+pub(super) async fn current(write: &mut Write, id: TenantId, key: &str) -> Result<Tenant, TenancyError> {
+    write.tenant(id).await?.ok_or_else(|| TenancyError::NotFound(Kind::Tenant, key.to_owned()))
+}
+
+pub(super) fn days_long(days: u32) -> Duration {
+    Duration::from_secs(u64::from(days) * 86_400)
+}
+
+fn check(new: &NewTenant, config: &Config) -> Result<Checked, TenancyError> {
+    let mut faults = Faults::default();
+    let slug = faults.take(checks::slug("/slug", &new.slug, &config.brand));
+    let name = faults.take(checks::name("/name", &new.name));
+    let plan = match &new.plan {
+        Some(text) => faults.take(checks::plan("/plan", text, &config.catalogue)),
+        None => None,
+    };
+    let status = new.status.unwrap_or(Status::Trial);
+    if !matches!(status, Status::Trial | Status::Active | Status::Pending) {
+        faults.add("/status", "invalid-status", format!("a new tenant is trial, active or pending, not {status}"));
+    }
+    let trial_days = match (status, new.trial_days) {
+        (Status::Trial, Some(days)) => faults.take(checks::days("/trial_days", days)),
+        (Status::Trial, None) => Some(config.tenancy.trial_days),
+        (_, Some(_)) => {
+            faults.add("/trial_days", "contradiction", format!("a tenant that starts as {status} has no trial"));
+            None
+        }
+        (_, None) => None,
+    };
+    let checked = slug.zip(name).map(|(slug, name)| Checked { slug, name, plan, status, trial_days });
+    faults.or(checked)
+}
+
+fn no_parent(error: TenancyError, key: &str) -> TenancyError {
+    match error {
+        TenancyError::NotFound(..) => {
+            let detail = format!("there is no tenant {key:?} that could be the parent");
+            TenancyError::Invalid(vec![Fault::new("/parent", "unknown-tenant", detail)])
+        }
+        other => other,
+    }
+}

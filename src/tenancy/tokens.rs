@@ -1,0 +1,124 @@
+//! The operators' API tokens. A token is shown once, when it is made; the store keeps its SHA-256.
+
+use aws_lc_rs::{digest, rand};
+use serde_json::json;
+use zeroize::{Zeroize, Zeroizing};
+
+use super::error::{Fault, Faults, Kind, TenancyError};
+use super::{Actor, Done, Tenancy};
+use crate::clock::Timestamp;
+use crate::store::{StoreError, TokenRow};
+
+const LIVE: &str = "arc_live_";
+const PREFIX_BYTES: usize = 4;
+const SECRET_BYTES: usize = 32;
+const NAME_MAX: usize = 64;
+
+/// A token that was just made: the only moment at which its text exists.
+pub struct IssuedToken {
+    pub row: TokenRow,
+    /// `arc_live_<prefix>_<secret>`
+    pub secret: Zeroizing<String>,
+}
+
+impl std::fmt::Debug for IssuedToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("IssuedToken").field("name", &self.row.name).finish_non_exhaustive()
+    }
+}
+
+/// What the store keeps of a token.
+pub fn hash_token(secret: &str) -> [u8; 32] {
+    let mut hash = [0; 32];
+    hash.copy_from_slice(digest::digest(&digest::SHA256, secret.as_bytes()).as_ref());
+    hash
+}
+
+impl Tenancy {
+    /// Makes a token with all of an operator's rights. `expires`: never, by default.
+    pub async fn create_token(
+        &self,
+        actor: &Actor,
+        name: &str,
+        expires: Option<Timestamp>,
+    ) -> Result<Done<IssuedToken>, TenancyError> {
+        let now = self.clock.now();
+        let mut faults = Faults::default();
+        let name = faults.take(check_name(name));
+        if expires.is_some_and(|at| at <= now) {
+            faults.add("/expires", "out-of-range", format!("a token expires in the future; it is {now} now"));
+        }
+        let name = faults.or(name)?;
+        let secret = generate()?;
+        let row = TokenRow { name, hash: hash_token(&secret), created: now, expires };
+        let mut write = self.store.write().await?;
+        write.insert_token(&row).await.map_err(|error| match error {
+            StoreError::Conflict(_) => {
+                TenancyError::conflict("/name", "token-exists", format!("there is a token {:?} already", row.name))
+            }
+            other => other.into(),
+        })?;
+        let entry = actor.entry("token.create", None, &row.name, json!({ "expires": expires }));
+        self.finish(write, entry, IssuedToken { row, secret }).await
+    }
+
+    /// Every token, expired ones too, without what they hash.
+    pub async fn tokens(&self) -> Result<Vec<TokenRow>, TenancyError> {
+        Ok(self.store.tokens().await?)
+    }
+
+    /// Makes a token worthless at once. The last one that works stays, or nobody could make another.
+    pub async fn revoke_token(&self, actor: &Actor, name: &str) -> Result<Done<()>, TenancyError> {
+        if is_last(&self.store.tokens().await?, name, self.clock.now()) {
+            let detail = format!("{name:?} is the last token that works; create another before revoking it");
+            return Err(TenancyError::conflict("", "last-token", detail));
+        }
+        let mut write = self.store.write().await?;
+        if !write.delete_token(name).await? {
+            return Err(TenancyError::NotFound(Kind::Token, name.to_owned()));
+        }
+        let entry = actor.entry("token.revoke", None, name, json!({}));
+        self.finish(write, entry, ()).await
+    }
+
+    /// Who presents this token: `operator:<name>`. `None` when it is unknown, malformed or expired.
+    pub async fn authenticate(&self, secret: &str) -> Result<Option<String>, TenancyError> {
+        // What cannot be a token costs no question to the store.
+        if !secret.starts_with(LIVE) || secret.len() > 128 {
+            return Ok(None);
+        }
+        let row = self.store.token_by_hash(&hash_token(secret)).await?;
+        let now = self.clock.now();
+        Ok(row.filter(|row| row.expires.is_none_or(|at| at > now)).map(|row| format!("operator:{}", row.name)))
+    }
+}
+
+/// Whether this token works and no other does.
+fn is_last(tokens: &[TokenRow], name: &str, now: Timestamp) -> bool {
+    let usable: Vec<_> = tokens.iter().filter(|token| token.expires.is_none_or(|at| at > now)).collect();
+    matches!(usable.as_slice(), [only] if only.name == name)
+}
+
+/// Random bytes from the cryptographic generator.
+pub(super) fn random<const N: usize>() -> Result<[u8; N], StoreError> {
+    let mut bytes = [0; N];
+    rand::fill(&mut bytes).map_err(|_| StoreError::Unavailable("the system gives no random bytes".to_owned()))?;
+    Ok(bytes)
+}
+
+fn generate() -> Result<Zeroizing<String>, StoreError> {
+    let prefix = hex::encode(random::<PREFIX_BYTES>()?);
+    let mut bytes = random::<SECRET_BYTES>()?;
+    let secret = Zeroizing::new(hex::encode(bytes));
+    bytes.zeroize();
+    Ok(Zeroizing::new(format!("{LIVE}{prefix}_{}", *secret)))
+}
+
+fn check_name(name: &str) -> Result<String, Fault> {
+    let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '@');
+    if name.is_empty() || name.len() > NAME_MAX || !name.chars().all(good) {
+        let detail = format!("a token's name has 1 to {NAME_MAX} letters, digits, dashes, underscores, dots and @");
+        return Err(Fault::new("/name", "invalid-name", detail));
+    }
+    Ok(name.to_owned())
+}

@@ -1,0 +1,159 @@
+//! Which certificate a name is served with: the directory's certificates, parsed and ready, behind the same kind of
+//! exact cache as everything else that changes.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::FutureExt;
+use rustls::ServerConfig;
+use tracing::warn;
+
+use super::{Certificates, Refusal, ServerConfigs};
+use crate::directory::{Cache, Cached, Directory, LoadFailed, Source, Subscriber, Trouble};
+use crate::metrics::Metrics;
+use crate::model::{Change, Hostname};
+
+/// Certificates by the name that they carry; wildcards are names of their own.
+pub struct CertificateCache {
+    cache: Arc<Cache<String, Arc<ServerConfig>>>,
+    directory: Arc<Directory>,
+    configs: Arc<ServerConfigs>,
+    base: Hostname,
+    wildcard: String,
+    fallback: Option<Arc<ServerConfig>>,
+}
+
+/// How many certificates are kept, and for how long a missing one is remembered.
+#[derive(Clone, Debug)]
+pub struct CertificateCacheSettings {
+    pub capacity: u64,
+    pub negatives: u64,
+    pub negative_ttl: Duration,
+}
+
+impl CertificateCache {
+    /// `fallback` answers names that nobody knows; without it their handshakes are refused.
+    pub fn new(
+        source: Arc<dyn Source>,
+        settings: &CertificateCacheSettings,
+        directory: Arc<Directory>,
+        configs: Arc<ServerConfigs>,
+        base: Hostname,
+        fallback: Option<Arc<ServerConfig>>,
+        metrics: &Metrics,
+    ) -> Arc<Self> {
+        let parse = Arc::clone(&configs);
+        let loader = move |name: String| load(Arc::clone(&source), Arc::clone(&parse), name).boxed();
+        Arc::new(Self {
+            cache: Cache::new(
+                "certificates",
+                settings.capacity,
+                settings.negatives,
+                settings.negative_ttl,
+                Box::new(loader),
+                metrics,
+            ),
+            directory,
+            configs,
+            wildcard: format!("*.{base}"),
+            base,
+            fallback,
+        })
+    }
+
+    /// Whether this host can be visited over TLS.
+    pub async fn has(&self, host: &Hostname, client: IpAddr) -> Result<bool, Trouble> {
+        Ok(self.find(host, client).await?.is_some())
+    }
+
+    /// Slug hosts share the base domain's wildcard, so it is asked for first: one entry serves them all.
+    async fn find(&self, host: &Hostname, client: IpAddr) -> Result<Option<Arc<ServerConfig>>, Trouble> {
+        let one_label_beneath = host.beneath(&self.base).is_some_and(|label| !label.contains('.'));
+        if one_label_beneath && let Some(config) = self.cache.get(&self.wildcard).await.map_err(unavailable)? {
+            return Ok(Some(config));
+        }
+        match self.cache.peek(host.as_str()) {
+            Cached::Fresh(config) => Ok(Some(config)),
+            Cached::Absent => Ok(None),
+            Cached::Stale(old) => self.cache.refresh(host.to_string(), old).await.map_err(unavailable),
+            Cached::Unknown => self.discover(host, client).await,
+        }
+    }
+
+    async fn discover(&self, host: &Hostname, client: IpAddr) -> Result<Option<Arc<ServerConfig>>, Trouble> {
+        let turn = self.directory.gate().enter(client).await.map_err(|_| Trouble::Busy)?;
+        let found = self.cache.get(&host.to_string()).await.map_err(unavailable)?;
+        if found.is_none() {
+            self.directory.gate().charge(&turn);
+        }
+        Ok(found)
+    }
+
+    async fn challenge(&self, name: &Hostname, client: IpAddr) -> Result<Arc<ServerConfig>, Refusal> {
+        let answer = self.directory.challenge(name.as_str(), client).await.map_err(refusal)?;
+        let answer = answer.ok_or(Refusal::UnknownName)?;
+        self.configs.challenge(name, &answer).map_err(|error| {
+            warn!(error = %error, name = %name, "challenge.certificate_failed");
+            Refusal::Unavailable
+        })
+    }
+}
+
+#[async_trait]
+impl Certificates for CertificateCache {
+    async fn config_for(
+        &self,
+        name: Option<&Hostname>,
+        alpn_acme: bool,
+        client: IpAddr,
+    ) -> Result<Arc<ServerConfig>, Refusal> {
+        let stranger = || self.fallback.clone().ok_or(Refusal::UnknownName);
+        match name {
+            None => stranger(),
+            Some(name) if alpn_acme => self.challenge(name, client).await,
+            Some(name) => match self.find(name, client).await.map_err(refusal)? {
+                Some(config) => Ok(config),
+                None => stranger(),
+            },
+        }
+    }
+}
+
+impl Subscriber for CertificateCache {
+    fn apply(&self, change: &Change) {
+        match change {
+            Change::Certificate(name) => self.cache.forget(name),
+            Change::Reset => self.cache.forget_all(),
+            Change::Tenant(_) | Change::Slug(_) | Change::Host(_) | Change::Challenge(_) | Change::Keys => {}
+        }
+    }
+}
+
+/// Reads and parses one certificate. Parsing checks the key against the leaf, which costs too much for a thread that
+/// serves connections.
+async fn load(
+    source: Arc<dyn Source>,
+    configs: Arc<ServerConfigs>,
+    name: String,
+) -> Result<Option<Arc<ServerConfig>>, LoadFailed> {
+    let failed = |error: &dyn std::fmt::Display| {
+        warn!(error = %error, name, "certificate.load_failed");
+        LoadFailed
+    };
+    let Some(certificate) = source.certificate(&name).await.map_err(|e| failed(&e))? else { return Ok(None) };
+    let parsed = tokio::task::spawn_blocking(move || configs.build(&certificate)).await.map_err(|e| failed(&e))?;
+    parsed.map(Some).map_err(|e| failed(&e))
+}
+
+fn unavailable(_: LoadFailed) -> Trouble {
+    Trouble::Unavailable
+}
+
+fn refusal(trouble: Trouble) -> Refusal {
+    match trouble {
+        Trouble::Busy => Refusal::Busy,
+        Trouble::Unavailable => Refusal::Unavailable,
+    }
+}

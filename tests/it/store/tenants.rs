@@ -1,0 +1,274 @@
+//! Tenants: what goes in comes out, slugs are given out once, pages are complete and in order.
+
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
+use tenantry::clock::Timestamp;
+use tenantry::model::{Branding, Change, DomainState, Feature, PlanName, Status, Tenant, TenantId};
+use tenantry::store::{News, Removed, StoreError};
+
+use super::{Ground, all_news, claim, contract, host, insert, page, slug, tenant};
+
+contract!(
+    any_tenant_comes_back_as_it_went_in,
+    an_update_changes_the_facts_and_notes_the_tenant,
+    a_slug_is_given_out_once_and_a_conflict_leaves_the_write_usable,
+    pages_are_complete_and_in_order,
+    a_deleted_tenant_takes_its_things_with_it_and_its_slug_is_retired,
+    counts_are_by_status,
+    nul_and_other_oddities_in_texts_behave_alike,
+    a_row_that_does_not_parse_is_named,
+);
+
+fn any_tenant() -> impl Strategy<Value = Tenant> {
+    let features = || {
+        proptest::collection::btree_set("[a-z][a-z0-9_]{0,20}".prop_map(|name| Feature::parse(&name).unwrap()), 0..5)
+    };
+    let texts = ("\\PC{1,120}", proptest::option::of("\\PC{0,300}"), proptest::option::of("#[0-9a-f]{6}"));
+    let times = (any::<i64>(), any::<i64>(), proptest::option::of(any::<i64>()));
+    let plan = proptest::option::of("[a-z][a-z0-9_-]{0,20}");
+    ("[a-z0-9]([a-z0-9-]{0,60}[a-z0-9])?", 0..6usize, plan, features(), features(), texts, any::<bool>(), times)
+        .prop_filter("punycode is no slug", |(slug, ..)| !slug.starts_with("xn--"))
+        .prop_map(|(name, status, plan, features_on, features_off, texts, reason_public, times)| Tenant {
+            slug: slug(&name),
+            name: texts.0,
+            status: Status::ALL[status],
+            plan: plan.map(|plan| PlanName::parse(&plan).unwrap()),
+            features_on,
+            features_off,
+            branding: Branding { primary_colour: texts.2, tagline: texts.1.clone() },
+            suspend_reason: texts.1,
+            reason_public,
+            trial_ends: times.2.map(Timestamp),
+            created: Timestamp(times.0),
+            updated: Timestamp(times.1),
+            ..tenant("placeholder")
+        })
+}
+
+async fn any_tenant_comes_back_as_it_went_in(ground: Ground) {
+    let store = ground.open().await;
+    let mut runner = TestRunner::default();
+    let mut parent: Option<TenantId> = None;
+    for _ in 0..64 {
+        let mut expected = any_tenant().new_tree(&mut runner).unwrap().current();
+        expected.parent = parent;
+        let mut write = store.write().await.unwrap();
+        match write.insert_tenant(&expected).await {
+            Err(StoreError::Conflict(_)) => continue,
+            other => other.unwrap(),
+        }
+        expected.revision = write.revision();
+        assert_eq!(write.tenant(expected.id).await.unwrap().as_ref(), Some(&expected), "before the commit");
+        write.commit().await.unwrap();
+        assert_eq!(store.tenant(expected.id).await.unwrap().as_ref(), Some(&expected));
+        assert_eq!(store.tenant_by_slug(&expected.slug).await.unwrap().as_ref(), Some(&expected));
+        parent = Some(expected.id);
+    }
+    assert_eq!(store.tenant(TenantId::new()).await.unwrap(), None);
+    assert_eq!(store.tenant_by_slug(&slug("no-such")).await.unwrap(), None);
+}
+
+async fn an_update_changes_the_facts_and_notes_the_tenant(ground: Ground) {
+    let store = ground.open().await;
+    let acme = tenant("acme");
+    let first = insert(&store, &[&acme]).await;
+    let changed = Tenant {
+        status: Status::Suspended,
+        suspend_reason: Some("unpaid".into()),
+        reason_public: true,
+        // Not written: who it is never changes.
+        slug: slug("other"),
+        created: Timestamp(5),
+        ..acme.clone()
+    };
+    let mut write = store.write().await.unwrap();
+    write.update_tenant(&changed).await.unwrap();
+    assert!(matches!(write.update_tenant(&tenant("nobody")).await, Err(StoreError::Missing(_))));
+    let orphan = Tenant { parent: Some(TenantId::new()), ..acme.clone() };
+    assert!(matches!(write.update_tenant(&orphan).await, Err(StoreError::Missing(_))));
+    let revision = write.commit().await.unwrap();
+    assert_eq!(revision, first + 1);
+    let expected = Tenant { slug: acme.slug, created: acme.created, updated: ground.clock.now(), revision, ..changed };
+    assert_eq!(store.tenant(acme.id).await.unwrap(), Some(expected));
+    assert_eq!(store.news(first).await.unwrap(), News::Changes { changes: vec![Change::Tenant(acme.id)], revision });
+}
+
+async fn a_slug_is_given_out_once_and_a_conflict_leaves_the_write_usable(ground: Ground) {
+    let store = ground.open().await;
+    let acme = tenant("acme");
+    insert(&store, &[&acme]).await;
+    let mut write = store.write().await.unwrap();
+    let twice = write.insert_tenant(&tenant("acme")).await.unwrap_err();
+    assert!(matches!(&twice, StoreError::Conflict(what) if what.contains("slug of acme")), "{twice}");
+    let same_id = Tenant { slug: slug("beta"), ..acme.clone() };
+    assert!(matches!(write.insert_tenant(&same_id).await, Err(StoreError::Conflict(what)) if what.contains("id")));
+    let orphan = Tenant { parent: Some(TenantId::new()), ..tenant("orphan") };
+    assert!(matches!(write.insert_tenant(&orphan).await, Err(StoreError::Missing(_))));
+    let gamma = tenant("gamma");
+    write.insert_tenant(&gamma).await.unwrap();
+    write.commit().await.unwrap();
+    assert!(store.tenant(gamma.id).await.unwrap().is_some());
+    assert!(store.tenant_by_slug(&slug("beta")).await.unwrap().is_none());
+}
+
+async fn pages_are_complete_and_in_order(ground: Ground) {
+    let store = ground.open().await;
+    let mut names: Vec<String> = (0..40).map(|n| format!("shop-{n}")).collect();
+    names.extend(["shop", "shop0", "shopz", "shoq", "sh", "a-b", "ab", "a0", "zz"].map(String::from));
+    let parent = tenant("parent");
+    let tenants: Vec<Tenant> = names
+        .iter()
+        .map(|name| Tenant {
+            status: if name.ends_with('1') { Status::Trial } else { Status::Active },
+            parent: Some(parent.id),
+            ..tenant(name)
+        })
+        .collect();
+    let every: Vec<&Tenant> = std::iter::once(&parent).chain(&tenants).collect();
+    insert(&store, &every).await;
+    names.push("parent".into());
+    names.sort();
+
+    for (status, prefix) in [
+        (None, None),
+        (None, Some("shop")),
+        (None, Some("shop-1")),
+        (Some(Status::Trial), Some("shop")),
+        (None, Some("{")),
+    ] {
+        let expected: Vec<&String> = names
+            .iter()
+            .filter(|name| name.starts_with(prefix.unwrap_or("")))
+            .filter(|name| status.is_none_or(|_| name.ends_with('1')))
+            .collect();
+        for limit in [1, 7, 1_000, 5_000] {
+            let mut seen = Vec::new();
+            let mut after: Option<String> = None;
+            loop {
+                let found = store.tenants(status, prefix, &page(limit, after.as_deref())).await.unwrap();
+                assert!(found.len() <= limit as usize);
+                let Some(last) = found.last() else { break };
+                after = Some(last.slug.to_string());
+                seen.extend(found.into_iter().map(|tenant| tenant.slug.to_string()));
+            }
+            assert_eq!(seen.iter().collect::<Vec<_>>(), expected, "{status:?} {prefix:?} {limit}");
+        }
+    }
+    let children = store.child_tenants(parent.id, &page(10, Some("shop"))).await.unwrap();
+    assert_eq!(children.len(), 10);
+    assert_eq!(children[0].slug.as_str(), "shop-0");
+    assert_eq!(store.tenants(None, None, &page(0, None)).await.unwrap().len(), names.len().min(50));
+}
+
+async fn a_deleted_tenant_takes_its_things_with_it_and_its_slug_is_retired(ground: Ground) {
+    let store = ground.open().await;
+    let (acme, beta) = (tenant("acme"), tenant("beta"));
+    let child = Tenant { parent: Some(acme.id), ..tenant("child") };
+    let mut write = store.write().await.unwrap();
+    for tenant in [&acme, &beta, &child] {
+        write.insert_tenant(tenant).await.unwrap();
+    }
+    write.insert_domain(&claim("live.example", acme.id, DomainState::Live)).await.unwrap();
+    write.insert_domain(&claim("contested.example", acme.id, DomainState::Pending)).await.unwrap();
+    write.insert_domain(&claim("contested.example", beta.id, DomainState::Live)).await.unwrap();
+    for (id, names) in [
+        ("own", vec!["live.example"]),
+        ("shared", vec!["live.example", "contested.example"]),
+        ("theirs", vec!["contested.example"]),
+    ] {
+        write.insert_certificate(&super::vault::certificate(id, &names)).await.unwrap();
+    }
+    let before = write.commit().await.unwrap();
+
+    let mut write = store.write().await.unwrap();
+    assert!(matches!(write.delete_tenant(TenantId::new()).await, Err(StoreError::Missing(_))));
+    assert!(matches!(write.delete_tenant(acme.id).await, Err(StoreError::Conflict(why)) if why.contains("child")));
+    write.delete_tenant(child.id).await.unwrap();
+    let removed = write.delete_tenant(acme.id).await.unwrap();
+    assert_eq!(removed, Removed { tenants: 1, domains: 2, certificates: 1 });
+    assert!(
+        matches!(write.insert_tenant(&tenant("acme")).await, Err(StoreError::Conflict(why)) if why.contains("retired"))
+    );
+    write.commit().await.unwrap();
+
+    assert_eq!(store.tenant(acme.id).await.unwrap(), None);
+    assert_eq!(store.held_domain(&host("live.example")).await.unwrap(), None);
+    assert_eq!(store.held_domain(&host("contested.example")).await.unwrap().unwrap().tenant, beta.id);
+    assert_eq!(store.certificate("live.example").await.unwrap().unwrap().id, "shared");
+    assert_eq!(store.certificate("contested.example").await.unwrap().unwrap().id, "theirs");
+    let (changes, _) = all_news(&store, before).await;
+    for change in [
+        Change::Tenant(acme.id),
+        Change::Slug(slug("acme")),
+        Change::Host(host("live.example")),
+        Change::Host(host("contested.example")),
+        Change::Certificate("live.example".into()),
+    ] {
+        assert!(changes.contains(&change), "{change:?} in {changes:?}");
+    }
+}
+
+async fn counts_are_by_status(ground: Ground) {
+    let store = ground.open().await;
+    let trial =
+        |name: &str, ends: i64| Tenant { status: Status::Trial, trial_ends: Some(Timestamp(ends)), ..tenant(name) };
+    let suspended = Tenant { status: Status::Suspended, trial_ends: Some(Timestamp(1)), ..tenant("s") };
+    insert(&store, &[&tenant("a"), &tenant("b"), &trial("t", 10), &trial("u", 20), &trial("v", 21), &suspended]).await;
+    let counts = store.tenant_counts(Timestamp(20)).await.unwrap();
+    assert_eq!((counts.total, counts.expiring), (6, 2));
+    assert_eq!(
+        counts.by_status,
+        [
+            (Status::Pending, 0),
+            (Status::Trial, 3),
+            (Status::Active, 2),
+            (Status::Suspended, 1),
+            (Status::Cancelled, 0),
+            (Status::Archived, 0)
+        ]
+    );
+}
+
+async fn nul_and_other_oddities_in_texts_behave_alike(ground: Ground) {
+    let store = ground.open().await;
+    let odd = Tenant { name: "a\0b\u{202e}🦀'\"\\".into(), suspend_reason: Some("\0".into()), ..tenant("odd") };
+    insert(&store, &[&odd]).await;
+    let found = store.tenant(odd.id).await.unwrap().unwrap();
+    assert_eq!(found.name, "a\u{fffd}b\u{202e}🦀'\"\\");
+    for text in ["\0", "%", "_", "'; DROP TABLE tenants; --", "o\0"] {
+        assert_eq!(store.tenants(None, Some(text), &page(5, None)).await.unwrap(), [], "{text:?}");
+        store.tenants(None, None, &page(5, Some(text))).await.unwrap();
+        store.domains_in_state(DomainState::Live, &page(5, Some(text))).await.unwrap();
+        store.audit(None, &page(5, Some(text))).await.unwrap();
+        assert_eq!(store.challenge(text).await.unwrap(), None);
+    }
+}
+
+async fn a_row_that_does_not_parse_is_named(ground: Ground) {
+    let store = ground.open().await;
+    let acme = tenant("acme");
+    insert(&store, &[&acme]).await;
+    for (column, value, shown) in [
+        ("status", "'frozen'", "\"frozen\" is no status"),
+        ("features_on", "'[1]'", "invalid type"),
+        ("reason_public", "7", "neither 0 nor 1"),
+        ("slug", "'Acme'", "\"Acme\" is no slug"),
+    ] {
+        ground.raw(&format!("UPDATE tenants SET {column} = {value}")).await;
+        let error = store.tenant(acme.id).await.unwrap_err();
+        let text = error.to_string();
+        assert!(matches!(error, StoreError::Corrupt(_)), "{text}");
+        for part in ["table tenants", &acme.id.to_string(), column, shown] {
+            assert!(text.contains(part), "{part} in {text}");
+        }
+        let sound = match column {
+            "status" => "'active'",
+            "features_on" => "'[]'",
+            "slug" => "'acme'",
+            _ => "0",
+        };
+        ground.raw(&format!("UPDATE tenants SET {column} = {sound}")).await;
+    }
+    store.tenant(acme.id).await.unwrap();
+}
