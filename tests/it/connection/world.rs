@@ -11,7 +11,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::service::service_fn;
 use pingora_core::server::configuration::ServerConf;
 use pingora_core::upstreams::peer::HttpPeer;
-use pingora_error::Result;
+use pingora_error::{Error, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{HttpProxy, ProxyHttp, Session, http_proxy};
 use rcgen::{CertificateParams, CertifiedIssuer, IsCa, KeyPair};
@@ -197,6 +197,10 @@ impl ProxyHttp for App {
                 connection.linger();
                 413
             }
+            None if session.req_header().uri.path() == "/too-large-by-error" => {
+                connection.linger();
+                return Err(Error::explain(ErrorType::HTTPStatus(413), "refused"));
+            }
             None => return Ok(false),
         };
         session.set_keepalive(None);
@@ -226,7 +230,7 @@ impl ProxyHttp for App {
         request.set_raw_path(path.as_bytes())
     }
 
-    async fn logging(&self, session: &mut Session, _error: Option<&pingora_error::Error>, _ctx: &mut ()) {
+    async fn logging(&self, session: &mut Session, _error: Option<&Error>, _ctx: &mut ()) {
         Connection::of(session.digest().unwrap()).unwrap().request_done();
     }
 }
