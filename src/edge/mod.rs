@@ -13,6 +13,7 @@ mod host;
 pub mod listener;
 mod page;
 mod path;
+pub mod patient;
 mod pipeline;
 mod proxy;
 mod registry;

@@ -65,3 +65,7 @@ impl Digests {
         Self { id, tls, proxy, socket: Arc::new(socket) }
     }
 }
+
+#[cfg(test)]
+#[path = "conn_tests.rs"]
+mod tests;

@@ -142,19 +142,19 @@ mod tests {
     fn it_says_what_the_connection_waits_for() {
         let (settings, request) = (frame(4, 0, 12), frame(HEADERS, END_HEADERS, 30));
         let open = frame(HEADERS, 0, 30);
-        let cases: [(&[Vec<u8>], Result<Waiting, BlockTooLarge>); 9] = [
-            (&[], Ok(Waiting::FirstRequest)),
-            (std::slice::from_ref(&settings), Ok(Waiting::FirstRequest)),
-            (&[settings.clone(), open.clone()], Ok(Waiting::FirstRequest)),
-            (&[settings.clone(), request.clone()], Ok(Waiting::Idle)),
-            (&[settings.clone(), open.clone(), frame(CONTINUATION, END_HEADERS, 0)], Ok(Waiting::Idle)),
-            (&[request.clone(), open.clone(), frame(CONTINUATION, 0, 10)], Ok(Waiting::Block)),
-            (&[request.clone(), frame(DATA, 0, 10)[..12].to_vec()], Ok(Waiting::Data)),
-            (&[request.clone(), frame(6, 0, 8)[..12].to_vec()], Ok(Waiting::Block)),
-            (&[request.clone(), open.clone(), frame(CONTINUATION, 0, 980)], Err(BlockTooLarge)),
+        let cases = [
+            (vec![], Ok(Waiting::FirstRequest)),
+            (vec![settings.clone()], Ok(Waiting::FirstRequest)),
+            (vec![settings.clone(), open.clone()], Ok(Waiting::FirstRequest)),
+            (vec![settings.clone(), request.clone()], Ok(Waiting::Idle)),
+            (vec![settings.clone(), open.clone(), frame(CONTINUATION, END_HEADERS, 0)], Ok(Waiting::Idle)),
+            (vec![request.clone(), open.clone(), frame(CONTINUATION, 0, 10)], Ok(Waiting::Block)),
+            (vec![request.clone(), frame(DATA, 0, 10)[..12].to_vec()], Ok(Waiting::Data)),
+            (vec![request.clone(), frame(6, 0, 8)[..12].to_vec()], Ok(Waiting::Block)),
+            (vec![request.clone(), open.clone(), frame(CONTINUATION, 0, 980)], Err(BlockTooLarge)),
         ];
         for (at, (frames, expected)) in cases.into_iter().enumerate() {
-            assert_eq!(after(frames), expected, "case {at}");
+            assert_eq!(after(&frames), expected, "case {at}");
         }
     }
 

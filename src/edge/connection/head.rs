@@ -162,7 +162,8 @@ impl<'h> Fields<'h> {
                 }
             }
             17 if name.eq_ignore_ascii_case("transfer-encoding") => {
-                if std::mem::replace(&mut self.chunked, true) || !value.eq_ignore_ascii_case(b"chunked") {
+                let again = std::mem::replace(&mut self.chunked, true);
+                if again || !value.eq_ignore_ascii_case(b"chunked") {
                     return Err(HeadFault::Malformed("Transfer-Encoding is not exactly `chunked`"));
                 }
             }

@@ -9,6 +9,7 @@ mod context;
 mod gate;
 mod h2_frames;
 mod head;
+mod linger;
 mod outlet;
 mod read;
 mod read_h1;

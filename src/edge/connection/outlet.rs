@@ -20,6 +20,8 @@ pub(super) struct Outlet {
     /// A WebSocket's frames, from the end of its 101 response.
     pub frames: Option<Frames>,
     pub closing: Closing,
+    /// Our side of the stream has been ended.
+    pub ended: bool,
 }
 
 /// Where in a response the next byte belongs.

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use pingora_core::protocols::raw_connect::ProxyDigest;
@@ -11,39 +10,19 @@ use pingora_core::protocols::{
     ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, TimingDigest, UniqueID,
     UniqueIDType,
 };
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
 use super::conn::{Conn, Protocol};
-
-/// How long a client may take to let us end a connection in good order, and how much it may send meanwhile.
-const LINGER: Duration = Duration::from_secs(2);
-const LINGER_BYTES: usize = 64 * 1024;
+use super::linger::{LINGER, linger};
 
 #[async_trait]
 impl Shutdown for Conn {
     async fn shutdown(&mut self) {
-        let lingers = self.connection.lingers();
-        let end = async {
-            // An error means that the client is gone, which is what is wanted.
-            if AsyncWriteExt::shutdown(self).await.is_ok() && lingers {
-                self.drain().await;
-            }
-        };
-        let _ = timeout(LINGER, end).await;
-    }
-}
-
-impl Conn {
-    /// Throws away what the client still sends, so that closing the socket does not reset the connection while our
-    /// last bytes are on their way.
-    async fn drain(&mut self) {
-        let (mut scratch, mut left) = ([0; 4096], LINGER_BYTES);
-        while left > 0 {
-            match self.wire.read(&mut scratch).await {
-                Ok(0) | Err(_) => return,
-                Ok(read) => left = left.saturating_sub(read),
-            }
+        // An error means that the client is gone, which is what is wanted.
+        let ended = timeout(LINGER, AsyncWriteExt::shutdown(self)).await;
+        if matches!(ended, Ok(Ok(()))) && self.connection.lingers() {
+            linger(&mut self.wire).await;
         }
     }
 }

@@ -14,6 +14,8 @@ use crate::tls;
 pub enum Wire {
     Plain(TcpStream),
     Tls(Box<tls::Stream>),
+    /// Taken away: nothing comes and nothing goes.
+    Closed,
     #[cfg(test)]
     Memory(tokio::io::DuplexStream),
 }
@@ -24,6 +26,7 @@ impl Wire {
         match self {
             Self::Plain(stream) => stream.as_raw_fd(),
             Self::Tls(stream) => stream.as_raw_fd(),
+            Self::Closed => -1,
             #[cfg(test)]
             Self::Memory(_) => -1,
         }
@@ -42,6 +45,7 @@ macro_rules! each {
                 let $stream = Pin::new(stream.as_mut());
                 $call
             }
+            Self::Closed => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
             #[cfg(test)]
             Self::Memory(stream) => {
                 let $stream = Pin::new(stream);

@@ -52,6 +52,7 @@ impl AsyncWrite for Conn {
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let conn = self.get_mut();
         ready!(conn.outlet.poll_empty(&mut conn.wire, cx))?;
+        conn.outlet.ended = true;
         Pin::new(&mut conn.wire).poll_shutdown(cx)
     }
 }

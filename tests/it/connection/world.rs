@@ -11,7 +11,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::service::service_fn;
 use pingora_core::server::configuration::ServerConf;
 use pingora_core::upstreams::peer::HttpPeer;
-use pingora_error::Result;
+use pingora_error::{Error, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{HttpProxy, ProxyHttp, Session, http_proxy};
 use rcgen::{CertificateParams, CertifiedIssuer, IsCa, KeyPair};
@@ -20,6 +20,7 @@ use tenantry::clock::Timestamp;
 use tenantry::config::{self, Limits};
 use tenantry::edge::connection::{Connection, HeadFault};
 use tenantry::edge::listener::{Inherited, Listeners, Parts, Settings, socket};
+use tenantry::edge::patient::expect_upgrade;
 use tenantry::metrics::Metrics;
 use tenantry::model::{Certificate, Hostname};
 use tenantry::tls::{Certificates, Refusal, ServerConfig, ServerConfigs};
@@ -196,6 +197,10 @@ impl ProxyHttp for App {
                 connection.linger();
                 413
             }
+            None if session.req_header().uri.path() == "/too-large-by-error" => {
+                connection.linger();
+                return Err(Error::explain(ErrorType::HTTPStatus(413), "refused"));
+            }
             None => return Ok(false),
         };
         session.set_keepalive(None);
@@ -206,8 +211,12 @@ impl ProxyHttp for App {
         Ok(true)
     }
 
-    async fn upstream_peer(&self, _session: &mut Session, _ctx: &mut ()) -> Result<Box<HttpPeer>> {
-        Ok(Box::new(HttpPeer::new(self.backend, false, String::new())))
+    async fn upstream_peer(&self, session: &mut Session, _ctx: &mut ()) -> Result<Box<HttpPeer>> {
+        let mut peer = HttpPeer::new(self.backend, false, String::new());
+        if session.is_upgrade_req() {
+            expect_upgrade(&mut peer, Duration::from_secs(5));
+        }
+        Ok(Box::new(peer))
     }
 
     async fn upstream_request_filter(
@@ -221,7 +230,7 @@ impl ProxyHttp for App {
         request.set_raw_path(path.as_bytes())
     }
 
-    async fn logging(&self, session: &mut Session, _error: Option<&pingora_error::Error>, _ctx: &mut ()) {
+    async fn logging(&self, session: &mut Session, _error: Option<&Error>, _ctx: &mut ()) {
         Connection::of(session.digest().unwrap()).unwrap().request_done();
     }
 }
