@@ -25,7 +25,7 @@ use crate::model::{Certificate, Change};
 use crate::seal::{Keyring, KeyringError, SealError, Sealer};
 use crate::store::{Store, StoreError};
 use crate::tenancy::{self, Tenancy, hash_token};
-use crate::tls::{CertificateCache, CertificateCacheSettings, ServerConfig, ServerConfigs, TlsError};
+use crate::tls::{CertificateCache, CertificateCacheSettings, ForeignProvider, ServerConfig, ServerConfigs, TlsError};
 
 /// Which parts of the house run in this process.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -43,8 +43,8 @@ impl Roles {
 /// Why it cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
-    #[error("the cryptographic provider is already another one")]
-    Provider,
+    #[error(transparent)]
+    Provider(#[from] ForeignProvider),
     #[error(transparent)]
     Seal(#[from] SealError),
     #[error(transparent)]
@@ -72,7 +72,7 @@ pub enum AppError {
 /// Makes aws-lc-rs the process's TLS provider, with its post-quantum key exchange; pingora would otherwise choose
 /// another. To be called before anything else.
 pub fn install_crypto() -> Result<(), AppError> {
-    crate::tls::install_provider().map_err(|()| AppError::Provider)
+    Ok(crate::tls::install_provider()?)
 }
 
 /// A store that is open, and a configuration: all that is needed to start.

@@ -17,9 +17,12 @@ use crate::model::{Change, Hostname, TenantId};
 
 /// Every open connection of this process, by its id.
 pub struct Registry {
-    shards: Box<[Mutex<HashMap<u64, Weak<Connection>>>]>,
+    shards: Box<[Mutex<Open>]>,
     changes: mpsc::UnboundedSender<Touched>,
 }
+
+/// One shard's connections, by id.
+type Open = HashMap<u64, Weak<Connection>>;
 
 /// The changes that a registry has heard of.
 pub struct Changes(mpsc::UnboundedReceiver<Touched>);
@@ -57,14 +60,14 @@ impl Registry {
     }
 
     pub fn connections(&self) -> Vec<Arc<Connection>> {
-        let each = |shard: &Mutex<HashMap<u64, Weak<Connection>>>| {
+        let each = |shard: &Mutex<Open>| {
             let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
             shard.values().filter_map(Weak::upgrade).collect::<Vec<_>>()
         };
         self.shards.iter().flat_map(each).collect()
     }
 
-    fn with_shard<R>(&self, id: u64, act: impl FnOnce(&mut HashMap<u64, Weak<Connection>>) -> R) -> R {
+    fn with_shard<R>(&self, id: u64, act: impl FnOnce(&mut Open) -> R) -> R {
         // Plain map operations leave the map whole, whoever panicked elsewhere.
         act(&mut self.shards[id as usize % SHARDS].lock().unwrap_or_else(PoisonError::into_inner))
     }

@@ -26,6 +26,7 @@ pub struct Pool {
     pub name: Arc<str>,
     pub host_header: Option<HeaderValue>,
     pub total_timeout: Option<Duration>,
+    pub connect_timeout: Duration,
     backends: Vec<HttpPeer>,
     /// Round robin.
     next: AtomicUsize,
@@ -68,6 +69,7 @@ impl Pool {
             name: Arc::from(config.name.as_str()),
             host_header: config.host_header.clone(),
             total_timeout: config.total_timeout,
+            connect_timeout: config.connect_timeout,
             backends,
             next: AtomicUsize::new(0),
         })

@@ -22,13 +22,18 @@ pub use stream::{Alpn, Stream, TlsFacts, TlsVersion};
 
 use crate::model::Hostname;
 
-/// Makes aws-lc-rs the process's default provider. `Err` when there is another one already.
-pub fn install_provider() -> Result<(), ()> {
+/// Another cryptographic provider is the process's default already.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("another cryptographic provider is installed already; aws-lc-rs must be the first")]
+pub struct ForeignProvider;
+
+/// Makes aws-lc-rs, with its post-quantum key exchange, the process's default provider.
+pub fn install_provider() -> Result<(), ForeignProvider> {
     match rustls::crypto::aws_lc_rs::default_provider().install_default() {
         Ok(()) => Ok(()),
         // A second call in one process finds the first one's work.
         Err(installed) if is_ours(&installed) => Ok(()),
-        Err(_) => Err(()),
+        Err(_) => Err(ForeignProvider),
     }
 }
 
