@@ -2,6 +2,7 @@
 //! the directory; a WebSocket or an idle connection asks nobody, so it must be told.
 
 use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use tracing::info;
 use super::connection::{CloseReason, Connection};
 use super::gates::check_standing;
 use super::proxy::Live;
-use crate::directory::{Directory, Subscriber};
+use crate::directory::{Directory, Resolution, Subscriber};
 use crate::model::{Change, Hostname, TenantId};
 
 /// Every open connection of this process, by its id.
@@ -31,6 +32,25 @@ pub struct Changes(mpsc::UnboundedReceiver<Touched>);
 enum Touched {
     Tenants,
     Host(Hostname),
+}
+
+/// What became of a host.
+#[derive(Clone, Copy)]
+enum Place {
+    Tenant(TenantId),
+    Nobody,
+    CannotTell,
+}
+
+impl Place {
+    /// Whether a connection on that host, on which these tenants were served, may go on.
+    fn still_fits(self, seen: &[TenantId]) -> bool {
+        match self {
+            Self::Tenant(now) => seen.iter().all(|tenant| *tenant == now),
+            Self::Nobody => false,
+            Self::CannotTell => true,
+        }
+    }
 }
 
 /// Takes a connection out of the registry when it ends.
@@ -121,13 +141,21 @@ impl Reaper {
 
     async fn pass(&self, tenants: bool, hosts: &[Hostname]) {
         let mut verdicts: HashMap<TenantId, bool> = HashMap::new();
+        let mut places: HashMap<&Hostname, Place> = HashMap::new();
         for connection in self.registry.connections() {
-            if connection.sni.as_ref().is_some_and(|sni| hosts.contains(sni)) {
-                // Whatever became of the host, its next visit starts afresh.
-                connection.close(CloseReason::GoingAway);
-                continue;
+            let seen = connection.tenants();
+            if let Some(host) = connection.sni.as_ref().and_then(|sni| hosts.iter().find(|host| *host == sni)) {
+                let place = match places.get(host) {
+                    Some(place) => *place,
+                    None => *places.entry(host).or_insert(self.place_of(host).await),
+                };
+                if !place.still_fits(&seen) {
+                    // Whosever host it is now, its next visit starts afresh.
+                    connection.close(CloseReason::GoingAway);
+                    continue;
+                }
             }
-            for tenant in connection.tenants().into_iter().filter(|_| tenants) {
+            for tenant in seen.into_iter().filter(|_| tenants) {
                 let served = match verdicts.get(&tenant) {
                     Some(served) => *served,
                     None => *verdicts.entry(tenant).or_insert(self.is_served(tenant).await),
@@ -137,6 +165,18 @@ impl Reaper {
                     connection.close(CloseReason::Policy);
                 }
             }
+        }
+    }
+
+    /// Whom a custom domain leads to after it has changed.
+    async fn place_of(&self, host: &Hostname) -> Place {
+        let live = self.live.load_full();
+        let (class, suspend_expired) = (live.config.brand.classify(host), live.config.tenancy.suspend_expired_trials);
+        let ours = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        match self.directory.resolve(host, &class, ours, &live.config.catalogue, suspend_expired).await {
+            Ok(Resolution::Tenant(view, _)) => Place::Tenant(view.tenant.id),
+            Ok(Resolution::Unknown) => Place::Nobody,
+            Err(_) => Place::CannotTell,
         }
     }
 
