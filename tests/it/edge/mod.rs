@@ -1,3 +1,4 @@
 //! The edge as visitors, tenants and backends see it.
 
+mod certificates;
 mod first;
