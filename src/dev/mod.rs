@@ -88,8 +88,12 @@ pub fn guide(running: &Running, state: &Path) -> String {
     let admin = running.admin_address().map(|address| address.to_string()).unwrap_or_default();
     let base = &running.config().brand.base;
     let state = state.display();
-    let curl =
-        |host: &str| format!("curl --cacert {state}/ca.pem --resolve {host}:{https}:127.0.0.1 https://{host}:{https}/");
+    // curl and browsers resolve *.localhost by themselves (RFC 6761 §6.3).
+    let curl = |host: &str| format!("curl --cacert {state}/ca.pem https://{host}:{https}/");
+    let flags = match (admin.as_str(), state.to_string().as_str()) {
+        ("127.0.0.1:9900", ".dev") => String::new(),
+        _ => format!(" --admin http://{admin} --token-file {state}/operator-token"),
+    };
     format!(
         "\n\
         Tenantry is up.\n\
@@ -104,8 +108,8 @@ pub fn guide(running: &Running, state: &Path) -> String {
         \x20 {acme}\n\
         \x20 {gamma}   (suspended: 403)\n\
         \x20 {custom}   (acme's own domain)\n\
-        \x20 tenantry tenant suspend acme --admin http://{admin} --token-file {state}/operator-token\n\
-        \x20 tenantry tenant activate acme --admin http://{admin} --token-file {state}/operator-token\n\
+        \x20 tenantry tenant suspend acme{flags}\n\
+        \x20 tenantry tenant activate acme{flags}\n\
         \n\
         Ctrl-C ends it; {state}/ keeps its state.\n",
         domain = seed::DOMAIN,
