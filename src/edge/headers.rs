@@ -87,6 +87,12 @@ fn folded_eq(name: &str, own: &str, prefix: bool) -> bool {
         })
 }
 
+/// A gRPC call, by its media type
+/// (<https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>).
+pub fn is_grpc(headers: &HeaderMap) -> bool {
+    headers.get(header::CONTENT_TYPE).is_some_and(|media| media.as_bytes().starts_with(b"application/grpc"))
+}
+
 fn inject_tenant(request: &mut RequestHeader, contract: &Contract<'_>) -> Result<()> {
     let Some(Identity { view, via, assertion }) = &contract.tenant else { return Ok(()) };
     request.insert_header(X_TENANT_ID, view.id.clone())?;

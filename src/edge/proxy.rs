@@ -117,6 +117,10 @@ impl ProxyHttp for Proxy {
         ctx: &mut RequestContext,
     ) -> Result<()> {
         to_origin_form(request)?;
+        if headers::is_grpc(&request.headers) && pool_of(ctx).is_some_and(|pool| pool.h2) {
+            // pingora drops it as a hop-by-hop header; gRPC servers insist on it.
+            request.insert_header(http::header::TE, "trailers")?;
+        }
         self.sign_contract(request, ctx)
     }
 

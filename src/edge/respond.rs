@@ -9,6 +9,7 @@ use pingora_proxy::Session;
 use super::answer::Answer;
 use super::context::RequestContext;
 use super::forwarded::X_REQUEST_ID;
+use super::headers::is_grpc;
 use super::page;
 use super::rejection::Rejection;
 
@@ -22,7 +23,7 @@ pub async fn refuse(session: &mut Session, ctx: &mut RequestContext, rejection: 
     if let (true, Some(connection)) = (unread, &ctx.connection) {
         connection.linger();
     }
-    let result = if is_grpc(session) {
+    let result = if is_grpc(&session.req_header().headers) {
         write_grpc(session, ctx, &rejection).await
     } else {
         write_page(session, ctx, &rejection).await
@@ -83,11 +84,6 @@ async fn write(session: &mut Session, mut head: ResponseHeader, body: Bytes) -> 
         return session.as_mut().finish_body().await;
     }
     session.write_response_body(Some(body), true).await
-}
-
-fn is_grpc(session: &Session) -> bool {
-    let media = session.req_header().headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
-    media.is_some_and(|media| media.starts_with(b"application/grpc"))
 }
 
 /// The pages carry their own style and nothing else.

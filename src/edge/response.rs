@@ -12,8 +12,11 @@ use crate::model::{HostClass, Hostname};
 /// Drops what concerned only the hop to the backend, and cookies that would reach other tenants; adds the request id
 /// and HSTS.
 pub fn clean(response: &mut ResponseHeader, ctx: &RequestContext, metrics: &Metrics) -> Result<()> {
-    if response.status != http::StatusCode::SWITCHING_PROTOCOLS {
-        drop_hop_by_hop(response);
+    match response.status {
+        http::StatusCode::SWITCHING_PROTOCOLS => {}
+        // The final response is still to come and will be cleaned.
+        interim if interim.is_informational() => return Ok(()),
+        _ => drop_hop_by_hop(response),
     }
     drop_wide_cookies(response, &ctx.live.config.brand.base, metrics)?;
     add_hsts(response, ctx)?;

@@ -27,6 +27,8 @@ pub struct Pool {
     pub host_header: Option<HeaderValue>,
     pub total_timeout: Option<Duration>,
     pub connect_timeout: Duration,
+    /// Its backends may be spoken to in HTTP/2.
+    pub h2: bool,
     backends: Vec<HttpPeer>,
     /// Round robin.
     next: AtomicUsize,
@@ -70,6 +72,7 @@ impl Pool {
             host_header: config.host_header.clone(),
             total_timeout: config.total_timeout,
             connect_timeout: config.connect_timeout,
+            h2: config.protocol != Protocol::H1,
             backends,
             next: AtomicUsize::new(0),
         })
