@@ -20,9 +20,10 @@ use crate::directory::{Allowance, Applied, Directory, DirectorySettings, Followe
 use crate::edge::listener::{Inherited, Listeners, Parts, Settings, SocketError, socket};
 use crate::edge::{Assertions, Edge, EdgeServer, Live, PoolError, Pools, Proxy, Reaper, Registry, server};
 use crate::jobs::{self, JobError};
+use crate::keyring::{Keyring, KeyringError};
 use crate::metrics::Metrics;
 use crate::model::{Certificate, Change};
-use crate::seal::{Keyring, KeyringError, SealError, Sealer};
+use crate::seal::{SealError, Sealer};
 use crate::store::{Store, StoreError};
 use crate::tenancy::{self, Tenancy, hash_token};
 use crate::tls::{CertificateCache, CertificateCacheSettings, ForeignProvider, ServerConfig, ServerConfigs, TlsError};

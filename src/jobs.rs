@@ -6,7 +6,7 @@ use std::time::Duration;
 use tracing::{error, info};
 
 use crate::clock::Clock;
-use crate::seal::{Keyring, KeyringError};
+use crate::keyring::{Keyring, KeyringError};
 use crate::store::{AuditEntry, Store, StoreError};
 
 #[derive(Debug, thiserror::Error)]

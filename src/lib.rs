@@ -15,6 +15,7 @@ pub mod dev;
 pub mod directory;
 pub mod edge;
 pub mod jobs;
+pub mod keyring;
 pub mod metrics;
 pub mod model;
 pub mod seal;

@@ -104,10 +104,16 @@ impl Routing {
         path: &str,
     ) -> Option<&Route> {
         self.routes.iter().find(|route| {
-            route.host.matches(class, host, has_tenant)
-                && (route.methods.is_empty() || route.methods.contains(method))
-                && route.path.matches(path)
+            route.host.matches(class, host, has_tenant) && route.takes(method) && route.path.matches(path)
         })
+    }
+}
+
+impl Route {
+    /// A route for GET takes HEAD too, which is GET without the body (RFC 9110 §9.3.2).
+    fn takes(&self, method: &Method) -> bool {
+        let listed = |method: &Method| self.methods.contains(method);
+        self.methods.is_empty() || listed(method) || *method == Method::HEAD && listed(&Method::GET)
     }
 }
 

@@ -12,8 +12,8 @@ use uuid::Uuid;
 
 use crate::clock::{Clock, Timestamp};
 use crate::directory::View;
+use crate::keyring::Keyring;
 use crate::model::{Hostname, PlanName, TenantId};
-use crate::seal::Keyring;
 
 /// Signs and keeps assertions.
 pub struct Assertions {

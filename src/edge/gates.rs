@@ -8,7 +8,7 @@ use http::Method;
 use super::rejection::Rejection;
 use crate::config::{Action, Config, PoolId, Route};
 use crate::directory::{Via, View};
-use crate::model::{HostClass, Hostname, Standing};
+use crate::model::{HostClass, Hostname, Standing, normal_path};
 
 /// The decision to forward. It can only be made by [`permit`], and the upstream step demands it.
 #[derive(Debug)]
@@ -47,7 +47,7 @@ pub fn permit(config: &Config, visit: Visit<'_>) -> Result<Permit, Rejection> {
     if let Some((view, _)) = &visit.tenant {
         check_standing(view)?;
     }
-    let path = super::path::normal(visit.path);
+    let path = normal_path(visit.path);
     let route = config
         .routing
         .choose(visit.class, visit.host, visit.tenant.is_some(), visit.method, &path)

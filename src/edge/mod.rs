@@ -12,7 +12,6 @@ mod headers;
 mod host;
 pub mod listener;
 mod page;
-mod path;
 pub mod patient;
 mod pipeline;
 mod proxy;

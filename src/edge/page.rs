@@ -102,14 +102,7 @@ mod tests {
     use crate::model::Hostname;
 
     fn brand() -> Brand {
-        Brand {
-            name: "<b>Brand</b>".into(),
-            base: Hostname::parse("connect.localhost").unwrap(),
-            reserved: Brand::RESERVED.map(String::from).into(),
-            console: "ops".into(),
-            own_hosts: Default::default(),
-            main_site: "https://connect.localhost/".into(),
-        }
+        Brand { name: "<b>Brand</b>".into(), ..Brand::for_base(Hostname::parse("connect.localhost").unwrap()) }
     }
 
     #[test]

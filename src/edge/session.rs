@@ -8,8 +8,8 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
+use crate::keyring::Keyring;
 use crate::model::TenantId;
-use crate::seal::Keyring;
 
 #[derive(Serialize, Deserialize)]
 struct Claims {

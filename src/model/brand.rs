@@ -18,6 +18,14 @@ pub struct Brand {
     pub own_hosts: BTreeSet<Hostname>,
     /// Where "a way to the main site" leads; by default `https://<base>/`.
     pub main_site: String,
+    /// The label under the base domain that customers point their CNAME at: `edge`.
+    pub edge_label: String,
+    /// The label of the ownership TXT record: `_arythmatic-verification`.
+    pub verification_label: String,
+    /// What stands before the token in that record: `arythmatic-verify=`.
+    pub verification_prefix: String,
+    /// What API keys begin with: `arc`, as in `arc_live_<prefix>_<secret>`.
+    pub key_prefix: String,
 }
 
 /// What kind of host a name is, before anyone looks for its tenant.
@@ -52,6 +60,22 @@ pub enum BrandError {
 impl Brand {
     /// The labels that product.md reserves in every installation.
     pub const RESERVED: [&str; 8] = ["connect", "ops", "www", "edge", "api", "admin", "status", "mail"];
+
+    /// The defaults of product.md for a base domain.
+    pub fn for_base(base: Hostname) -> Self {
+        Self {
+            name: "Arythmatic Connect".into(),
+            reserved: Self::RESERVED.map(String::from).into(),
+            console: "ops".into(),
+            own_hosts: BTreeSet::new(),
+            main_site: format!("https://{base}/"),
+            edge_label: "edge".into(),
+            verification_label: "_arythmatic-verification".into(),
+            verification_prefix: "arythmatic-verify=".into(),
+            key_prefix: "arc".into(),
+            base,
+        }
+    }
 
     pub fn classify(&self, host: &Hostname) -> HostClass {
         if *host == self.base {
@@ -103,12 +127,8 @@ mod tests {
 
     fn brand() -> Brand {
         Brand {
-            name: "Test".into(),
-            base: Hostname::parse("connect.localhost").unwrap(),
-            reserved: Brand::RESERVED.map(String::from).into(),
-            console: "ops".into(),
             own_hosts: [Hostname::parse("www.arythmatic.cloud").unwrap()].into(),
-            main_site: "https://connect.localhost/".into(),
+            ..Brand::for_base(Hostname::parse("connect.localhost").unwrap())
         }
     }
 

@@ -16,10 +16,6 @@ use zeroize::{Zeroize, Zeroizing};
 
 pub use key::{KEY_BYTES, KeyFile};
 
-mod keyring;
-
-pub use keyring::{Keyring, KeyringError, SigningKey};
-
 /// Seals and opens secrets; clones share the key.
 #[derive(Clone)]
 pub struct Sealer(Arc<Inner>);

@@ -13,11 +13,6 @@ use crate::store::{Page, StoreError, Write};
 /// The feature that lets a tenant have domains of its own.
 pub const CUSTOM_DOMAIN: &str = "custom_domain";
 
-/// The label of the ownership record, and what stands before the token in it.
-const TXT_LABEL: &str = "_arythmatic-verification";
-const TXT_PREFIX: &str = "arythmatic-verify=";
-/// The label under the base domain that customers point their CNAME at.
-const EDGE_LABEL: &str = "edge";
 const TOKEN_BYTES: usize = 16;
 
 /// A claim with the DNS records that its tenant is to set.
@@ -202,14 +197,14 @@ fn described(domain: Domain, brand: &Brand, is_new: bool) -> DomainClaim {
     let records = vec![
         Record {
             kind: "TXT",
-            name: format!("{TXT_LABEL}.{}", domain.name),
-            value: format!("{TXT_PREFIX}{}", domain.token),
+            name: format!("{}.{}", brand.verification_label, domain.name),
+            value: format!("{}{}", brand.verification_prefix, domain.token),
             purpose: "proves that the tenant owns the domain",
         },
         Record {
             kind: "CNAME",
             name: domain.name.to_string(),
-            value: format!("{EDGE_LABEL}.{}", brand.base),
+            value: format!("{}.{}", brand.edge_label, brand.base),
             purpose: "leads visitors to the edge",
         },
     ];

@@ -9,7 +9,6 @@ use super::{Actor, Done, Tenancy};
 use crate::clock::Timestamp;
 use crate::store::{StoreError, TokenRow};
 
-const LIVE: &str = "arc_live_";
 const PREFIX_BYTES: usize = 4;
 const SECRET_BYTES: usize = 32;
 const NAME_MAX: usize = 64;
@@ -49,7 +48,7 @@ impl Tenancy {
             faults.add("/expires", "out-of-range", format!("a token expires in the future; it is {now} now"));
         }
         let name = faults.or(name)?;
-        let secret = generate()?;
+        let secret = generate(&self.config().brand.key_prefix)?;
         let row = TokenRow { name, hash: hash_token(&secret), created: now, expires };
         let mut write = self.store.write().await?;
         write.insert_token(&row).await.map_err(|error| match error {
@@ -84,7 +83,9 @@ impl Tenancy {
     /// Who presents this token: `operator:<name>`. `None` when it is unknown, malformed or expired.
     pub async fn authenticate(&self, secret: &str) -> Result<Option<String>, TenancyError> {
         // What cannot be a token costs no question to the store.
-        if !secret.starts_with(LIVE) || secret.len() > 128 {
+        let config = self.config();
+        let ours = secret.strip_prefix(config.brand.key_prefix.as_str()).is_some_and(|rest| rest.starts_with("_live_"));
+        if !ours || secret.len() > 128 {
             return Ok(None);
         }
         let row = self.store.token_by_hash(&hash_token(secret)).await?;
@@ -106,12 +107,12 @@ pub(super) fn random<const N: usize>() -> Result<[u8; N], StoreError> {
     Ok(bytes)
 }
 
-fn generate() -> Result<Zeroizing<String>, StoreError> {
+fn generate(brand: &str) -> Result<Zeroizing<String>, StoreError> {
     let prefix = hex::encode(random::<PREFIX_BYTES>()?);
     let mut bytes = random::<SECRET_BYTES>()?;
     let secret = Zeroizing::new(hex::encode(bytes));
     bytes.zeroize();
-    Ok(Zeroizing::new(format!("{LIVE}{prefix}_{}", *secret)))
+    Ok(Zeroizing::new(format!("{brand}_live_{prefix}_{}", *secret)))
 }
 
 fn check_name(name: &str) -> Result<String, Fault> {
