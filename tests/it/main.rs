@@ -7,5 +7,6 @@ mod admin;
 mod architecture;
 mod config;
 mod connection;
+mod dev;
 mod edge;
 mod store;
