@@ -9,4 +9,5 @@ mod config;
 mod connection;
 mod dev;
 mod edge;
+mod lifecycle;
 mod store;
