@@ -5,6 +5,7 @@ mod support;
 
 mod admin;
 mod architecture;
+mod browser;
 mod config;
 mod connection;
 mod dev;
