@@ -9,6 +9,7 @@ mod browser;
 mod config;
 mod connection;
 mod dev;
+mod directory;
 mod edge;
 mod lifecycle;
 mod store;
