@@ -24,6 +24,9 @@ pub mod session;
 mod upstream;
 
 pub use assertion::Assertions;
+pub use forwarded::Origin;
+pub use gates::{Permit, Visit, permit};
+pub use headers::{Contract, Identity, apply as apply_headers};
 pub use pipeline::Edge;
 pub use proxy::{Live, Proxy};
 pub use registry::{Changes, Reaper, Registered, Registry};
