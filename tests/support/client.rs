@@ -77,6 +77,20 @@ pub async fn h2(world: &World, sni: &str) -> http2::SendRequest<Full<Bytes>> {
     sender
 }
 
+/// An HTTP/1.1 connection to the plain listener.
+pub async fn h1_plain(world: &World) -> http1::SendRequest<Full<Bytes>> {
+    let stream = TcpStream::connect(world.http()).await.unwrap();
+    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    sender
+}
+
+/// GET over a plain connection of its own.
+pub async fn get_plain(world: &World, host: &str, path: &str) -> Answer {
+    let request = request(Method::GET, host, path).body(Full::default()).unwrap();
+    send_h1(&mut h1_plain(world).await, request).await
+}
+
 /// An HTTP/1.1 connection whose requests stream.
 pub async fn h1_streaming(world: &World, sni: &str) -> http1::SendRequest<Body> {
     let stream = tls(world, sni, &["http/1.1"]).await.unwrap();

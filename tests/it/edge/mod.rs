@@ -2,4 +2,8 @@
 
 mod assertions;
 mod first;
+mod hosts;
+mod plain;
+mod scale;
+mod sessions;
 mod spoofing;
