@@ -26,7 +26,7 @@ pub fn record(session: &Session, ctx: &RequestContext, failed: bool, metrics: &M
 fn write_line(session: &Session, ctx: &RequestContext, status: u16, fault: Fault) {
     let request = session.req_header();
     let permit = ctx.permit.as_ref();
-    let tenant = permit.and_then(|permit| permit.tenant());
+    let tenant = ctx.tenant.as_ref();
     let tls = ctx.connection.as_ref().and_then(|connection| connection.tls.as_ref());
     tracing::event!(
         target: "access",

@@ -9,6 +9,7 @@ use super::forwarded::Origin;
 use super::gates::Permit;
 use super::proxy::Live;
 use super::rejection::Rejection;
+use crate::directory::{Via, View};
 use crate::model::Hostname;
 
 /// Made when a request begins, logged when it ends.
@@ -19,9 +20,13 @@ pub struct RequestContext {
     pub connection: Option<Arc<Connection>>,
     pub origin: Option<Origin>,
     pub host: Option<Hostname>,
+    /// Whose host it is, as soon as that is known: a refusal is dressed and logged with it.
+    pub tenant: Option<(Arc<View>, Via)>,
     pub permit: Option<Permit>,
     /// Why the edge answered instead of a backend.
     pub rejection: Option<Rejection>,
+    /// The refusal has been written as a whole.
+    pub refused: bool,
     pub body: BodyProgress,
     pub upstream: UpstreamProgress,
 }
@@ -52,8 +57,10 @@ impl RequestContext {
             connection: None,
             origin: None,
             host: None,
+            tenant: None,
             permit: None,
             rejection: None,
+            refused: false,
             body: BodyProgress::default(),
             upstream: UpstreamProgress::default(),
         }

@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::Method;
+use http::{HeaderMap, Method, header};
 use pingora_http::RequestHeader;
 
 use super::answer::{Answer, OwnPath};
@@ -57,6 +57,9 @@ impl Edge {
         if let Some(fault) = connection.take_head_fault() {
             return Err(of_fault(fault));
         }
+        if field_count(&request.headers) > config.limits.header_count {
+            return Err(Rejection::HeadersTooLarge);
+        }
         if matches!(request.method, Method::TRACE | Method::CONNECT) {
             return Err(Rejection::MethodNotAllowed);
         }
@@ -87,6 +90,7 @@ impl Edge {
         }
         let class = config.brand.classify(&host);
         let tenant = self.find_tenant(&host, &class, request, config, client, &connection).await?;
+        ctx.tenant.clone_from(&tenant);
         if !https && tenant.is_some() {
             // Nobody's pages go over the wire in the clear, not even for the minute until the certificate is there.
             return Err(Rejection::CertificatePending);
@@ -172,6 +176,12 @@ impl Edge {
             Err(trouble) => Err(trouble.into()),
         }
     }
+}
+
+/// HTTP/2 clients may send each cookie as a field of its own (RFC 9113 §8.2.3): together they count as one.
+fn field_count(headers: &HeaderMap) -> usize {
+    let crumbs = headers.get_all(header::COOKIE).iter().count();
+    headers.len() - crumbs.saturating_sub(1)
 }
 
 fn of_fault(fault: HeadFault) -> Rejection {

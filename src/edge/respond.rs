@@ -24,6 +24,7 @@ pub async fn refuse(session: &mut Session, ctx: &mut RequestContext, rejection: 
         write_page(session, ctx, &rejection).await
     };
     ctx.rejection = Some(rejection);
+    ctx.refused = result.is_ok();
     result
 }
 
@@ -52,7 +53,7 @@ fn leave_unread(session: &mut Session, ctx: &RequestContext) {
 
 async fn write_page(session: &mut Session, ctx: &RequestContext, rejection: &Rejection) -> Result<()> {
     let config = &ctx.live.config;
-    let view = ctx.permit.as_ref().and_then(|permit| permit.tenant()).map(|(view, _)| &**view);
+    let view = ctx.tenant.as_ref().map(|(view, _)| &**view);
     let request_id = ctx.request_id();
     let body = page::body(rejection, &session.req_header().headers, view, &config.brand, request_id);
     let mut head = ResponseHeader::build(rejection.status(), Some(8))?;
@@ -85,6 +86,10 @@ async fn write_grpc(session: &mut Session, ctx: &RequestContext, rejection: &Rej
     head.insert_header(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))?;
     head.insert_header("grpc-status", u16::from(rejection.grpc_status()))?;
     head.insert_header("grpc-message", rejection.code())?;
+    if !session.is_http2() {
+        // gRPC-Web: without a length, only the end of the connection would end the answer.
+        head.insert_header(header::CONTENT_LENGTH, 0)?;
+    }
     head.insert_header(X_REQUEST_ID, ctx.request_id())?;
     session.write_response_header(Box::new(head), true).await
 }

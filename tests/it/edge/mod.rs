@@ -3,7 +3,9 @@
 mod assertions;
 mod first;
 mod hosts;
+mod limits;
 mod plain;
+mod refusals;
 mod scale;
 mod sessions;
 mod spoofing;
