@@ -25,6 +25,8 @@ pub struct RequestContext {
     pub permit: Option<Permit>,
     /// Why the edge answered instead of a backend.
     pub rejection: Option<Rejection>,
+    /// The refusal has been written as a whole.
+    pub refused: bool,
     pub body: BodyProgress,
     pub upstream: UpstreamProgress,
 }
@@ -58,6 +60,7 @@ impl RequestContext {
             tenant: None,
             permit: None,
             rejection: None,
+            refused: false,
             body: BodyProgress::default(),
             upstream: UpstreamProgress::default(),
         }

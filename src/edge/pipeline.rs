@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::Method;
+use http::{HeaderMap, Method, header};
 use pingora_http::RequestHeader;
 
 use super::answer::{Answer, OwnPath};
@@ -176,6 +176,12 @@ impl Edge {
             Err(trouble) => Err(trouble.into()),
         }
     }
+}
+
+/// HTTP/2 clients may send each cookie as a field of its own (RFC 9113 §8.2.3): together they count as one.
+fn field_count(headers: &HeaderMap) -> usize {
+    let crumbs = headers.get_all(header::COOKIE).iter().count();
+    headers.len() - crumbs.saturating_sub(1)
 }
 
 fn of_fault(fault: HeadFault) -> Rejection {

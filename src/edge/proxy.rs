@@ -6,6 +6,7 @@ use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use bytes::Bytes;
 use pingora_core::protocols::Digest;
+use pingora_core::protocols::http::ServerSession as HttpSession;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_error::{Error, ErrorSource, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
@@ -215,6 +216,9 @@ impl ProxyHttp for Proxy {
         {
             connection.request_done();
         }
+        if error.is_some() && ctx.refused {
+            end_in_good_order(session).await;
+        }
     }
 
     /// The access line says what failed and whose fault it was.
@@ -291,6 +295,16 @@ fn end_body(ctx: &mut RequestContext) {
         && let Some(connection) = &ctx.connection
     {
         connection.body_ended();
+    }
+}
+
+/// After a failure pingora drops the connection as it stands, which resets a client that is still sending before it has
+/// read its refusal.
+async fn end_in_good_order(session: &mut Session) {
+    if let HttpSession::H1(h1) = session.as_mut()
+        && h1.finish_body().await.is_ok()
+    {
+        h1.shutdown().await;
     }
 }
 

@@ -25,6 +25,7 @@ pub async fn refuse(session: &mut Session, ctx: &mut RequestContext, rejection: 
         write_page(session, ctx, &rejection).await
     };
     ctx.rejection = Some(rejection);
+    ctx.refused = result.is_ok();
     result
 }
 
@@ -86,6 +87,10 @@ async fn write_grpc(session: &mut Session, ctx: &RequestContext, rejection: &Rej
     head.insert_header(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))?;
     head.insert_header("grpc-status", u16::from(rejection.grpc_status()))?;
     head.insert_header("grpc-message", rejection.code())?;
+    if !session.is_http2() {
+        // gRPC-Web: without a length, only the end of the connection would end the answer.
+        head.insert_header(header::CONTENT_LENGTH, 0)?;
+    }
     head.insert_header(X_REQUEST_ID, ctx.request_id())?;
     session.write_response_header(Box::new(head), true).await
 }
