@@ -4,17 +4,25 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use http::{Method, Uri, Version};
+
+use super::access_log::{self, Outcome};
 use super::connection::Connection;
 use super::forwarded::Origin;
 use super::gates::Permit;
 use super::proxy::Live;
 use super::rejection::Rejection;
 use crate::directory::{Via, View};
+use crate::metrics::Metrics;
 use crate::model::Hostname;
 
-/// Made when a request begins, logged when it ends.
+/// Made when a request begins, logged when it ends: also when it ends by being dropped with its connection.
 pub struct RequestContext {
     pub started: Instant,
+    metrics: Arc<Metrics>,
+    logged: bool,
+    /// What was asked for; kept for a log line that is written when the session is gone.
+    pub asked: Option<Asked>,
     /// The configuration that this request began with; it ends with it, whatever is reloaded meanwhile.
     pub live: Arc<Live>,
     pub connection: Option<Arc<Connection>>,
@@ -31,6 +39,13 @@ pub struct RequestContext {
     pub upstream: UpstreamProgress,
 }
 
+/// The request line.
+pub struct Asked {
+    pub method: Method,
+    pub target: Uri,
+    pub version: Version,
+}
+
 #[derive(Default)]
 pub struct BodyProgress {
     pub received: u64,
@@ -45,14 +60,18 @@ pub struct UpstreamProgress {
     /// The backend that failed this request: the next try goes elsewhere.
     pub avoid: Option<SocketAddr>,
     pub reused: bool,
-    /// When its answer's head arrived.
-    pub answered: Option<Instant>,
+    /// When its answer's head arrived, and with which status.
+    pub answered: Option<(Instant, u16)>,
 }
 
 impl RequestContext {
-    pub fn new(live: Arc<Live>) -> Self {
+    pub fn new(live: Arc<Live>, metrics: Arc<Metrics>) -> Self {
+        metrics.requests_in_flight.inc();
         Self {
             started: Instant::now(),
+            metrics,
+            logged: false,
+            asked: None,
             live,
             connection: None,
             origin: None,
@@ -66,7 +85,31 @@ impl RequestContext {
         }
     }
 
+    /// Writes the access line and counts the request, once.
+    pub fn log(&mut self, outcome: &Outcome) {
+        if !std::mem::replace(&mut self.logged, true) {
+            self.end_body();
+            self.metrics.requests_in_flight.dec();
+            access_log::record(self, outcome, &self.metrics);
+        }
+    }
+
+    /// No more of the request's body is awaited.
+    pub fn end_body(&mut self) {
+        if std::mem::take(&mut self.body.awaited)
+            && let Some(connection) = &self.connection
+        {
+            connection.body_ended();
+        }
+    }
+
     pub fn request_id(&self) -> &str {
         self.origin.as_ref().map_or("", |origin| &origin.request_id)
+    }
+}
+
+impl Drop for RequestContext {
+    fn drop(&mut self) {
+        self.log(&Outcome::CutOff);
     }
 }

@@ -57,7 +57,7 @@ impl Edge {
         if let Some(fault) = connection.take_head_fault() {
             return Err(of_fault(fault));
         }
-        if request.headers.len() > config.limits.header_count {
+        if field_count(&request.headers) > config.limits.header_count {
             return Err(Rejection::HeadersTooLarge);
         }
         if matches!(request.method, Method::TRACE | Method::CONNECT) {

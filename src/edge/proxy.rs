@@ -1,6 +1,7 @@
 //! The seam to pingora: its hooks call our steps, and nothing is decided here.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
@@ -13,9 +14,9 @@ use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, Session};
 use tracing::debug;
 
-use super::access_log;
+use super::access_log::Outcome;
 use super::connection::Connection;
-use super::context::RequestContext;
+use super::context::{Asked, RequestContext};
 use super::headers::{self, Contract, Identity};
 use super::patient;
 use super::pipeline::{Edge, Step};
@@ -42,8 +43,7 @@ impl ProxyHttp for Proxy {
     type CTX = RequestContext;
 
     fn new_ctx(&self) -> RequestContext {
-        self.edge.metrics.requests_in_flight.inc();
-        RequestContext::new(self.live.load_full())
+        RequestContext::new(self.live.load_full(), Arc::clone(&self.edge.metrics))
     }
 
     /// No modules: nothing of ours is one, and the default would add compression to every request.
@@ -75,7 +75,7 @@ impl ProxyHttp for Proxy {
     ) -> Result<()> {
         ctx.body.received += body.as_ref().map_or(0, |chunk| chunk.len() as u64);
         if end_of_stream {
-            end_body(ctx);
+            ctx.end_body();
         }
         match ctx.live.config.limits.body_bytes {
             Some(limit) if ctx.body.received > limit => Error::e_explain(ErrorType::HTTPStatus(413), "body too large"),
@@ -132,7 +132,7 @@ impl ProxyHttp for Proxy {
         ctx: &mut RequestContext,
     ) -> Result<()> {
         if !response.status.is_informational() {
-            ctx.upstream.answered.get_or_insert_with(std::time::Instant::now);
+            ctx.upstream.answered.get_or_insert_with(|| (Instant::now(), response.status.as_u16()));
         }
         response::clean(response, ctx, &self.edge.metrics)
     }
@@ -208,9 +208,11 @@ impl ProxyHttp for Proxy {
     }
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut RequestContext) {
-        end_body(ctx);
-        access_log::record(session, ctx, error.is_some(), &self.edge.metrics);
-        self.edge.metrics.requests_in_flight.dec();
+        ctx.log(&Outcome::Ended {
+            status: session.response_written().map_or(0, |response| response.status.as_u16()),
+            body_bytes: session.body_bytes_sent(),
+            failed: error.is_some(),
+        });
         if let Some(connection) = &ctx.connection
             && session.as_http1().is_some()
         {
@@ -231,6 +233,9 @@ impl Proxy {
     /// Gets to know the connection, and sets what pingora times by itself.
     fn meet(&self, session: &mut Session, ctx: &mut RequestContext) {
         ctx.connection = session.digest().and_then(Connection::of).cloned();
+        let request = session.req_header();
+        let (method, target, version) = (request.method.clone(), request.uri.clone(), request.version);
+        ctx.asked = Some(Asked { method, target, version });
         let limits = &ctx.live.config.limits;
         if session.is_http2() {
             if let (false, Some(connection)) = (session.as_mut().is_body_done(), &ctx.connection) {
@@ -288,14 +293,6 @@ impl Proxy {
 
 fn pool_of(ctx: &RequestContext) -> Option<&Pool> {
     ctx.live.pools.get(ctx.permit.as_ref()?.pool())
-}
-
-fn end_body(ctx: &mut RequestContext) {
-    if std::mem::take(&mut ctx.body.awaited)
-        && let Some(connection) = &ctx.connection
-    {
-        connection.body_ended();
-    }
 }
 
 /// After a failure pingora drops the connection as it stands, which resets a client that is still sending before it has

@@ -146,6 +146,19 @@ async fn an_answer_under_way_on_http2_is_cut_off() {
     world.suspend("acme").await;
     let next = tokio::time::timeout(SOON, body.frame()).await.expect("the stream ends soon");
     assert!(next.is_none_or(|frame| frame.is_err()), "cut off, not ended as if it were whole");
+    // It is counted all the same, and nothing is under way any more.
+    let counted = async {
+        loop {
+            let metrics = world.running.metrics().render();
+            if metrics.contains("tenantry_requests_total{fault=\"none\",status=\"2xx\"} 1")
+                && metrics.contains("tenantry_requests_in_flight 0")
+            {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(SOON, counted).await.expect("a request that is cut off is counted");
 }
 
 #[tokio::test(flavor = "multi_thread")]
