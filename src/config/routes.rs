@@ -127,7 +127,8 @@ fn check_routes(root: &Section<'_>, routes: &[(Option<Route>, Spot)]) {
 
 fn covers(a: &Route, b: &Route) -> bool {
     let host = a.host == HostMatch::Any || a.host == b.host;
-    let methods = a.methods.is_empty() || (!b.methods.is_empty() && b.methods.iter().all(|m| a.methods.contains(m)));
+    // Whoever takes GET takes HEAD, so what `b` takes beyond its list asks for nothing more.
+    let methods = a.methods.is_empty() || (!b.methods.is_empty() && b.methods.iter().all(|method| a.takes(method)));
     let path = match (&a.path, &b.path) {
         (PathMatch::Any, _) => true,
         (_, PathMatch::Any) => false,
@@ -209,6 +210,9 @@ mod tests {
         let any = route(HostMatch::Any, PathMatch::Any, &[Method::GET, Method::POST]);
         assert!(covers(&any, &route(HostMatch::Apex, PathMatch::Any, &[Method::GET])));
         assert!(!covers(&any, &route(HostMatch::Apex, PathMatch::Any, &[])));
+        assert!(covers(&any, &route(HostMatch::Apex, PathMatch::Any, &[Method::HEAD])));
+        let head = route(HostMatch::Any, PathMatch::Any, &[Method::HEAD]);
+        assert!(!covers(&head, &route(HostMatch::Apex, PathMatch::Any, &[Method::GET])));
     }
 
     #[test]
