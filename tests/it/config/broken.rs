@@ -39,6 +39,11 @@ pub const TENANTRY: &[Broken] = &[
     ("own_hosts = [", "own_hosts = [«\"x.connect.arythmatic.cloud\", ", "brand.own_hosts[0]", "name its label under brand.reserved"),
     ("main_site = \"https://", "main_site = «\"ftp://", "brand.main_site", "expected a URL such as"),
     ("name = \"Arythmatic Connect\"", "name = «\"\"", "brand.name", "1 to 120 characters"),
+    ("edge_label = \"edge\"", "edge_label = «\"edge.eu\"", "brand.edge_label", "expected one label under the base domain"),
+    ("edge_label = \"edge\"", "edge_label = «\"ops\"", "brand.edge_label", "the console has this label"),
+    ("verification_label = \"_a", "verification_label = «\"a", "brand.verification_label", "it begins with an underscore"),
+    ("verification_prefix = \"a", "verification_prefix = «\"a b", "brand.verification_prefix", "visible ASCII characters"),
+    ("key_prefix = \"arc\"", "key_prefix = «\"arc_live\"", "brand.key_prefix", "1 to 16 lowercase letters and digits"),
     // Listeners.
     ("name = \"http\"", "name = «\"https\"", "listener[1].name", "a second listener of the name \"https\""),
     ("name = \"http\"", "name = «\"admin\"", "listener[1].name", "belongs to the socket of [admin]"),
