@@ -40,7 +40,10 @@ pub fn apply(request: &mut RequestHeader, contract: &Contract<'_>) -> Result<()>
     let traceparent =
         request.headers.get(&TRACEPARENT).filter(|v| contract.origin.trusted && is_traceparent(v)).cloned();
     let chain = contract.origin.trusted.then(|| joined(&request.headers, &X_FORWARDED_FOR)).flatten();
-    strip(request, traceparent.is_some());
+    strip(request, |name| match name {
+        "tracestate" => traceparent.is_some(),
+        name => contract.origin.trusted && is_extra_forwarded(name),
+    });
     inject_tenant(request, contract)?;
     inject_forwarded(request, contract, chain)?;
     request.insert_header(X_REQUEST_ID, contract.origin.request_id.as_str())?;
@@ -51,13 +54,9 @@ pub fn apply(request: &mut RequestHeader, contract: &Contract<'_>) -> Result<()>
 }
 
 /// Removes every header whose name a backend could read as one of ours.
-fn strip(request: &mut RequestHeader, keep_tracestate: bool) {
-    let ours: Vec<HeaderName> = request
-        .headers
-        .keys()
-        .filter(|name| is_ours(name.as_str()) && !(keep_tracestate && name.as_str() == "tracestate"))
-        .cloned()
-        .collect();
+fn strip(request: &mut RequestHeader, keep: impl Fn(&str) -> bool) {
+    let ours: Vec<HeaderName> =
+        request.headers.keys().filter(|name| is_ours(name.as_str()) && !keep(name.as_str())).cloned().collect();
     for name in ours {
         request.remove_header(&name);
     }
@@ -69,12 +68,22 @@ pub fn is_ours(name: &str) -> bool {
     // The first byte rules out nearly everything.
     match name.as_bytes().first() {
         Some(b'x' | b'X') => {
-            folded_eq(name, "x-tenant-", true) || X_FAMILY.iter().any(|own| folded_eq(name, own, false))
+            folded_eq(name, "x-tenant-", true)
+                || folded_eq(name, X_FORWARDED, true)
+                || folded_eq(name, "x-request-id", false)
+                || folded_eq(name, "x-real-ip", false)
         }
         Some(b'f' | b'F') => folded_eq(name, "forwarded", false),
         Some(b't' | b'T') => folded_eq(name, "traceparent", false) || folded_eq(name, "tracestate", false),
         _ => false,
     }
+}
+
+/// `X-Forwarded-Prefix` and whatever else a trusted proxy adds to the family: not our word, but no stranger's either.
+/// Only the plain spelling passes, so that it cannot stand for one of those that we set.
+fn is_extra_forwarded(name: &str) -> bool {
+    let rest = name.strip_prefix(X_FORWARDED).unwrap_or_default();
+    !rest.contains(['_', '.']) && !matches!(rest, "" | "for" | "proto" | "host" | "port")
 }
 
 /// Compares with case folded and every `_` or `.` read as `-`; `prefix` compares only the beginning.
@@ -148,9 +157,8 @@ const X_TENANT_HOST: HeaderName = HeaderName::from_static("x-tenant-host");
 const X_TENANT_VIA: HeaderName = HeaderName::from_static("x-tenant-via");
 const X_TENANT_ASSERTION: HeaderName = HeaderName::from_static("x-tenant-assertion");
 
-/// The `X-` headers besides `X-Tenant-*` that only the edge, or a trusted proxy through it, may set.
-const X_FAMILY: [&str; 6] =
-    ["x-request-id", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-port", "x-real-ip"];
+/// The family that only the edge, or a trusted proxy through it, may set.
+const X_FORWARDED: &str = "x-forwarded-";
 
 #[cfg(test)]
 mod tests {
@@ -165,12 +173,13 @@ mod tests {
             "X.Tenant.Anything",
             "x-TENANT_",
             "X_Forwarded.For",
+            "X-Forwarded-Prefix",
             "forwarded",
             "TraceParent",
         ] {
             assert!(is_ours(name), "{name}");
         }
-        for name in ["X-Tenants", "X-Tenant", "Host", "X-Forwarded-Server", "Tracer", "Accept", "Y-Tenant-Id", "x"] {
+        for name in ["X-Tenants", "X-Tenant", "Host", "X-Forwardedness", "Tracer", "Accept", "Y-Tenant-Id", "x"] {
             assert!(!is_ours(name), "{name}");
         }
     }

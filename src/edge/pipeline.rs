@@ -66,6 +66,9 @@ impl Edge {
         let host = ctx.host.insert(host::of_request(&request.uri, &request.headers)?).clone();
         let path = request.uri.path();
         let own = OwnPath::of(path);
+        if own.is_some() && !matches!(request.method, Method::GET | Method::HEAD) {
+            return Err(Rejection::MethodNotAllowed);
+        }
         if let Some(OwnPath::AcmeChallenge(token)) = own {
             return Ok(Step::Answer(self.answer_challenge(token, client).await?));
         }

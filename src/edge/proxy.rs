@@ -327,6 +327,10 @@ fn of_error(error: &Error, ctx: &RequestContext) -> Option<Rejection> {
             ErrorType::WriteError | ErrorType::ReadError | ErrorType::ConnectionClosed | ErrorType::WriteTimedout,
             ErrorSource::Downstream,
         ) => return None,
+        // The proxy engine refuses a `Connection` header that nominates `Host`, or far too much.
+        (ErrorType::InvalidHTTPHeader, ErrorSource::Downstream) => {
+            Rejection::BadRequest("a header field of it is not allowed")
+        }
         (_, ErrorSource::Downstream) => Rejection::BadRequest("its body is malformed"),
         _ => Rejection::Internal,
     })

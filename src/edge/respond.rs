@@ -6,23 +6,19 @@ use pingora_error::Result;
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 
-use super::answer::Answer;
+use super::answer::{Answer, OwnPath};
 use super::context::RequestContext;
 use super::forwarded::X_REQUEST_ID;
 use super::headers::is_grpc;
 use super::page;
 use super::rejection::Rejection;
 
-/// Writes the answer to a refused request. An upload that is refused before it has arrived lingers, so that the client
-/// reads this instead of a reset.
+/// Writes the answer to a refused request.
 pub async fn refuse(session: &mut Session, ctx: &mut RequestContext, rejection: Rejection) -> Result<()> {
-    let unread = !session.as_mut().is_body_done();
-    if rejection.closes() || unread {
+    if rejection.closes() {
         session.set_keepalive(None);
     }
-    if let (true, Some(connection)) = (unread, &ctx.connection) {
-        connection.linger();
-    }
+    leave_unread(session, ctx);
     let result = if is_grpc(&session.req_header().headers) {
         write_grpc(session, ctx, &rejection).await
     } else {
@@ -39,7 +35,20 @@ pub async fn answer(session: &mut Session, ctx: &RequestContext, answer: Answer)
         head.insert_header(name, value)?;
     }
     head.insert_header(X_REQUEST_ID, ctx.request_id())?;
+    leave_unread(session, ctx);
     write(session, head, answer.body).await
+}
+
+/// A body that nobody will read is not drained to its end, which could be never: the connection closes after the
+/// answer, and lingers so that it arrives.
+fn leave_unread(session: &mut Session, ctx: &RequestContext) {
+    if session.as_mut().is_body_done() {
+        return;
+    }
+    session.set_keepalive(None);
+    if let Some(connection) = &ctx.connection {
+        connection.linger();
+    }
 }
 
 async fn write_page(session: &mut Session, ctx: &RequestContext, rejection: &Rejection) -> Result<()> {
@@ -57,8 +66,14 @@ async fn write_page(session: &mut Session, ctx: &RequestContext, rejection: &Rej
     if let Some(after) = rejection.retry_after() {
         head.insert_header(header::RETRY_AFTER, after.as_secs())?;
     }
+    let own = OwnPath::of(session.req_header().uri.path());
     if matches!(rejection, Rejection::MethodNotAllowed) {
-        head.insert_header(header::ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"))?;
+        let allowed = if own.is_some() { "GET, HEAD" } else { "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS" };
+        head.insert_header(header::ALLOW, HeaderValue::from_static(allowed))?;
+    }
+    if matches!(own, Some(OwnPath::ByHost(_))) {
+        // A front end on another origin has to be able to read the no as well.
+        head.insert_header(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"))?;
     }
     write(session, head, body.text.into()).await
 }

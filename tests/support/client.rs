@@ -16,6 +16,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_tungstenite::WebSocketStream;
 
+use super::script::Body;
 use super::world::World;
 
 /// A whole answer.
@@ -76,6 +77,36 @@ pub async fn h2(world: &World, sni: &str) -> http2::SendRequest<Full<Bytes>> {
     sender
 }
 
+/// An HTTP/1.1 connection to the plain listener.
+pub async fn h1_plain(world: &World) -> http1::SendRequest<Full<Bytes>> {
+    let stream = TcpStream::connect(world.http()).await.unwrap();
+    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    sender
+}
+
+/// GET over a plain connection of its own.
+pub async fn get_plain(world: &World, host: &str, path: &str) -> Answer {
+    let request = request(Method::GET, host, path).body(Full::default()).unwrap();
+    send_h1(&mut h1_plain(world).await, request).await
+}
+
+/// An HTTP/1.1 connection whose requests stream.
+pub async fn h1_streaming(world: &World, sni: &str) -> http1::SendRequest<Body> {
+    let stream = tls(world, sni, &["http/1.1"]).await.unwrap();
+    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    sender
+}
+
+/// An HTTP/2 connection whose requests stream.
+pub async fn h2_streaming(world: &World, sni: &str) -> http2::SendRequest<Body> {
+    let stream = tls(world, sni, &["h2"]).await.unwrap();
+    let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    sender
+}
+
 /// A request builder for `https://<host><path>` (the form that HTTP/2 wants).
 pub fn request(method: Method, host: &str, path: &str) -> http::request::Builder {
     Request::builder().method(method).uri(format!("https://{host}{path}"))
@@ -111,7 +142,7 @@ pub async fn send_h1(sender: &mut http1::SendRequest<Full<Bytes>>, mut request: 
     collect(sender.send_request(request).await.unwrap()).await
 }
 
-async fn collect(response: http::Response<hyper::body::Incoming>) -> Answer {
+pub async fn collect(response: http::Response<hyper::body::Incoming>) -> Answer {
     let (head, body) = response.into_parts();
     let body = body.collect().await.unwrap();
     let trailers = body.trailers().cloned();

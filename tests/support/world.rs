@@ -96,6 +96,16 @@ impl World {
         self.running.tenancy().add_domain(&actor(), tenant, &new).await.unwrap();
     }
 
+    /// Gives a tenant a domain that has no certificate, verified or only claimed.
+    pub async fn claim(&self, tenant: &str, domain: &str, verified: bool) {
+        let new = NewDomain { domain: domain.into(), verified };
+        self.running.tenancy().add_domain(&actor(), tenant, &new).await.unwrap();
+    }
+
+    pub async fn release(&self, tenant: &str, domain: &str) {
+        self.running.tenancy().remove_domain(&actor(), domain, Some(tenant)).await.unwrap();
+    }
+
     pub async fn suspend(&self, slug: &str) {
         let why = Suspension { reason: Some("unpaid".into()), public: false };
         self.running.tenancy().suspend(&actor(), slug, &Expect::Anything, &why).await.unwrap();
