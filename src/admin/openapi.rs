@@ -40,7 +40,7 @@ impl Modify for Frame {
         let components = openapi.components.get_or_insert_default();
         let bearer = HttpBuilder::new()
             .scheme(HttpAuthScheme::Bearer)
-            .description(Some("An operator's token: `arc_live_<prefix>_<secret>`"))
+            .description(Some("An operator's token: `<brand>_live_<prefix>_<secret>`, with `brand.key_prefix` first"))
             .build();
         components.add_security_scheme("operator", SecurityScheme::Http(bearer));
         for (name, description) in COMMON {

@@ -44,7 +44,7 @@ pub struct TokenView {
 /// A token that was just made.
 #[derive(Serialize, ToSchema)]
 pub struct NewTokenView<'a> {
-    /// `arc_live_<prefix>_<secret>`. It is not shown again.
+    /// `<brand>_live_<prefix>_<secret>`, such as `arc_live_0123abcd_…`. It is not shown again.
     token: &'a str,
     #[serde(flatten)]
     about: TokenView,

@@ -5,8 +5,8 @@ use super::section::Section;
 use crate::model::{Brand, Slug};
 
 const BASE: &str = "connect.arythmatic.cloud";
-const TXT_LABEL: &str = "one label with an underscore before it, such as \"_acme-verification\"";
-const TXT_PREFIX: &str = "1 to 64 visible ASCII characters, such as \"acme-verify=\"";
+const TXT_LABEL: &str = "one label of 2 to 63 characters with an underscore before it, such as \"_acme-verification\"";
+const TXT_PREFIX: &str = "1 to 64 visible ASCII characters but \\ and quotes, such as \"acme-verify=\"";
 const KEY_PREFIX: &str = "1 to 16 lowercase letters and digits, such as \"acme\"";
 const LABEL: &str = "one label under the base domain, such as \"shop\"";
 
@@ -28,9 +28,6 @@ pub(super) fn read(section: &mut Section<'_>) -> Option<Brand> {
         return None;
     }
     let base = base.or_else(|| parsers::hostname(BASE).ok())?;
-    if base.labels().count() == 1 {
-        section.fault("base", format!("found \"{base}\", expected a name with a dot: tenants live beneath it"));
-    }
     for (host, spot) in &own_hosts {
         if *host == base || host.beneath(&base).is_some() {
             let message = format!("{host} is the base domain or lies beneath it; name its label under brand.reserved");
@@ -56,21 +53,76 @@ pub(super) fn read(section: &mut Section<'_>) -> Option<Brand> {
     }
     // Customers' CNAMEs point there, so no tenant can have it.
     brand.reserved.insert(brand.edge_label.clone());
+    check_names(section, &brand);
     Some(brand)
+}
+
+/// What the names must be to each other.
+fn check_names(section: &Section<'_>, brand: &Brand) {
+    let Brand { base, console, edge_label, .. } = brand;
+    if base.labels().count() == 1 {
+        section.fault("base", format!("found \"{base}\", expected a name with a dot: tenants live beneath it"));
+    }
+    if console == edge_label {
+        section.fault("edge_label", "the console has this label; customers' domains do not point at the console");
+    }
+    if let Err(error) = base.child(edge_label) {
+        section.fault("edge_label", format!("with the base domain behind it, it is no host name: {error}"));
+    }
 }
 
 /// An underscore keeps it out of the way of hosts (RFC 8552).
 fn txt_label(text: &str) -> Result<String, &'static str> {
     let rest = text.strip_prefix('_').ok_or("it begins with an underscore")?;
-    Slug::parse(rest).map(|_| text.to_owned()).map_err(|_| "")
+    // With the underscore, it is a label yet (RFC 1035 §2.3.4).
+    if text.len() <= 63 && Slug::parse(rest).is_ok() { Ok(text.to_owned()) } else { Err("") }
 }
 
 fn txt_prefix(text: &str) -> Result<String, &'static str> {
-    let good = |b: u8| b.is_ascii_graphic() && b != b'"' && b != b'\\';
+    let good = |b: u8| b.is_ascii_graphic() && !matches!(b, b'"' | b'\'' | b'\\');
     if (1..=64).contains(&text.len()) && text.bytes().all(good) { Ok(text.to_owned()) } else { Err("") }
 }
 
+/// Underscores separate the parts of a key.
 fn key_prefix(text: &str) -> Result<String, &'static str> {
     let good = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
-    if (1..=16).contains(&text.len()) && text.bytes().all(good) { Ok(text.to_owned()) } else { Err("") }
+    if (1..=Brand::KEY_PREFIX_MAX).contains(&text.len()) && text.bytes().all(good) {
+        Ok(text.to_owned())
+    } else {
+        Err("")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Hostname;
+
+    #[test]
+    fn the_defaults_keep_the_rules_for_what_is_configured() {
+        let brand = Brand::for_base(Hostname::parse(BASE).unwrap());
+        assert_eq!(parsers::title(&brand.name).as_deref(), Ok(brand.name.as_str()));
+        assert_eq!(parsers::url(&brand.main_site).as_deref(), Ok(brand.main_site.as_str()));
+        assert!(Slug::parse(&brand.console).is_ok() && Slug::parse(&brand.edge_label).is_ok());
+        assert_eq!(txt_label(&brand.verification_label).as_deref(), Ok(brand.verification_label.as_str()));
+        assert_eq!(txt_prefix(&brand.verification_prefix).as_deref(), Ok(brand.verification_prefix.as_str()));
+        assert_eq!(key_prefix(&brand.key_prefix).as_deref(), Ok(brand.key_prefix.as_str()));
+        assert!(brand.reserved.contains(&brand.edge_label));
+    }
+
+    #[test]
+    fn strings_have_their_bounds() {
+        assert!(txt_label("_a").is_ok() && txt_label(&format!("_{}", "a".repeat(62))).is_ok());
+        for text in ["", "_", "a", "_a.b", "_A", "_-a", "_a-", "_ä", &format!("_{}", "a".repeat(63))] {
+            assert!(txt_label(text).is_err(), "{text}");
+        }
+        assert!(txt_prefix(&"a".repeat(64)).is_ok());
+        for text in ["", "a b", "a\"", "a'", "a\\", "ä", &"a".repeat(65)] {
+            assert!(txt_prefix(text).is_err(), "{text}");
+        }
+        assert!(key_prefix("a1").is_ok() && key_prefix(&"a".repeat(16)).is_ok());
+        for text in ["", "Arc", "a_b", "a-b", &"a".repeat(17)] {
+            assert!(key_prefix(text).is_err(), "{text}");
+        }
+    }
 }

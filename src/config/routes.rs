@@ -12,7 +12,7 @@ use super::section::{Section, Spot};
 use crate::model::{Feature, Hostname, normal_path};
 
 const HOST: &str = "\"any\", \"apex\", \"console\", \"reserved\", \"tenant\", or a host name with a dot";
-const ABSOLUTE: &str = "a path such as \"/api\": visible ASCII, no empty or dot segments, no query";
+const ABSOLUTE: &str = "a path such as \"/api\", in visible ASCII and without a query";
 const METHOD: &str = "a method such as \"GET\", in capitals";
 const POOL: &str = "the name of a [[pool]]";
 
@@ -127,7 +127,8 @@ fn check_routes(root: &Section<'_>, routes: &[(Option<Route>, Spot)]) {
 
 fn covers(a: &Route, b: &Route) -> bool {
     let host = a.host == HostMatch::Any || a.host == b.host;
-    let methods = a.methods.is_empty() || (!b.methods.is_empty() && b.methods.iter().all(|m| a.methods.contains(m)));
+    // Whoever takes GET takes HEAD, so what `b` takes beyond its list asks for nothing more.
+    let methods = a.methods.is_empty() || (!b.methods.is_empty() && b.methods.iter().all(|method| a.takes(method)));
     let path = match (&a.path, &b.path) {
         (PathMatch::Any, _) => true,
         (_, PathMatch::Any) => false,
@@ -153,19 +154,22 @@ fn host(text: &str) -> Result<HostMatch, String> {
     })
 }
 
+/// Requests are compared in normal form: a path in any other would never be met, and a gate on it would stand open.
 fn absolute(text: &str) -> Result<String, &'static str> {
     let visible = text.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'?' | b'#' | b'\\'));
-    let inner = text.strip_suffix('/').unwrap_or(text);
-    let segments = inner.strip_prefix('/').into_iter().flat_map(|rest| rest.split('/'));
-    let plain = inner.is_empty() || segments.into_iter().all(|segment| !matches!(segment, "" | "." | ".."));
-    if !text.starts_with('/') || !visible || !plain {
+    if !text.starts_with('/') || !visible {
         return Err("");
     }
-    // Requests are matched in normal form, so a path that is not in it would never match.
-    match normal_path(text) == text {
-        true => Ok(text.to_owned()),
-        false => Err("letters, digits and -._~ stand for themselves, not escaped"),
+    if normal_path(text) == text {
+        return Ok(text.to_owned());
     }
+    Err(if text.contains("//") {
+        "an empty segment (//) is never met, since requests are compared without them"
+    } else if text.split('/').any(|segment| matches!(segment, "." | "..")) {
+        "a dot segment is never met, since requests are compared without them"
+    } else {
+        "an escape is in capitals, and letters, digits and - . _ ~ are not escaped: so requests are compared"
+    })
 }
 
 fn method(text: &str) -> Result<Method, &'static str> {
@@ -206,17 +210,29 @@ mod tests {
         let any = route(HostMatch::Any, PathMatch::Any, &[Method::GET, Method::POST]);
         assert!(covers(&any, &route(HostMatch::Apex, PathMatch::Any, &[Method::GET])));
         assert!(!covers(&any, &route(HostMatch::Apex, PathMatch::Any, &[])));
+        assert!(covers(&any, &route(HostMatch::Apex, PathMatch::Any, &[Method::HEAD])));
+        let head = route(HostMatch::Any, PathMatch::Any, &[Method::HEAD]);
+        assert!(!covers(&head, &route(HostMatch::Apex, PathMatch::Any, &[Method::GET])));
     }
 
     #[test]
-    fn paths_are_plain() {
-        for text in ["/", "/api", "/api/", "/a/b.c/~user", "/a%2Fb"] {
+    fn paths_are_in_normal_form() {
+        for text in ["/", "/api", "/api/", "/a/b.c/~user", "/.well-known/x", "/a%2Fb", "/a%20b"] {
             assert!(absolute(text).is_ok(), "{text}");
         }
-        for text in
-            ["", "api", "/a//b", "//", "/a/../b", "/.", "/a?b", "/a#b", "/ä", "/a b", "/a\\b", "/%61", "/%7Euser"]
-        {
-            assert!(absolute(text).is_err(), "{text}");
+        for text in ["", "api", "*", "/a?b", "/a#b", "/ä", "/a b", "/a\\b"] {
+            assert_eq!(absolute(text), Err(""), "{text}");
+        }
+        for (text, why) in [
+            ("/a//b", "empty segment"),
+            ("//", "empty segment"),
+            ("/a/../b", "dot segment"),
+            ("/.", "dot segment"),
+            ("/a/%7Euser", "escape"),
+            ("/%2e%2e/a", "escape"),
+            ("/a%2fb", "escape"),
+        ] {
+            assert!(absolute(text).unwrap_err().contains(why), "{text}");
         }
     }
 }

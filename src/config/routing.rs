@@ -58,7 +58,7 @@ pub struct Route {
     pub name: Arc<str>,
     pub host: HostMatch,
     pub path: PathMatch,
-    /// Empty: any method.
+    /// Empty: any method. GET stands for HEAD as well.
     pub methods: Vec<Method>,
     /// The plan gate: 402 for a tenant without this feature.
     pub requires: Option<Feature>,
@@ -79,6 +79,7 @@ pub enum HostMatch {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum PathMatch {
     Any,
+    /// In normal form ([`crate::model::normal_path`]), as is a prefix.
     Exact(String),
     /// Whole segments: `/api` matches `/api` and `/api/x`, not `/apix`.
     Prefix(String),
@@ -94,7 +95,8 @@ impl Routing {
         self.pools.get(id.0)
     }
 
-    /// The first route that matches. `has_tenant` says that the host led to a tenant.
+    /// The first route that matches; `path` is in normal form. `has_tenant` says that the host led to a tenant.
+    /// Nothing is allocated.
     pub fn choose(
         &self,
         class: &HostClass,
@@ -110,10 +112,11 @@ impl Routing {
 }
 
 impl Route {
-    /// A route for GET takes HEAD too, which is GET without the body (RFC 9110 §9.3.2).
-    fn takes(&self, method: &Method) -> bool {
-        let listed = |method: &Method| self.methods.contains(method);
-        self.methods.is_empty() || listed(method) || *method == Method::HEAD && listed(&Method::GET)
+    /// Whether requests of this method may come this way. What answers GET answers HEAD (RFC 9110 §9.3.2), so that a
+    /// gate on GET is not walked around with HEAD.
+    pub(super) fn takes(&self, method: &Method) -> bool {
+        let listed = |method| self.methods.contains(method);
+        self.methods.is_empty() || listed(method) || (*method == Method::HEAD && listed(&Method::GET))
     }
 }
 
@@ -139,6 +142,42 @@ impl PathMatch {
                 let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
                 path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn route(name: &str, path: PathMatch, methods: &[Method]) -> Route {
+        let (name, methods) = (name.into(), methods.to_vec());
+        Route { name, host: HostMatch::Any, path, methods, requires: None, action: Action::Pool(PoolId(0)) }
+    }
+
+    #[test]
+    fn head_goes_where_get_goes_unless_a_route_before_says_head() {
+        let exact = |path: &str| PathMatch::Exact(path.into());
+        let routes = vec![
+            route("probe", exact("/probe"), &[Method::HEAD]),
+            route("read", exact("/probe"), &[Method::GET]),
+            route("report", exact("/report"), &[Method::GET]),
+            route("write", exact("/report"), &[Method::POST]),
+            route("rest", PathMatch::Any, &[]),
+        ];
+        let routing = Routing { routes, ..Routing::default() };
+        let host = Hostname::parse("acme.example").unwrap();
+        for (method, path, name) in [
+            (Method::HEAD, "/probe", "probe"),
+            (Method::GET, "/probe", "read"),
+            (Method::HEAD, "/report", "report"),
+            (Method::GET, "/report", "report"),
+            (Method::POST, "/report", "write"),
+            (Method::PUT, "/report", "rest"),
+            (Method::HEAD, "/", "rest"),
+        ] {
+            let chosen = routing.choose(&HostClass::Custom, &host, true, &method, path).unwrap();
+            assert_eq!(&*chosen.name, name, "{method} {path}");
         }
     }
 }

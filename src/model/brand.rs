@@ -61,6 +61,9 @@ impl Brand {
     /// The labels that product.md reserves in every installation.
     pub const RESERVED: [&str; 8] = ["connect", "ops", "www", "edge", "api", "admin", "status", "mail"];
 
+    /// The most letters and digits that API keys can begin with.
+    pub const KEY_PREFIX_MAX: usize = 16;
+
     /// The defaults of product.md for a base domain.
     pub fn for_base(base: Hostname) -> Self {
         Self {

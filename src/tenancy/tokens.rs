@@ -7,6 +7,7 @@ use zeroize::{Zeroize, Zeroizing};
 use super::error::{Fault, Faults, Kind, TenancyError};
 use super::{Actor, Done, Tenancy};
 use crate::clock::Timestamp;
+use crate::model::Brand;
 use crate::store::{StoreError, TokenRow};
 
 const PREFIX_BYTES: usize = 4;
@@ -16,7 +17,7 @@ const NAME_MAX: usize = 64;
 /// A token that was just made: the only moment at which its text exists.
 pub struct IssuedToken {
     pub row: TokenRow,
-    /// `arc_live_<prefix>_<secret>`
+    /// `<brand>_live_<prefix>_<secret>`, all but the brand in hexadecimal: `arc_live_0123abcd_…`
     pub secret: Zeroizing<String>,
 }
 
@@ -83,9 +84,7 @@ impl Tenancy {
     /// Who presents this token: `operator:<name>`. `None` when it is unknown, malformed or expired.
     pub async fn authenticate(&self, secret: &str) -> Result<Option<String>, TenancyError> {
         // What cannot be a token costs no question to the store.
-        let config = self.config();
-        let ours = secret.strip_prefix(config.brand.key_prefix.as_str()).is_some_and(|rest| rest.starts_with("_live_"));
-        if !ours || secret.len() > 128 {
+        if !looks_like_a_token(secret) {
             return Ok(None);
         }
         let row = self.store.token_by_hash(&hash_token(secret)).await?;
@@ -107,6 +106,20 @@ pub(super) fn random<const N: usize>() -> Result<[u8; N], StoreError> {
     Ok(bytes)
 }
 
+/// Whether a text has the shape of a token. Its brand may be that of earlier days: what was issued stays good.
+fn looks_like_a_token(text: &str) -> bool {
+    let mut parts = text.split('_');
+    let hex = |part: Option<&str>, bytes: usize| {
+        let digit = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+        part.is_some_and(|part| part.len() == 2 * bytes && part.bytes().all(digit))
+    };
+    parts.next().is_some_and(|brand| !brand.is_empty() && brand.len() <= Brand::KEY_PREFIX_MAX)
+        && parts.next() == Some("live")
+        && hex(parts.next(), PREFIX_BYTES)
+        && hex(parts.next(), SECRET_BYTES)
+        && parts.next().is_none()
+}
+
 fn generate(brand: &str) -> Result<Zeroizing<String>, StoreError> {
     let prefix = hex::encode(random::<PREFIX_BYTES>()?);
     let mut bytes = random::<SECRET_BYTES>()?;
@@ -122,4 +135,30 @@ fn check_name(name: &str) -> Result<String, Fault> {
         return Err(Fault::new("/name", "invalid-name", detail));
     }
     Ok(name.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_looks_like_one_and_little_else_does() {
+        let made = generate("acme1").unwrap();
+        assert!(made.starts_with("acme1_live_") && looks_like_a_token(&made), "{}", *made);
+        let secret = "0".repeat(64);
+        assert!(looks_like_a_token(&format!("arc_live_0123abcd_{secret}")));
+        for wrong in [
+            String::new(),
+            format!("live_0123abcd_{secret}"),
+            format!("_live_0123abcd_{secret}"),
+            format!("arc_test_0123abcd_{secret}"),
+            format!("arc_live_0123abc_{secret}"),
+            format!("arc_live_0123ABCD_{secret}"),
+            format!("arc_live_0123abcd_{secret}0"),
+            format!("arc_live_0123abcd_{secret}_"),
+            format!("{}_live_0123abcd_{secret}", "a".repeat(17)),
+        ] {
+            assert!(!looks_like_a_token(&wrong), "{wrong}");
+        }
+    }
 }

@@ -43,6 +43,24 @@ async fn a_claim_says_which_records_to_set_and_leads_nowhere_until_it_is_held() 
 }
 
 #[tokio::test]
+async fn records_and_tokens_carry_the_configured_brand() {
+    let world = world().await;
+    world.post("/v1/tenants/acme/domains", json!({"domain": "shop.example"})).await.expect(201);
+    world.brand(
+        "edge_label = \"front\"\nverification_label = \"_own\"\nverification_prefix = \"own:\"\nkey_prefix = \"own\"\n",
+    );
+    let shop = world.get("/v1/domains/shop.example").await.expect(200).clone();
+    assert_eq!(shop["records"][0]["name"], "_own.shop.example");
+    assert_eq!(shop["records"][0]["value"].as_str().unwrap().strip_prefix("own:").unwrap().len(), 32);
+    assert_eq!(shop["records"][1]["value"], "front.connect.localhost");
+    let made = world.post("/v1/tokens", json!({"name": "new"})).await.expect(201)["token"].clone();
+    assert!(made.as_str().unwrap().starts_with("own_live_"), "{made}");
+    // The label that customers point at is nobody's slug. The token of earlier days, which asks, stays good.
+    let slug = json!({"slug": "front", "name": "Front", "plan": "free"});
+    world.post("/v1/tenants", slug).await.refused(422, "invalid");
+}
+
+#[tokio::test]
 async fn pending_claims_block_nobody_and_a_held_name_has_one_owner() {
     let world = world().await;
     let name = json!({"domain": "shop.example"});

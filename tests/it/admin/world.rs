@@ -118,6 +118,11 @@ impl World {
         Self { base, token, store, clock, config, health, dir, http, shutdown, server }
     }
 
+    /// Puts a configuration in force that has these lines in `[brand]` as well.
+    pub fn brand(&self, lines: &str) {
+        self.config.store(Arc::new(config(&TENANTRY.replace("[brand]\n", &format!("[brand]\n{lines}")))));
+    }
+
     /// A call with the operator's token, and JSON when there is a body.
     pub async fn call(&self, method: &str, path: &str, body: Value) -> Reply {
         match body {
