@@ -18,12 +18,13 @@ use pingora_core::upstreams::peer::HttpPeer;
 use pingora_error::{Error, ErrorType, OrErr, Result};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Sleep, sleep, timeout};
 
 /// Makes `peer` one for an upgrade: it gets a connection of its own, with these manners. The peer's own
-/// `connection_timeout` does not apply any more, hence the argument.
-pub fn expect_upgrade(peer: &mut HttpPeer, connect_timeout: Duration) {
-    peer.options.custom_l4 = Some(Arc::new(Patient { connect_timeout }));
+/// `connection_timeout` does not apply any more, hence the argument. `answer_timeout` runs from the request to the first
+/// byte of the answer; after that the tunnel may be silent for as long as both sides like.
+pub fn expect_upgrade(peer: &mut HttpPeer, connect_timeout: Duration, answer_timeout: Option<Duration>) {
+    peer.options.custom_l4 = Some(Arc::new(Patient { connect_timeout, answer_timeout }));
     // Not from the pool, where connections without these manners rest.
     peer.group_key = !peer.group_key;
 }
@@ -31,6 +32,7 @@ pub fn expect_upgrade(peer: &mut HttpPeer, connect_timeout: Duration) {
 #[derive(Debug)]
 struct Patient {
     connect_timeout: Duration,
+    answer_timeout: Option<Duration>,
 }
 
 #[async_trait]
@@ -41,8 +43,9 @@ impl Connect for Patient {
             .await
             .or_err(ErrorType::ConnectTimedout, "connecting for an upgrade")?
             .or_err(ErrorType::ConnectError, "connecting for an upgrade")?;
+        let answer = self.answer_timeout.map(|limit| Box::pin(sleep(limit)));
         tcp.set_nodelay(true).or_err(ErrorType::ConnectError, "connecting for an upgrade")?;
-        Ok(Stream::from(VirtualSocketStream::new(Box::new(Socket { tcp, wrote: false }))))
+        Ok(Stream::from(VirtualSocketStream::new(Box::new(Socket { tcp, wrote: false, answer }))))
     }
 }
 
@@ -51,6 +54,8 @@ struct Socket {
     tcp: TcpStream,
     /// Something was written since the last read.
     wrote: bool,
+    /// Until when the first byte of the answer has to come; `None` once it has.
+    answer: Option<Pin<Box<Sleep>>>,
 }
 
 impl VirtualSocket for Socket {
@@ -69,7 +74,15 @@ impl AsyncRead for Socket {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        Pin::new(&mut self.tcp).poll_read(cx, buf)
+        let read = Pin::new(&mut self.tcp).poll_read(cx, buf);
+        if read.is_ready() {
+            self.answer = None;
+        } else if let Some(deadline) = &mut self.answer
+            && deadline.as_mut().poll(cx).is_ready()
+        {
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "no answer to the upgrade")));
+        }
+        read
     }
 }
 

@@ -19,7 +19,7 @@ use super::session;
 use crate::config::Config;
 use crate::directory::{Allowance, Directory, Resolution, Via, View};
 use crate::metrics::Metrics;
-use crate::model::{HostClass, Hostname};
+use crate::model::{HostClass, Hostname, normal_path};
 use crate::tls::CertificateCache;
 
 /// What the steps need, shared by all requests.
@@ -65,7 +65,9 @@ impl Edge {
         }
         let host = ctx.host.insert(host::of_request(&request.uri, &request.headers)?).clone();
         let path = request.uri.path();
-        let own = OwnPath::of(path);
+        // In normal form, or a backend that normalises would answer in our name.
+        let plain = normal_path(path);
+        let own = OwnPath::of(&plain);
         if own.is_some() && !matches!(request.method, Method::GET | Method::HEAD) {
             return Err(Rejection::MethodNotAllowed);
         }

@@ -1,11 +1,12 @@
 //! The seam to pingora: its hooks call our steps, and nothing is decided here.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use bytes::Bytes;
+use http::StatusCode;
 use pingora_core::protocols::Digest;
 use pingora_core::protocols::http::ServerSession as HttpSession;
 use pingora_core::upstreams::peer::HttpPeer;
@@ -20,7 +21,7 @@ use super::context::{Asked, RequestContext};
 use super::headers::{self, Contract, Identity};
 use super::patient;
 use super::pipeline::{Edge, Step};
-use super::rejection::Rejection;
+use super::rejection::{Fault, Rejection};
 use super::respond;
 use super::response;
 use super::upstream::{self, Pool, Pools};
@@ -88,10 +89,24 @@ impl ProxyHttp for Proxy {
         let permit = ctx.permit.as_ref().ok_or_else(|| Error::explain(ErrorType::InternalError, "no permit"))?;
         let pool = ctx.live.pools.get(permit.pool()).ok_or_else(nothing)?;
         let mut peer = pool.choose(permit, ctx.upstream.avoid).ok_or_else(nothing)?;
-        if session.is_upgrade_req() {
-            // A WebSocket may be silent for as long as both sides like.
-            peer.options.read_timeout = None;
-            patient::expect_upgrade(&mut peer, pool.connect_timeout);
+        if let Some(total) = pool.total_timeout {
+            let left = total.saturating_sub(ctx.started.elapsed());
+            if left.is_zero() {
+                return Error::e_explain(ErrorType::HTTPStatus(504), "the pool's total timeout has passed");
+            }
+            let within = |limit: Option<Duration>| limit.map(|limit| limit.min(left));
+            peer.options.total_connection_timeout = within(peer.options.total_connection_timeout);
+            peer.options.read_timeout = within(peer.options.read_timeout);
+        }
+        if is_websocket(session) {
+            if !pool.h1 {
+                // An HTTP/2 backend has no `Upgrade` (RFC 9113 §8.6), and extended CONNECT is not spoken.
+                return Error::e_explain(ErrorType::HTTPStatus(502), "no WebSocket over h2c");
+            }
+            let answer = peer.options.read_timeout.take();
+            // A WebSocket may be silent for as long as both sides like, once the backend has agreed to it.
+            peer.options.set_http_version(1, 1);
+            patient::expect_upgrade(&mut peer, pool.connect_timeout, answer);
         }
         ctx.upstream.tries += 1;
         ctx.upstream.address = upstream::address(&peer);
@@ -137,22 +152,6 @@ impl ProxyHttp for Proxy {
         response::clean(response, ctx, &self.edge.metrics)
     }
 
-    fn response_body_filter(
-        &self,
-        _session: &mut Session,
-        _body: &mut Option<Bytes>,
-        _end_of_stream: bool,
-        ctx: &mut RequestContext,
-    ) -> Result<Option<std::time::Duration>> {
-        let total = pool_of(ctx).and_then(|pool| pool.total_timeout);
-        match total {
-            Some(total) if ctx.started.elapsed() > total && ctx.upstream.answered.is_some() => {
-                Error::e_explain(ErrorType::ReadTimedout, "the pool's total timeout has passed")
-            }
-            _ => Ok(None),
-        }
-    }
-
     /// Nothing has been sent yet, so any request may be tried again: once, elsewhere if there is an elsewhere.
     fn fail_to_connect(
         &self,
@@ -191,9 +190,11 @@ impl ProxyHttp for Proxy {
     async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut RequestContext) -> FailToProxy {
         debug!(error = %error, request.id = ctx.request_id(), "request.failed");
         let rejection = of_error(error, ctx);
-        if session.response_written().is_some_and(|response| !response.status.is_informational()) {
-            // Too late to say anything: the connection ends, and the client sees an answer cut short.
-            ctx.rejection = rejection;
+        let said = session.response_written().map(|response| response.status);
+        if said.is_some_and(|status| !status.is_informational() || status == StatusCode::SWITCHING_PROTOCOLS) {
+            // Too late to say anything: the connection ends, and the client sees an answer cut short. Of a tunnel it
+            // would be read as data.
+            ctx.rejection = rejection.filter(|rejection| rejection.fault() == Fault::Upstream);
             return FailToProxy { error_code: 0, can_reuse_downstream: false };
         }
         let Some(rejection) = rejection else {
@@ -243,7 +244,8 @@ impl Proxy {
                 ctx.body.awaited = true;
             }
         } else {
-            session.set_read_timeout(Some(limits.body_timeout));
+            let tunnel = is_websocket(session);
+            session.set_read_timeout((!tunnel).then_some(limits.body_timeout));
             // The connection itself ends an idle rest and a slow head; pingora's own timer only has to be later.
             if session.get_keepalive().is_some() {
                 session.set_keepalive(Some((limits.idle_timeout + limits.head_timeout).as_secs() + 1));
@@ -305,6 +307,12 @@ async fn end_in_good_order(session: &mut Session) {
     }
 }
 
+/// Other upgrades are not asked of backends: pingora forwards `Upgrade: websocket` alone.
+fn is_websocket(session: &Session) -> bool {
+    let upgrade = session.req_header().headers.get(http::header::UPGRADE);
+    !session.is_http2() && upgrade.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
+}
+
 fn announced_length(session: &Session) -> u64 {
     let length = session.req_header().headers.get(http::header::CONTENT_LENGTH);
     length.and_then(|value| value.to_str().ok()?.parse().ok()).unwrap_or(0)
@@ -325,7 +333,9 @@ fn of_error(error: &Error, ctx: &RequestContext) -> Option<Rejection> {
         (ErrorType::HTTPStatus(413), _) => {
             Rejection::BodyTooLarge { limit: ctx.live.config.limits.body_bytes.unwrap_or(u64::MAX) }
         }
+        (ErrorType::HTTPStatus(502), _) => Rejection::UpstreamFailed,
         (ErrorType::HTTPStatus(503), _) => Rejection::UpstreamUnavailable,
+        (ErrorType::HTTPStatus(504), _) => Rejection::UpstreamTimeout,
         (ErrorType::ConnectTimedout | ErrorType::ReadTimedout | ErrorType::WriteTimedout, ErrorSource::Upstream) => {
             Rejection::UpstreamTimeout
         }

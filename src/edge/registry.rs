@@ -1,7 +1,7 @@
 //! The open connections, and who has to close some of them when a tenant or a host changes. A request in flight asks
 //! the directory; a WebSocket or an idle connection asks nobody, so it must be told.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use super::connection::{CloseReason, Connection};
 use super::gates::check_standing;
 use super::proxy::Live;
 use crate::directory::{Directory, Resolution, Subscriber};
-use crate::model::{Change, Hostname, TenantId};
+use crate::model::{Change, HostClass, Hostname, TenantId};
 
 /// Every open connection of this process, by its id.
 pub struct Registry {
@@ -32,6 +32,7 @@ pub struct Changes(mpsc::UnboundedReceiver<Touched>);
 enum Touched {
     Tenants,
     Host(Hostname),
+    Everything,
 }
 
 /// What became of a host.
@@ -102,7 +103,8 @@ impl Drop for Registered {
 impl Subscriber for Registry {
     fn apply(&self, change: &Change) {
         let touched = match change {
-            Change::Tenant(_) | Change::Reset => Touched::Tenants,
+            Change::Tenant(_) => Touched::Tenants,
+            Change::Reset => Touched::Everything,
             Change::Host(host) => Touched::Host(host.clone()),
             Change::Slug(_) | Change::Certificate(_) | Change::Challenge(_) | Change::Keys => return,
         };
@@ -125,18 +127,31 @@ impl Reaper {
                 Ok(first) => first,
                 Err(_) => Some(Touched::Tenants),
             };
-            let mut tenants = false;
+            let (mut tenants, mut every_host) = (false, false);
             let mut hosts = Vec::new();
             // A burst of changes costs one pass over the connections.
             while let Some(touched) = next {
                 match touched {
                     Touched::Tenants => tenants = true,
                     Touched::Host(host) => hosts.push(host),
+                    Touched::Everything => (tenants, every_host) = (true, true),
                 }
                 next = self.changes.0.try_recv().ok();
             }
+            if every_host {
+                hosts = self.hosts_in_use();
+            }
             self.pass(tenants, &hosts).await;
         }
+    }
+
+    /// The custom domains that connections were made for.
+    fn hosts_in_use(&self) -> Vec<Hostname> {
+        let brand = &self.live.load().config.brand;
+        let custom = |host: &Hostname| brand.classify(host) == HostClass::Custom;
+        let names: HashSet<Hostname> =
+            self.registry.connections().iter().filter_map(|c| c.sni.clone()).filter(custom).collect();
+        names.into_iter().collect()
     }
 
     async fn pass(&self, tenants: bool, hosts: &[Hostname]) {

@@ -27,8 +27,9 @@ pub struct Pool {
     pub host_header: Option<HeaderValue>,
     pub total_timeout: Option<Duration>,
     pub connect_timeout: Duration,
-    /// Its backends may be spoken to in HTTP/2.
+    /// Its backends may be spoken to in HTTP/2, in HTTP/1.1.
     pub h2: bool,
+    pub h1: bool,
     backends: Vec<HttpPeer>,
     /// Round robin.
     next: AtomicUsize,
@@ -73,6 +74,7 @@ impl Pool {
             total_timeout: config.total_timeout,
             connect_timeout: config.connect_timeout,
             h2: config.protocol != Protocol::H1,
+            h1: config.protocol != Protocol::H2c,
             backends,
             next: AtomicUsize::new(0),
         })
@@ -112,8 +114,7 @@ fn peer(config: &config::Pool, address: SocketAddr, ca: Option<Arc<CaType>>) -> 
     peer.options.ca = ca;
     peer.options.connection_timeout = Some(config.connect_timeout);
     peer.options.total_connection_timeout = Some(config.connect_timeout);
-    let read = config.total_timeout.map_or(config.read_timeout, |total| total.min(config.read_timeout));
-    peer.options.read_timeout = Some(read);
+    peer.options.read_timeout = Some(config.read_timeout);
     peer.options.write_timeout = Some(config.write_timeout);
     peer.options.idle_timeout = Some(config.idle_timeout);
     peer

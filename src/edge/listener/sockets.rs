@@ -74,6 +74,10 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     // A restart must not wait for connections of the old process to leave TIME_WAIT.
     socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        // `[::]:443` stands beside `0.0.0.0:443`: each takes its own family alone, whatever the system's default is.
+        socket.set_only_v6(true)?;
+    }
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;

@@ -158,7 +158,8 @@ async fn an_answer_under_way_on_http2_is_cut_off() {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(SOON, counted).await.expect("a request that is cut off is counted");
+    let metrics = || world.running.metrics().render();
+    assert!(tokio::time::timeout(SOON, counted).await.is_ok(), "a request that is cut off is counted:\n{}", metrics());
 }
 
 #[tokio::test(flavor = "multi_thread")]
