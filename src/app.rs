@@ -15,7 +15,7 @@ use tracing::{error, info, warn};
 
 use crate::admin::{self, AdminState};
 use crate::clock::{Clock, Timestamp};
-use crate::config::{Config, FallbackCertificate};
+use crate::config::{self, Config, FallbackCertificate};
 use crate::directory::{Allowance, Applied, Directory, DirectorySettings, Follower, Gate, Source, Subscriber};
 use crate::edge::listener::{Inherited, Listeners, Parts, Settings, SocketError, socket};
 use crate::edge::{Assertions, Edge, EdgeServer, Live, PoolError, Pools, Proxy, Reaper, Registry, server};
@@ -25,7 +25,7 @@ use crate::metrics::Metrics;
 use crate::model::{Certificate, Change};
 use crate::seal::{SealError, Sealer};
 use crate::store::{Store, StoreError};
-use crate::tenancy::{self, Tenancy, hash_token};
+use crate::tenancy::{self, Actor, Tenancy, TenancyError, hash_token};
 use crate::tls::{CertificateCache, CertificateCacheSettings, ForeignProvider, ServerConfig, ServerConfigs, TlsError};
 
 /// Which parts of the house run in this process.
@@ -55,6 +55,8 @@ pub enum AppError {
     #[error(transparent)]
     Job(#[from] JobError),
     #[error(transparent)]
+    Tenancy(#[from] TenancyError),
+    #[error(transparent)]
     Tls(#[from] TlsError),
     #[error(transparent)]
     Pool(#[from] PoolError),
@@ -64,8 +66,6 @@ pub enum AppError {
     Runtime(std::io::Error),
     #[error("the metrics contradict each other: {0}")]
     Metrics(#[from] prometheus::Error),
-    #[error("the admin listener cannot listen on {address}: {source}")]
-    Admin { address: SocketAddr, source: std::io::Error },
     #[error("tls.fallback: {path}: {source}")]
     Fallback { path: String, source: std::io::Error },
 }
@@ -101,10 +101,24 @@ impl App {
         &self.config
     }
 
+    /// The rules over the store alone, for commands that run beside no directory.
+    pub fn tenancy(&self) -> Tenancy {
+        let config = Arc::new(ArcSwap::from_pointee(self.config.clone()));
+        Tenancy::new(self.store.clone(), config, self.clock.clone(), Arc::new(()))
+    }
+
     /// Binds every socket, then serves. `subscribers` hear every change besides the edge's own parts.
     pub async fn start(self, subscribers: Vec<Arc<dyn Subscriber>>) -> Result<Running, AppError> {
         Builder::new(self).await?.run(subscribers).await
     }
+}
+
+/// Makes an operator's token in the store itself, in the ledger as `cli`: the way to the first one.
+pub async fn create_token(config: Config, clock: Clock, name: &str) -> Result<String, AppError> {
+    let app = App::open(config, clock, Roles::ADMIN).await?;
+    let issued = app.tenancy().create_token(&Actor::new("cli"), name, None).await?;
+    app.store.close().await;
+    Ok(issued.value.secret.to_string())
 }
 
 /// A process that serves. Dropping it ends everything at once; [`Running::stop`] does it gently.
@@ -118,7 +132,7 @@ pub struct Running {
     metrics: Arc<Metrics>,
     listeners: Option<Listeners<EdgeServer>>,
     addresses: Vec<(String, SocketAddr)>,
-    admin: Option<SocketAddr>,
+    admin: SocketAddr,
     health: Arc<Health>,
     shutdown: watch::Sender<bool>,
     serving: JoinSet<()>,
@@ -131,8 +145,16 @@ impl Running {
         self.addresses.iter().find(|(name, _)| name == listener).map(|(_, address)| *address)
     }
 
-    pub fn admin_address(&self) -> Option<SocketAddr> {
+    /// Where the private listener really listens.
+    pub fn admin_address(&self) -> SocketAddr {
         self.admin
+    }
+
+    /// Returns when a part that must never end has ended (it panicked): the process then knows no more what is true, and
+    /// has to go.
+    pub async fn broken(&mut self) {
+        let ended = self.helping.join_next().await;
+        error!(outcome = ?ended, "process.part_ended: this must not happen");
     }
 
     pub fn config(&self) -> &Config {
@@ -219,7 +241,7 @@ impl Builder {
         let (shutdown, stopping) = watch::channel(false);
         let mut helping = JoinSet::new();
         let mut serving = JoinSet::new();
-        let sockets = if self.app.roles.edge { bind(&mut config)? } else { Vec::new() };
+        let (sockets, private) = bind(&mut config, self.app.roles)?;
         let addresses = config.listeners.iter().zip(&sockets).map(|(l, (_, address))| (l.name.clone(), *address));
         let addresses = addresses.collect();
         let config = Arc::new(config);
@@ -243,10 +265,7 @@ impl Builder {
         helping.spawn(measure(Arc::clone(&self.directory)));
         let health = Arc::new(Health { draining: AtomicBool::new(false), applied: applied.clone() });
         let tenancy = self.tenancy(&config, &applied);
-        let admin = match self.app.roles.admin {
-            true => Some(self.serve_admin(&config, &tenancy, &health, stopping, &mut serving).await?),
-            false => None,
-        };
+        let admin = self.serve_admin(private, &tenancy, &health, stopping, &mut serving)?;
         helping.spawn(jobs::run(self.app.store.clone(), self.app.clock.clone()));
         if let Some(listeners) = &listeners {
             // Last of all: from here on strangers come in.
@@ -322,6 +341,7 @@ impl Builder {
             configs,
             config.brand.base.clone(),
             fallback,
+            self.app.clock.clone(),
             &self.metrics,
         ))
     }
@@ -331,31 +351,34 @@ impl Builder {
         Tenancy::new(self.app.store.clone(), shared, self.app.clock.clone(), Arc::new(Local(applied.clone())))
     }
 
-    async fn serve_admin(
+    /// The private listener: the API where this process has that role, and the probes in any case.
+    fn serve_admin(
         &self,
-        config: &Config,
+        socket: std::net::TcpListener,
         tenancy: &Tenancy,
         health: &Arc<Health>,
         stopping: watch::Receiver<bool>,
         serving: &mut JoinSet<()>,
     ) -> Result<SocketAddr, AppError> {
-        let address = config.admin.address;
-        let failed = |source| AppError::Admin { address, source };
-        let listener = TcpListener::bind(address).await.map_err(failed)?;
-        let bound = listener.local_addr().map_err(failed)?;
+        let listener = TcpListener::from_std(socket).map_err(AppError::Runtime)?;
+        let bound = listener.local_addr().map_err(AppError::Runtime)?;
         let health = Arc::clone(health) as Arc<dyn admin::Health>;
         let state = AdminState::new(tenancy.clone(), health, Arc::clone(&self.metrics));
-        serving.spawn(admin::serve(listener, admin::router(state), stopping));
+        let router = if self.app.roles.admin { admin::router(state) } else { admin::probes(state) };
+        serving.spawn(admin::serve(listener, router, stopping));
         Ok(bound)
     }
 }
 
-/// Binds the configured listeners. A port 0 becomes the one that the system chose, in the configuration too, so that
-/// redirects and headers name it.
-fn bind(config: &mut Config) -> Result<Vec<(std::net::TcpListener, SocketAddr)>, AppError> {
+/// A bound socket and where it really listens.
+type Bound = (std::net::TcpListener, SocketAddr);
+
+/// Binds the configured listeners (where this process has that role) and the private one. A port 0 becomes the one that
+/// the system chose, in the configuration too, so that redirects and headers name it.
+fn bind(config: &mut Config, roles: Roles) -> Result<(Vec<Bound>, std::net::TcpListener), AppError> {
     let mut inherited = Inherited::from_env().map_err(AppError::Runtime)?;
     let mut sockets = Vec::new();
-    for listener in &mut config.listeners {
+    for listener in config.listeners.iter_mut().filter(|_| roles.edge) {
         let socket = socket(listener, &mut inherited)?;
         let address = socket.local_addr().map_err(AppError::Runtime)?;
         if listener.public_port == 0 {
@@ -363,10 +386,19 @@ fn bind(config: &mut Config) -> Result<Vec<(std::net::TcpListener, SocketAddr)>,
         }
         sockets.push((socket, address));
     }
+    let address = config.admin.address;
+    let private = config::Listener {
+        name: "admin".into(),
+        address,
+        tls: false,
+        proxy_protocol: None,
+        public_port: address.port(),
+    };
+    let private = socket(&private, &mut inherited)?;
     for unused in inherited.unused() {
         warn!(socket = unused, "an inherited socket has no listener in the configuration");
     }
-    Ok(sockets)
+    Ok((sockets, private))
 }
 
 fn fallback(files: &FallbackCertificate, configs: &ServerConfigs) -> Result<Arc<ServerConfig>, AppError> {

@@ -53,6 +53,16 @@ impl AdminState {
     }
 }
 
+/// The probes alone, for a process that serves no API: health, readiness, metrics.
+pub fn probes(state: AdminState) -> Router {
+    let (router, _) = probes::routes().split_for_parts();
+    router
+        .fallback(layers::not_found)
+        .method_not_allowed_fallback(layers::method_not_allowed)
+        .layer(from_fn_with_state(state.clone(), layers::around))
+        .with_state(state)
+}
+
 /// Every route of the admin API, ready to serve.
 pub fn router(state: AdminState) -> Router {
     let guarded = OpenApiRouter::new()

@@ -78,6 +78,9 @@ pub enum Failure {
     /// The server said no, and why: its problem document.
     #[error("{}", .0["detail"].as_str().unwrap_or("the server refused"))]
     Refused(Value),
+    /// A command that works on the store itself could not.
+    #[error("{0}")]
+    Local(String),
     #[error("{address} does not answer like an admin API ({what}); is this its admin listener?")]
     Strange { address: Uri, what: String },
 }

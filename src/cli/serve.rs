@@ -90,8 +90,7 @@ fn serve<E: std::fmt::Display>(
         match start.await {
             Ok(running) => {
                 started(&running);
-                until_signalled(running, signals).await;
-                ExitCode::SUCCESS
+                until_signalled(running, signals).await
             }
             Err(error) => fail(&error.to_string()),
         }
@@ -109,18 +108,23 @@ fn prepare() -> std::io::Result<(Runtime, [Signal; 2])> {
     Ok((runtime, signals))
 }
 
-async fn until_signalled(running: Running, [mut terminate, mut interrupt]: [Signal; 2]) {
+async fn until_signalled(mut running: Running, [mut terminate, mut interrupt]: [Signal; 2]) -> ExitCode {
     let mut next = async || {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
     };
-    next().await;
+    let code = tokio::select! {
+        () = next() => ExitCode::SUCCESS,
+        // Whoever supervises this process starts another.
+        () = running.broken() => ExitCode::FAILURE,
+    };
     tokio::select! {
         () = running.stop(GRACE) => {}
         () = next() => {}
     }
+    code
 }
 
 fn fail(why: &str) -> ExitCode {

@@ -1,11 +1,16 @@
 //! `tenantry token …`: a token's text is printed once, to stdout, and nothing else is.
 
+use std::path::{Path, PathBuf};
+
 use clap::{Args, Subcommand};
 use http::Method;
 use serde_json::{Value, json};
 
 use super::client::{Connection, Failure, segment};
 use super::output;
+use crate::app;
+use crate::clock::Clock;
+use crate::config::Config;
 
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
@@ -18,6 +23,7 @@ pub struct Token {
 
 const EXAMPLES: &str = "\
 Examples:
+  tenantry token create first -c config/ > operator-token
   tenantry token create deploy > deploy-token
   tenantry token list
   tenantry token revoke deploy";
@@ -32,6 +38,9 @@ enum Command {
         /// When it stops working, in RFC 3339 [default: never]
         #[arg(long, value_name = "TIME")]
         expires: Option<String>,
+        /// Write it to the store of this configuration directly: how the first token of an installation is made
+        #[arg(short, long, value_name = "DIR", conflicts_with = "expires")]
+        config: Option<PathBuf>,
     },
     /// List the tokens, without their text
     #[command(after_help = "Example:\n  tenantry token list")]
@@ -51,9 +60,15 @@ impl Token {
 
     pub async fn run(self) -> Result<(), Failure> {
         let json = self.json();
+        if let Command::Create { name, config: Some(dir), .. } = &self.command {
+            let token = create_locally(dir, name).await.map_err(Failure::Local)?;
+            output::answer(&format!("{token}\n"));
+            output::complain("keep it safe: it is not shown again\n");
+            return Ok(());
+        }
         let client = self.connection.open()?;
         match self.command {
-            Command::Create { name, expires } => {
+            Command::Create { name, expires, .. } => {
                 let answer =
                     client.send(Method::POST, "/v1/tokens", json!({ "name": name, "expires": expires })).await?;
                 match json {
@@ -86,4 +101,10 @@ impl Token {
         }
         Ok(())
     }
+}
+
+/// Whoever can read the store's key may do this: there is nobody yet whom the API would believe.
+async fn create_locally(dir: &Path, name: &str) -> Result<String, String> {
+    let config = Config::load(dir).map_err(|faults| faults.to_string())?;
+    app::create_token(config, Clock::system(), name).await.map_err(|error| error.to_string())
 }

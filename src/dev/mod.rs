@@ -85,7 +85,7 @@ pub async fn start(args: &DevArgs) -> Result<Running, DevError> {
 pub fn guide(running: &Running, state: &Path) -> String {
     let port = |name| running.address(name).map_or(0, |address| address.port());
     let (https, http) = (port("https"), port("http"));
-    let admin = running.admin_address().map(|address| address.to_string()).unwrap_or_default();
+    let admin = running.admin_address().to_string();
     let base = &running.config().brand.base;
     let state = state.display();
     // curl and browsers resolve *.localhost by themselves (RFC 6761 §6.3).

@@ -202,9 +202,9 @@ impl<A> Shared<A> {
         peer: SocketAddr,
         listener: &config::Listener,
     ) -> Option<(TcpStream, SocketAddr)> {
-        let Some(sources) = &listener.proxy_protocol else { return Some((tcp, peer)) };
+        let Some(sources) = &listener.proxy_protocol else { return Some((tcp, plain(peer))) };
         match proxy_protocol::client(&mut tcp, peer, sources).await {
-            Ok(client) => Some((tcp, client)),
+            Ok(client) => Some((tcp, plain(client))),
             Err(error) => {
                 tracing::debug!(listener.name = %listener.name, peer.address = %peer, %error, "connection refused");
                 self.refuse(error.reason());
@@ -253,6 +253,11 @@ impl<A> Shared<A> {
             }
         }
     }
+}
+
+/// An IPv4 address that came in an IPv6 coat is told to backends without it.
+fn plain(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
 /// Counts a connection as open while it lives.

@@ -217,6 +217,11 @@ impl ProxyHttp for Proxy {
         if let Some(connection) = &ctx.connection
             && session.as_http1().is_some()
         {
+            // A connection that was made for one tenant's host stays that tenant's; any other (a trusted proxy's, or to
+            // the main site) may carry another tenant's request next, which must not suffer for this one.
+            if connection.sni.as_ref().is_none_or(|sni| *sni == ctx.live.config.brand.base) {
+                connection.forget_tenants();
+            }
             connection.request_done();
         }
         if error.is_some() && ctx.refused {

@@ -140,18 +140,20 @@ pub(super) fn columns_of(change: &Change) -> (&'static str, String) {
     }
 }
 
+/// A row that cannot be read, or is of a kind that a newer program writes, says all the same that something changed: what
+/// follows from that is to forget everything, not to stop following.
 fn change_of(row: &Row<'_>) -> Result<Change, StoreError> {
     let subject = row.text("subject")?;
-    match row.text("kind")? {
-        "tenant" => row.parsed("subject", "tenant id", TenantId::parse).map(Change::Tenant),
-        "host" => row.parsed("subject", "host name", |text| Hostname::parse(text).ok()).map(Change::Host),
-        "slug" => row.parsed("subject", "slug", |text| Slug::parse(text).ok()).map(Change::Slug),
-        "certificate" => Ok(Change::Certificate(subject.into())),
-        "challenge" => Ok(Change::Challenge(subject.into())),
-        "keys" => Ok(Change::Keys),
-        // A kind that a newer program writes: all that can be said is that something changed.
-        _ => Ok(Change::Reset),
-    }
+    let change = match row.text("kind")? {
+        "tenant" => TenantId::parse(subject).map(Change::Tenant),
+        "host" => Hostname::parse(subject).ok().map(Change::Host),
+        "slug" => Slug::parse(subject).ok().map(Change::Slug),
+        "certificate" => Some(Change::Certificate(subject.into())),
+        "challenge" => Some(Change::Challenge(subject.into())),
+        "keys" => Some(Change::Keys),
+        _ => None,
+    };
+    Ok(change.unwrap_or(Change::Reset))
 }
 
 /// The highest revision that anybody has said was committed; clones share it.

@@ -69,11 +69,12 @@ impl Tenancy {
 
     /// Makes a token worthless at once. The last one that works stays, or nobody could make another.
     pub async fn revoke_token(&self, actor: &Actor, name: &str) -> Result<Done<()>, TenancyError> {
+        let mut write = self.store.write().await?;
+        // Looked at while nobody else can write, or two who revoke the last two tokens would both be allowed to.
         if is_last(&self.store.tokens().await?, name, self.clock.now()) {
             let detail = format!("{name:?} is the last token that works; create another before revoking it");
             return Err(TenancyError::conflict("", "last-token", detail));
         }
-        let mut write = self.store.write().await?;
         if !write.delete_token(name).await? {
             return Err(TenancyError::NotFound(Kind::Token, name.to_owned()));
         }

@@ -11,18 +11,27 @@ use rustls::ServerConfig;
 use tracing::warn;
 
 use super::{Certificates, Refusal, ServerConfigs};
-use crate::directory::{Cache, Cached, Directory, LoadFailed, Source, Subscriber, Trouble};
+use crate::clock::{Clock, Timestamp};
+use crate::directory::{Cache, CacheStats, Cached, Directory, LoadFailed, Source, Subscriber, Trouble};
 use crate::metrics::Metrics;
 use crate::model::{Change, Hostname};
 
 /// Certificates by the name that they carry; wildcards are names of their own.
 pub struct CertificateCache {
-    cache: Arc<Cache<String, Arc<ServerConfig>>>,
+    cache: Arc<Cache<String, Ready>>,
+    clock: Clock,
     directory: Arc<Directory>,
     configs: Arc<ServerConfigs>,
     base: Hostname,
     wildcard: String,
     fallback: Option<Arc<ServerConfig>>,
+}
+
+/// A certificate ready for handshakes.
+#[derive(Clone)]
+struct Ready {
+    config: Arc<ServerConfig>,
+    not_after: Timestamp,
 }
 
 /// How many certificates are kept, and for how long a missing one is remembered.
@@ -42,6 +51,7 @@ impl CertificateCache {
         configs: Arc<ServerConfigs>,
         base: Hostname,
         fallback: Option<Arc<ServerConfig>>,
+        clock: Clock,
         metrics: &Metrics,
     ) -> Arc<Self> {
         let parse = Arc::clone(&configs);
@@ -57,6 +67,7 @@ impl CertificateCache {
             ),
             directory,
             configs,
+            clock,
             wildcard: format!("*.{base}"),
             base,
             fallback,
@@ -68,23 +79,42 @@ impl CertificateCache {
         Ok(self.find(host, client).await?.is_some())
     }
 
+    /// Sizes of the cache.
+    pub fn stats(&self) -> CacheStats {
+        self.cache.stats()
+    }
+
     /// Slug hosts share the base domain's wildcard, so it is asked for first: one entry serves them all.
     async fn find(&self, host: &Hostname, client: IpAddr) -> Result<Option<Arc<ServerConfig>>, Trouble> {
         let one_label_beneath = host.beneath(&self.base).is_some_and(|label| !label.contains('.'));
-        if one_label_beneath && let Some(config) = self.cache.get(&self.wildcard).await.map_err(unavailable)? {
+        if one_label_beneath && let Some(config) = self.current(&self.wildcard, None).await? {
             return Ok(Some(config));
         }
-        match self.cache.peek(host.as_str()) {
-            Cached::Fresh(config) => Ok(Some(config)),
-            Cached::Absent => Ok(None),
-            Cached::Stale(old) => self.cache.refresh(host.to_string(), old).await.map_err(unavailable),
-            Cached::Unknown => self.discover(host, client).await,
-        }
+        self.current(host.as_str(), Some(client)).await
     }
 
-    async fn discover(&self, host: &Hostname, client: IpAddr) -> Result<Option<Arc<ServerConfig>>, Trouble> {
+    /// The certificate of this name, unless it has expired. `client`: who pays when the name is nobody's; `None` for our
+    /// own.
+    async fn current(&self, name: &str, client: Option<IpAddr>) -> Result<Option<Arc<ServerConfig>>, Trouble> {
+        for _ in 0..2 {
+            let found = match (self.cache.peek(name), client) {
+                (Cached::Fresh(ready), _) => Some(ready),
+                (Cached::Absent, _) => None,
+                (Cached::Stale(old), _) => self.cache.refresh(name.to_owned(), old).await.map_err(unavailable)?,
+                (Cached::Unknown, Some(client)) => self.discover(name, client).await?,
+                (Cached::Unknown, None) => self.cache.get(&name.to_owned()).await.map_err(unavailable)?,
+            };
+            match found {
+                Some(ready) if ready.not_after <= self.clock.now() => self.cache.forget(&name.to_owned()),
+                found => return Ok(found.map(|ready| ready.config)),
+            }
+        }
+        Ok(None)
+    }
+
+    async fn discover(&self, name: &str, client: IpAddr) -> Result<Option<Ready>, Trouble> {
         let turn = self.directory.gate().enter(client).await.map_err(|_| Trouble::Busy)?;
-        let found = self.cache.get(&host.to_string()).await.map_err(unavailable)?;
+        let found = self.cache.get(&name.to_owned()).await.map_err(unavailable)?;
         if found.is_none() {
             self.directory.gate().charge(&turn);
         }
@@ -133,18 +163,15 @@ impl Subscriber for CertificateCache {
 
 /// Reads and parses one certificate. Parsing checks the key against the leaf, which costs too much for a thread that
 /// serves connections.
-async fn load(
-    source: Arc<dyn Source>,
-    configs: Arc<ServerConfigs>,
-    name: String,
-) -> Result<Option<Arc<ServerConfig>>, LoadFailed> {
+async fn load(source: Arc<dyn Source>, configs: Arc<ServerConfigs>, name: String) -> Result<Option<Ready>, LoadFailed> {
     let failed = |error: &dyn std::fmt::Display| {
         warn!(error = %error, name, "certificate.load_failed");
         LoadFailed
     };
     let Some(certificate) = source.certificate(&name).await.map_err(|e| failed(&e))? else { return Ok(None) };
+    let not_after = certificate.not_after;
     let parsed = tokio::task::spawn_blocking(move || configs.build(&certificate)).await.map_err(|e| failed(&e))?;
-    parsed.map(Some).map_err(|e| failed(&e))
+    parsed.map(|config| Some(Ready { config, not_after })).map_err(|e| failed(&e))
 }
 
 fn unavailable(_: LoadFailed) -> Trouble {

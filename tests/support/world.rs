@@ -72,7 +72,7 @@ impl World {
     }
 
     pub fn admin(&self) -> SocketAddr {
-        self.running.admin_address().unwrap()
+        self.running.admin_address()
     }
 
     /// Creates an active tenant.

@@ -156,6 +156,11 @@ impl Connection {
         new
     }
 
+    /// Forgets them: on a connection that a proxy shares between visitors, the next request is somebody else's.
+    pub fn forget_tenants(&self) {
+        lock(&self.tenants).clear();
+    }
+
     /// The tenants that were served here.
     pub fn tenants(&self) -> Vec<TenantId> {
         lock(&self.tenants).clone()

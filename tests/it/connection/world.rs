@@ -214,7 +214,7 @@ impl ProxyHttp for App {
     async fn upstream_peer(&self, session: &mut Session, _ctx: &mut ()) -> Result<Box<HttpPeer>> {
         let mut peer = HttpPeer::new(self.backend, false, String::new());
         if session.is_upgrade_req() {
-            expect_upgrade(&mut peer, Duration::from_secs(5));
+            expect_upgrade(&mut peer, Duration::from_secs(5), None);
         }
         Ok(Box::new(peer))
     }
