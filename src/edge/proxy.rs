@@ -331,10 +331,10 @@ fn of_error(error: &Error, ctx: &RequestContext) -> Option<Rejection> {
         }
         (_, ErrorSource::Upstream) => Rejection::UpstreamFailed,
         (ErrorType::ReadTimedout, ErrorSource::Downstream) => Rejection::RequestTimeout,
-        (
-            ErrorType::WriteError | ErrorType::ReadError | ErrorType::ConnectionClosed | ErrorType::WriteTimedout,
-            ErrorSource::Downstream,
-        ) => return None,
+        (ErrorType::ReadError, ErrorSource::Downstream) => return of_body(error),
+        (ErrorType::WriteError | ErrorType::ConnectionClosed | ErrorType::WriteTimedout, ErrorSource::Downstream) => {
+            return None;
+        }
         // The proxy engine refuses a `Connection` header that nominates `Host`, or far too much.
         (ErrorType::InvalidHTTPHeader, ErrorSource::Downstream) => {
             Rejection::BadRequest("a header field of it is not allowed")
@@ -342,6 +342,17 @@ fn of_error(error: &Error, ctx: &RequestContext) -> Option<Rejection> {
         (_, ErrorSource::Downstream) => Rejection::BadRequest("its body is malformed"),
         _ => Rejection::Internal,
     })
+}
+
+/// A body that could not be read to its end: our `IO` says when it was the client's framing or its slowness. `None`: the
+/// client is gone.
+fn of_body(error: &Error) -> Option<Rejection> {
+    let io = error.root_cause().downcast_ref::<std::io::Error>()?;
+    match io.kind() {
+        std::io::ErrorKind::InvalidData => Some(Rejection::BadRequest("its body is malformed")),
+        std::io::ErrorKind::TimedOut => Some(Rejection::RequestTimeout),
+        _ => None,
+    }
 }
 
 /// One try, and one more.
