@@ -1,10 +1,13 @@
 //! The seam to pingora: its hooks call our steps, and nothing is decided here.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use bytes::Bytes;
+use http::Version;
+use http::header::TRANSFER_ENCODING;
 use pingora_core::protocols::Digest;
 use pingora_core::protocols::http::ServerSession as HttpSession;
 use pingora_core::upstreams::peer::HttpPeer;
@@ -16,6 +19,7 @@ use tracing::debug;
 use super::access_log;
 use super::connection::Connection;
 use super::context::RequestContext;
+use super::failure::of_error;
 use super::headers::{self, Contract, Identity};
 use super::pipeline::{Edge, Step};
 use super::rejection::Rejection;
@@ -82,14 +86,19 @@ impl ProxyHttp for Proxy {
         }
     }
 
-    async fn upstream_peer(&self, _session: &mut Session, ctx: &mut RequestContext) -> Result<Box<HttpPeer>> {
+    async fn upstream_peer(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<Box<HttpPeer>> {
         let nothing = || Error::explain(ErrorType::HTTPStatus(503), "no backend");
         let permit = ctx.permit.as_ref().ok_or_else(|| Error::explain(ErrorType::InternalError, "no permit"))?;
         let pool = ctx.live.pools.get(permit.pool()).ok_or_else(nothing)?;
         let mut peer = pool.choose(permit, ctx.upstream.avoid).ok_or_else(nothing)?;
-        if _session.is_upgrade_req() {
+        if session.is_upgrade_req() {
             // A WebSocket may be silent for as long as both sides like.
             peer.options.read_timeout = None;
+        } else if let Some(total) = pool.total_timeout {
+            let left = total.saturating_sub(ctx.started.elapsed()).max(Duration::from_millis(1));
+            let within_total = |timeout: &mut Option<Duration>| *timeout = timeout.map(|timeout| timeout.min(left));
+            within_total(&mut peer.options.total_connection_timeout);
+            within_total(&mut peer.options.read_timeout);
         }
         ctx.upstream.tries += 1;
         ctx.upstream.address = upstream::address(&peer);
@@ -121,26 +130,34 @@ impl ProxyHttp for Proxy {
 
     async fn response_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         response: &mut ResponseHeader,
         ctx: &mut RequestContext,
     ) -> Result<()> {
-        if !response.status.is_informational() {
+        let interim = response.status.is_informational();
+        if !interim {
             ctx.upstream.answered.get_or_insert_with(std::time::Instant::now);
+        }
+        // Of course the body is still to come when the backend says `100 Continue`: no reason to close the connection.
+        session.as_mut().set_close_on_response_before_downstream_finish(!interim);
+        // An HTTP/1.0 client knows no chunks, which pingora adds where no length is known: the connection's end is the
+        // answer's (RFC 9112 §6.1).
+        if session.req_header().version == Version::HTTP_10 && response.remove_header(&TRANSFER_ENCODING).is_some() {
+            session.set_keepalive(None);
         }
         response::clean(response, ctx, &self.edge.metrics)
     }
 
     fn response_body_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         _body: &mut Option<Bytes>,
         _end_of_stream: bool,
         ctx: &mut RequestContext,
-    ) -> Result<Option<std::time::Duration>> {
+    ) -> Result<Option<Duration>> {
         let total = pool_of(ctx).and_then(|pool| pool.total_timeout);
         match total {
-            Some(total) if ctx.started.elapsed() > total && ctx.upstream.answered.is_some() => {
+            Some(total) if ctx.started.elapsed() > total && !session.was_upgraded() => {
                 Error::e_explain(ErrorType::ReadTimedout, "the pool's total timeout has passed")
             }
             _ => Ok(None),
@@ -314,45 +331,6 @@ fn to_origin_form(request: &mut RequestHeader) -> Result<()> {
     }
     let target = request.uri.path_and_query().map_or("/", |target| target.as_str()).to_owned();
     request.set_raw_path(target.as_bytes())
-}
-
-/// What a failure means for the visitor. `None`: the visitor is gone.
-fn of_error(error: &Error, ctx: &RequestContext) -> Option<Rejection> {
-    Some(match (error.etype(), error.esource()) {
-        (ErrorType::HTTPStatus(413), _) => {
-            Rejection::BodyTooLarge { limit: ctx.live.config.limits.body_bytes.unwrap_or(u64::MAX) }
-        }
-        (ErrorType::HTTPStatus(503), _) => Rejection::UpstreamUnavailable,
-        (ErrorType::ConnectTimedout | ErrorType::ReadTimedout | ErrorType::WriteTimedout, ErrorSource::Upstream) => {
-            Rejection::UpstreamTimeout
-        }
-        (ErrorType::ConnectRefused | ErrorType::ConnectNoRoute | ErrorType::ConnectError, ErrorSource::Upstream) => {
-            Rejection::UpstreamUnavailable
-        }
-        (_, ErrorSource::Upstream) => Rejection::UpstreamFailed,
-        (ErrorType::ReadTimedout, ErrorSource::Downstream) => Rejection::RequestTimeout,
-        (ErrorType::ReadError, ErrorSource::Downstream) => return of_body(error),
-        (ErrorType::WriteError | ErrorType::ConnectionClosed | ErrorType::WriteTimedout, ErrorSource::Downstream) => {
-            return None;
-        }
-        // The proxy engine refuses a `Connection` header that nominates `Host`, or far too much.
-        (ErrorType::InvalidHTTPHeader, ErrorSource::Downstream) => {
-            Rejection::BadRequest("a header field of it is not allowed")
-        }
-        (_, ErrorSource::Downstream) => Rejection::BadRequest("its body is malformed"),
-        _ => Rejection::Internal,
-    })
-}
-
-/// A body that could not be read to its end: our `IO` says when it was the client's framing or its slowness. `None`: the
-/// client is gone.
-fn of_body(error: &Error) -> Option<Rejection> {
-    let io = error.root_cause().downcast_ref::<std::io::Error>()?;
-    match io.kind() {
-        std::io::ErrorKind::InvalidData => Some(Rejection::BadRequest("its body is malformed")),
-        std::io::ErrorKind::TimedOut => Some(Rejection::RequestTimeout),
-        _ => None,
-    }
 }
 
 /// One try, and one more.

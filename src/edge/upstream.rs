@@ -107,8 +107,7 @@ fn peer(config: &config::Pool, address: SocketAddr, ca: Option<Arc<CaType>>) -> 
     peer.options.ca = ca;
     peer.options.connection_timeout = Some(config.connect_timeout);
     peer.options.total_connection_timeout = Some(config.connect_timeout);
-    let read = config.total_timeout.map_or(config.read_timeout, |total| total.min(config.read_timeout));
-    peer.options.read_timeout = Some(read);
+    peer.options.read_timeout = Some(config.read_timeout);
     peer.options.write_timeout = Some(config.write_timeout);
     peer.options.idle_timeout = Some(config.idle_timeout);
     peer

@@ -2,12 +2,16 @@
 
 mod assertions;
 mod first;
+mod forwarding;
+mod hops;
 mod hosts;
 mod limits;
 mod malformed;
+mod nginx;
 mod plain;
 mod refusals;
 mod scale;
 mod sessions;
 mod smuggling;
 mod spoofing;
+mod streams;
