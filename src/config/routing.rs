@@ -37,7 +37,8 @@ pub struct Pool {
     /// Between two bytes of the backend's answer.
     pub read_timeout: Duration,
     pub write_timeout: Duration,
-    /// From the request's head to the answer's head. `None`: no limit.
+    /// From the request's head to the end of the answer, looked at whenever some of it comes; a WebSocket has none.
+    /// `None`: no limit.
     pub total_timeout: Option<Duration>,
     /// How long an idle connection to a backend is kept.
     pub idle_timeout: Duration,

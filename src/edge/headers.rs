@@ -6,7 +6,7 @@ use std::fmt::Write;
 use std::net::IpAddr;
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
-use pingora_error::Result;
+use pingora_error::{Error, ErrorType, Result};
 use pingora_http::RequestHeader;
 
 use super::forwarded::{
@@ -44,6 +44,7 @@ pub fn apply(request: &mut RequestHeader, contract: &Contract<'_>) -> Result<()>
         "tracestate" => traceparent.is_some(),
         name => contract.origin.trusted && is_extra_forwarded(name),
     });
+    join_cookies(request)?;
     inject_tenant(request, contract)?;
     inject_forwarded(request, contract, chain)?;
     request.insert_header(X_REQUEST_ID, contract.origin.request_id.as_str())?;
@@ -60,6 +61,18 @@ fn strip(request: &mut RequestHeader, keep: impl Fn(&str) -> bool) {
     for name in ours {
         request.remove_header(&name);
     }
+}
+
+/// HTTP/2 clients may send each cookie as a field of its own; towards HTTP/1 they have to be one again
+/// (RFC 9113 §8.2.3), and no backend minds.
+fn join_cookies(request: &mut RequestHeader) -> Result<()> {
+    let cookies: Vec<&[u8]> = request.headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if cookies.len() < 2 {
+        return Ok(());
+    }
+    let joined = HeaderValue::from_bytes(&cookies.join(&b"; "[..]));
+    let joined = joined.map_err(|_| Error::explain(ErrorType::InvalidHTTPHeader, "cookies that cannot be joined"))?;
+    request.insert_header(header::COOKIE, joined)
 }
 
 /// Whether a name means one of the headers that only the edge may set, in any spelling that CGI-style backends fold

@@ -6,6 +6,7 @@ mod answer;
 mod assertion;
 pub mod connection;
 mod context;
+mod failure;
 mod forwarded;
 mod gates;
 mod headers;

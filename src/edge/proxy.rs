@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::StatusCode;
+use http::header::TRANSFER_ENCODING;
+use http::{StatusCode, Version};
 use pingora_core::protocols::Digest;
 use pingora_core::protocols::http::ServerSession as HttpSession;
 use pingora_core::upstreams::peer::HttpPeer;
@@ -18,6 +19,7 @@ use tracing::debug;
 use super::access_log::Outcome;
 use super::connection::Connection;
 use super::context::{Asked, RequestContext};
+use super::failure::of_error;
 use super::headers::{self, Contract, Identity};
 use super::patient;
 use super::pipeline::{Edge, Step};
@@ -89,15 +91,6 @@ impl ProxyHttp for Proxy {
         let permit = ctx.permit.as_ref().ok_or_else(|| Error::explain(ErrorType::InternalError, "no permit"))?;
         let pool = ctx.live.pools.get(permit.pool()).ok_or_else(nothing)?;
         let mut peer = pool.choose(permit, ctx.upstream.avoid).ok_or_else(nothing)?;
-        if let Some(total) = pool.total_timeout {
-            let left = total.saturating_sub(ctx.started.elapsed());
-            if left.is_zero() {
-                return Error::e_explain(ErrorType::HTTPStatus(504), "the pool's total timeout has passed");
-            }
-            let within = |limit: Option<Duration>| limit.map(|limit| limit.min(left));
-            peer.options.total_connection_timeout = within(peer.options.total_connection_timeout);
-            peer.options.read_timeout = within(peer.options.read_timeout);
-        }
         if is_websocket(session) {
             if !pool.h1 {
                 // An HTTP/2 backend has no `Upgrade` (RFC 9113 §8.6), and extended CONNECT is not spoken.
@@ -107,6 +100,11 @@ impl ProxyHttp for Proxy {
             // A WebSocket may be silent for as long as both sides like, once the backend has agreed to it.
             peer.options.set_http_version(1, 1);
             patient::expect_upgrade(&mut peer, pool.connect_timeout, answer);
+        } else if let Some(total) = pool.total_timeout {
+            let left = total.saturating_sub(ctx.started.elapsed()).max(Duration::from_millis(1));
+            let within_total = |timeout: &mut Option<Duration>| *timeout = timeout.map(|timeout| timeout.min(left));
+            within_total(&mut peer.options.total_connection_timeout);
+            within_total(&mut peer.options.read_timeout);
         }
         ctx.upstream.tries += 1;
         ctx.upstream.address = upstream::address(&peer);
@@ -142,14 +140,38 @@ impl ProxyHttp for Proxy {
 
     async fn response_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         response: &mut ResponseHeader,
         ctx: &mut RequestContext,
     ) -> Result<()> {
-        if !response.status.is_informational() {
+        let interim = response.status.is_informational();
+        if !interim {
             ctx.upstream.answered.get_or_insert_with(|| (Instant::now(), response.status.as_u16()));
         }
+        // Of course the body is still to come when the backend says `100 Continue`: no reason to close the connection.
+        session.as_mut().set_close_on_response_before_downstream_finish(!interim);
+        // An HTTP/1.0 client knows no chunks, which pingora adds where no length is known: the connection's end is the
+        // answer's (RFC 9112 §6.1).
+        if session.req_header().version == Version::HTTP_10 && response.remove_header(&TRANSFER_ENCODING).is_some() {
+            session.set_keepalive(None);
+        }
         response::clean(response, ctx, &self.edge.metrics)
+    }
+
+    fn response_body_filter(
+        &self,
+        session: &mut Session,
+        _body: &mut Option<Bytes>,
+        _end_of_stream: bool,
+        ctx: &mut RequestContext,
+    ) -> Result<Option<Duration>> {
+        let total = pool_of(ctx).and_then(|pool| pool.total_timeout);
+        match total {
+            Some(total) if ctx.started.elapsed() > total && !session.was_upgraded() => {
+                Error::e_explain(ErrorType::ReadTimedout, "the pool's total timeout has passed")
+            }
+            _ => Ok(None),
+        }
     }
 
     /// Nothing has been sent yet, so any request may be tried again: once, elsewhere if there is an elsewhere.
@@ -330,36 +352,6 @@ fn to_origin_form(request: &mut RequestHeader) -> Result<()> {
     }
     let target = request.uri.path_and_query().map_or("/", |target| target.as_str()).to_owned();
     request.set_raw_path(target.as_bytes())
-}
-
-/// What a failure means for the visitor. `None`: the visitor is gone.
-fn of_error(error: &Error, ctx: &RequestContext) -> Option<Rejection> {
-    Some(match (error.etype(), error.esource()) {
-        (ErrorType::HTTPStatus(413), _) => {
-            Rejection::BodyTooLarge { limit: ctx.live.config.limits.body_bytes.unwrap_or(u64::MAX) }
-        }
-        (ErrorType::HTTPStatus(502), _) => Rejection::UpstreamFailed,
-        (ErrorType::HTTPStatus(503), _) => Rejection::UpstreamUnavailable,
-        (ErrorType::HTTPStatus(504), _) => Rejection::UpstreamTimeout,
-        (ErrorType::ConnectTimedout | ErrorType::ReadTimedout | ErrorType::WriteTimedout, ErrorSource::Upstream) => {
-            Rejection::UpstreamTimeout
-        }
-        (ErrorType::ConnectRefused | ErrorType::ConnectNoRoute | ErrorType::ConnectError, ErrorSource::Upstream) => {
-            Rejection::UpstreamUnavailable
-        }
-        (_, ErrorSource::Upstream) => Rejection::UpstreamFailed,
-        (ErrorType::ReadTimedout, ErrorSource::Downstream) => Rejection::RequestTimeout,
-        (
-            ErrorType::WriteError | ErrorType::ReadError | ErrorType::ConnectionClosed | ErrorType::WriteTimedout,
-            ErrorSource::Downstream,
-        ) => return None,
-        // The proxy engine refuses a `Connection` header that nominates `Host`, or far too much.
-        (ErrorType::InvalidHTTPHeader, ErrorSource::Downstream) => {
-            Rejection::BadRequest("a header field of it is not allowed")
-        }
-        (_, ErrorSource::Downstream) => Rejection::BadRequest("its body is malformed"),
-        _ => Rejection::Internal,
-    })
 }
 
 /// One try, and one more.

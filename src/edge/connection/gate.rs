@@ -43,6 +43,8 @@ enum Step {
     Chunks(Chunks),
     Answer,
     Tunnel,
+    /// The framing of a body broke: nothing more is handed over.
+    Broken(ChunkFault),
     /// What of the stand-in for a refused head is still to be handed over.
     Refusal(&'static [u8]),
     Refused,
@@ -98,10 +100,17 @@ impl Gate {
                 }
                 Step::Length(_) | Step::Chunks(_) | Step::Tunnel if room > 0 && !self.buffer.is_empty() => {
                     let taken = room.min(self.buffer.len());
-                    let taken = follow(&mut self.step, &self.buffer[..taken])?;
-                    out.put_slice(&self.buffer[..taken]);
-                    self.buffer.advance(taken);
+                    match follow(&mut self.step, &self.buffer[..taken]) {
+                        Ok(taken) => {
+                            out.put_slice(&self.buffer[..taken]);
+                            self.buffer.advance(taken);
+                        }
+                        Err(fault) => self.step = Step::Broken(fault),
+                    }
                 }
+                // A head that came with the first bytes of a broken body is handed over first: without it there would be
+                // no request to refuse.
+                Step::Broken(fault) if out.filled().len() == before => return Err(*fault),
                 _ => break,
             }
         }
@@ -114,7 +123,7 @@ impl Gate {
             Step::Length(_) | Step::Chunks(_) => Want::Body,
             Step::Answer => Want::Answer,
             Step::Tunnel => Want::Tunnel,
-            Step::Refusal(_) | Step::Refused => Want::Refused,
+            Step::Refusal(_) | Step::Refused | Step::Broken(_) => Want::Refused,
         }
     }
 

@@ -14,14 +14,33 @@ pub(super) enum Waiting {
     Data,
 }
 
-/// A header block spreads over more bytes than this server takes.
+/// Why a connection is not worth keeping.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("an HTTP/2 header block is larger than this server takes")]
-pub(super) struct BlockTooLarge;
+pub(super) enum FrameFault {
+    #[error("an HTTP/2 header block is larger than this server takes")]
+    BlockTooLarge,
+    /// Rapid reset (CVE-2023-44487): asking costs the client nothing when it cancels at once, and the edge a request.
+    #[error("most of the HTTP/2 requests were cancelled by the client that made them")]
+    Resets,
+}
+
+impl FrameFault {
+    /// For the metrics.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::BlockTooLarge => "header-block",
+            Self::Resets => "reset-flood",
+        }
+    }
+}
+
+/// So many cancelled streams say nothing yet; more of them must not be more than half of all.
+const RESETS: u64 = 500;
 
 const PREFACE: usize = 24;
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
+const RST_STREAM: u8 = 3;
 const CONTINUATION: u8 = 9;
 const END_HEADERS: u8 = 4;
 
@@ -37,6 +56,7 @@ pub(super) struct Frames {
     /// The frame under way ends its block.
     ends_block: bool,
     requests: u64,
+    resets: u64,
     max_block: usize,
     /// Grows with each block and frame that begins, so that a deadline belongs to one of them.
     turn: u64,
@@ -52,6 +72,7 @@ impl Frames {
             block: None,
             ends_block: false,
             requests: 0,
+            resets: 0,
             max_block,
             turn: 0,
         }
@@ -73,7 +94,7 @@ impl Frames {
         (waiting, self.turn)
     }
 
-    pub fn advance(&mut self, mut bytes: &[u8]) -> Result<(), BlockTooLarge> {
+    pub fn advance(&mut self, mut bytes: &[u8]) -> Result<(), FrameFault> {
         while !bytes.is_empty() {
             let taken = if self.preface > 0 {
                 let taken = self.preface.min(bytes.len());
@@ -95,7 +116,7 @@ impl Frames {
         Ok(())
     }
 
-    fn head(&mut self, bytes: &[u8]) -> Result<usize, BlockTooLarge> {
+    fn head(&mut self, bytes: &[u8]) -> Result<usize, FrameFault> {
         if self.seen == 0 && self.block.is_none() {
             self.turn += 1;
         }
@@ -106,10 +127,16 @@ impl Frames {
             self.seen = 0;
             let [a, b, c, kind, flags, ..] = self.head;
             self.payload = u32::from_be_bytes([0, a, b, c]);
+            if kind == RST_STREAM {
+                self.resets += 1;
+                if self.resets > RESETS && self.resets * 2 > self.requests {
+                    return Err(FrameFault::Resets);
+                }
+            }
             if kind == HEADERS || (kind == CONTINUATION && self.block.is_some()) {
                 let block = self.block.unwrap_or(0) + self.payload as usize;
                 if block > self.max_block {
-                    return Err(BlockTooLarge);
+                    return Err(FrameFault::BlockTooLarge);
                 }
                 self.block = Some(block);
                 self.ends_block = flags & END_HEADERS != 0;
@@ -131,7 +158,7 @@ mod tests {
         bytes
     }
 
-    fn after(frames: &[Vec<u8>]) -> Result<Waiting, BlockTooLarge> {
+    fn after(frames: &[Vec<u8>]) -> Result<Waiting, FrameFault> {
         let mut tracker = Frames::new(1000);
         tracker.advance(&[b'P'; PREFACE])?;
         tracker.advance(&frames.concat())?;
@@ -151,11 +178,21 @@ mod tests {
             (vec![request.clone(), open.clone(), frame(CONTINUATION, 0, 10)], Ok(Waiting::Block)),
             (vec![request.clone(), frame(DATA, 0, 10)[..12].to_vec()], Ok(Waiting::Data)),
             (vec![request.clone(), frame(6, 0, 8)[..12].to_vec()], Ok(Waiting::Block)),
-            (vec![request.clone(), open.clone(), frame(CONTINUATION, 0, 980)], Err(BlockTooLarge)),
+            (vec![request.clone(), open.clone(), frame(CONTINUATION, 0, 980)], Err(FrameFault::BlockTooLarge)),
         ];
         for (at, (frames, expected)) in cases.into_iter().enumerate() {
             assert_eq!(after(&frames), expected, "case {at}");
         }
+    }
+
+    #[test]
+    fn a_client_may_cancel_but_not_nearly_everything() {
+        let (request, reset) = (frame(HEADERS, END_HEADERS, 30), frame(RST_STREAM, 0, 4));
+        let often =
+            |requests: usize, resets: usize| after(&[request.repeat(requests), reset.repeat(resets)]).map(|_| ());
+        assert_eq!(often(500, 500), Ok(()));
+        assert_eq!(often(2_000, 1_000), Ok(()));
+        assert_eq!(often(501, 501), Err(FrameFault::Resets));
     }
 
     proptest! {

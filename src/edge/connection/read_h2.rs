@@ -57,7 +57,7 @@ impl H2 {
         }
         self.silent = None;
         self.frames.advance(&out.filled()[before..]).map_err(|fault| {
-            connection.set_ended_because("header-block");
+            connection.set_ended_because(fault.reason());
             io::Error::new(io::ErrorKind::InvalidData, fault)
         })?;
         Poll::Ready(Ok(()))

@@ -3,10 +3,16 @@
 mod assertions;
 mod certificates;
 mod first;
+mod forwarding;
+mod hops;
 mod hosts;
 mod limits;
+mod malformed;
+mod nginx;
 mod plain;
 mod refusals;
 mod scale;
 mod sessions;
+mod smuggling;
 mod spoofing;
+mod streams;
