@@ -71,14 +71,28 @@ impl CertificateCache {
     /// Slug hosts share the base domain's wildcard, so it is asked for first: one entry serves them all.
     async fn find(&self, host: &Hostname, client: IpAddr) -> Result<Option<Arc<ServerConfig>>, Trouble> {
         let one_label_beneath = host.beneath(&self.base).is_some_and(|label| !label.contains('.'));
-        if one_label_beneath && let Some(config) = self.cache.get(&self.wildcard).await.map_err(unavailable)? {
-            return Ok(Some(config));
+        if one_label_beneath {
+            let found = match self.cache.peek(&self.wildcard) {
+                Cached::Unknown => self.cache.load(self.wildcard.clone()).await.map_err(unavailable)?,
+                known => self.settle(&self.wildcard, known).await,
+            };
+            if found.is_some() {
+                return Ok(found);
+            }
         }
         match self.cache.peek(host.as_str()) {
-            Cached::Fresh(config) => Ok(Some(config)),
-            Cached::Absent => Ok(None),
-            Cached::Stale(old) => self.cache.refresh(host.to_string(), old).await.map_err(unavailable),
             Cached::Unknown => self.discover(host, client).await,
+            known => Ok(self.settle(host.as_str(), known).await),
+        }
+    }
+
+    /// A certificate that was touched is read again. If that fails, or if what took its place is unusable, the one at
+    /// hand goes on serving: a visitor is better off with it than with none.
+    async fn settle(&self, name: &str, known: Cached<Arc<ServerConfig>>) -> Option<Arc<ServerConfig>> {
+        match known {
+            Cached::Fresh(config) => Some(config),
+            Cached::Stale(old) => self.cache.refresh(name.to_owned(), Arc::clone(&old)).await.unwrap_or(Some(old)),
+            Cached::Absent | Cached::Unknown => None,
         }
     }
 
@@ -138,13 +152,18 @@ async fn load(
     configs: Arc<ServerConfigs>,
     name: String,
 ) -> Result<Option<Arc<ServerConfig>>, LoadFailed> {
-    let failed = |error: &dyn std::fmt::Display| {
-        warn!(error = %error, name, "certificate.load_failed");
-        LoadFailed
+    let log = |error: &dyn std::fmt::Display| warn!(error = %error, name, "certificate.load_failed");
+    let found = source.certificate(&name).await.map_err(|error| {
+        log(&error);
+        LoadFailed::from(&error)
+    })?;
+    let Some(certificate) = found else { return Ok(None) };
+    let unusable = |error: &dyn std::fmt::Display| {
+        log(error);
+        LoadFailed::Unusable
     };
-    let Some(certificate) = source.certificate(&name).await.map_err(|e| failed(&e))? else { return Ok(None) };
-    let parsed = tokio::task::spawn_blocking(move || configs.build(&certificate)).await.map_err(|e| failed(&e))?;
-    parsed.map(Some).map_err(|e| failed(&e))
+    let parsed = tokio::task::spawn_blocking(move || configs.build(&certificate)).await.map_err(|e| unusable(&e))?;
+    parsed.map(Some).map_err(|e| unusable(&e))
 }
 
 fn unavailable(_: LoadFailed) -> Trouble {
