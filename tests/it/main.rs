@@ -7,5 +7,6 @@ mod admin;
 mod architecture;
 mod config;
 mod connection;
+mod directory;
 mod edge;
 mod store;
