@@ -244,8 +244,8 @@ where
             let answer = std::panic::AssertUnwindSafe((self.loader)(key.clone())).catch_unwind().await;
             let answer = answer.unwrap_or(Err(LoadFailed::Unusable));
             let mut flights = self.shard(&key);
-            let current = self.generation.load(Ordering::Acquire) == generation;
-            if answer.is_ok() && !(current && !overtaken.load(Ordering::Acquire)) {
+            let reset = self.generation.load(Ordering::Acquire) != generation;
+            if answer.is_ok() && (reset || overtaken.load(Ordering::Acquire)) {
                 continue;
             }
             self.put(&key, &answer, generation);

@@ -93,12 +93,12 @@ async fn a_parent_that_is_missing_or_a_chain_without_an_end_is_never_an_allow() 
     unknown(node.resolve(&slug_host("orphan")).await);
 
     let node = record.node().await;
-    node.tap.set_row(parent.id, Override::Is(Tenant { parent: Some(orphan.id), ..parent.clone() }));
+    node.tap.set_row(parent.id, Override::Is(Box::new(Tenant { parent: Some(orphan.id), ..parent.clone() })));
     unknown(node.resolve(&slug_host("orphan")).await);
     unknown(node.resolve(&slug_host("holding")).await);
 
     let node = record.node().await;
-    node.tap.set_row(twin.id, Override::Is(Tenant { parent: Some(twin.id), ..twin.clone() }));
+    node.tap.set_row(twin.id, Override::Is(Box::new(Tenant { parent: Some(twin.id), ..twin.clone() })));
     unknown(node.resolve(&slug_host("twin")).await);
     assert_eq!(node.view("orphan.connect.localhost").await.effective.standing, Standing::Served);
 

@@ -41,7 +41,7 @@ pub enum Override {
     /// It does not parse any more.
     Damaged,
     Missing,
-    Is(Tenant),
+    Is(Box<Tenant>),
 }
 
 struct Stop {
@@ -143,7 +143,7 @@ impl Source for Tap {
             let answer = match row {
                 Override::Damaged => Err(StoreError::Corrupt("damaged for the test".into())),
                 Override::Missing => Ok(None),
-                Override::Is(tenant) => Ok(Some(tenant)),
+                Override::Is(tenant) => Ok(Some(*tenant)),
             };
             return self.read(Read::Tenant, std::future::ready(answer)).await;
         }

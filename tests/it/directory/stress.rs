@@ -31,7 +31,7 @@ struct Model {
 
 /// Who holds a domain at a version: nobody at odd ones.
 fn holder(version: u64) -> Option<usize> {
-    (version % 2 == 0 && version > 0).then_some((version / 2) as usize % TENANTS)
+    (version > 0 && version.is_multiple_of(2)).then_some((version / 2) as usize % TENANTS)
 }
 
 impl Model {
