@@ -21,6 +21,7 @@ mod respond;
 mod response;
 mod server;
 pub mod session;
+mod upgrade;
 mod upstream;
 
 pub use assertion::Assertions;

@@ -20,6 +20,7 @@ use super::pipeline::{Edge, Step};
 use super::rejection::Rejection;
 use super::respond;
 use super::response;
+use super::upgrade;
 use super::upstream::{self, Pool, Pools};
 use crate::config::Config;
 
@@ -81,14 +82,13 @@ impl ProxyHttp for Proxy {
         }
     }
 
-    async fn upstream_peer(&self, _session: &mut Session, ctx: &mut RequestContext) -> Result<Box<HttpPeer>> {
+    async fn upstream_peer(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<Box<HttpPeer>> {
         let nothing = || Error::explain(ErrorType::HTTPStatus(503), "no backend");
         let permit = ctx.permit.as_ref().ok_or_else(|| Error::explain(ErrorType::InternalError, "no permit"))?;
         let pool = ctx.live.pools.get(permit.pool()).ok_or_else(nothing)?;
         let mut peer = pool.choose(permit, ctx.upstream.avoid).ok_or_else(nothing)?;
-        if _session.is_upgrade_req() {
-            // A WebSocket may be silent for as long as both sides like.
-            peer.options.read_timeout = None;
+        if session.is_upgrade_req() {
+            upgrade::prepare(&mut peer);
         }
         ctx.upstream.tries += 1;
         ctx.upstream.address = upstream::address(&peer);
