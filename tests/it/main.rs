@@ -9,4 +9,5 @@ mod config;
 mod connection;
 mod directory;
 mod edge;
+mod lifecycle;
 mod store;
