@@ -22,9 +22,11 @@ pub fn of_error(error: &Error, ctx: &RequestContext) -> Option<Rejection> {
         (_, ErrorSource::Upstream) => Rejection::UpstreamFailed,
         (ErrorType::ReadTimedout, ErrorSource::Downstream) => Rejection::RequestTimeout,
         (ErrorType::ReadError, ErrorSource::Downstream) => return of_body(error),
-        (ErrorType::WriteError | ErrorType::ConnectionClosed | ErrorType::WriteTimedout, ErrorSource::Downstream) => {
-            return None;
-        }
+        // Over HTTP/2, a stream that the client has reset, or whose connection is gone.
+        (
+            ErrorType::WriteError | ErrorType::ConnectionClosed | ErrorType::WriteTimedout | ErrorType::H2Error,
+            ErrorSource::Downstream,
+        ) => return None,
         // The proxy engine refuses a `Connection` header that nominates `Host`, or far too much.
         (ErrorType::InvalidHTTPHeader, ErrorSource::Downstream) => {
             Rejection::BadRequest("a header field of it is not allowed")

@@ -144,6 +144,10 @@ impl ProxyHttp for Proxy {
         response: &mut ResponseHeader,
         ctx: &mut RequestContext,
     ) -> Result<()> {
+        if response.status == StatusCode::SWITCHING_PROTOCOLS && !is_websocket(session) {
+            // pingora refuses it too, but loses the refusal when the backend hangs up at the same time.
+            return Err(Error::explain(ErrorType::InvalidHTTPHeader, "101 for no upgrade").into_up());
+        }
         let interim = response.status.is_informational();
         if !interim {
             ctx.upstream.answered.get_or_insert_with(|| (Instant::now(), response.status.as_u16()));

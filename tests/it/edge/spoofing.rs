@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode, Version};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
 
@@ -119,7 +119,9 @@ async fn no_spelling_of_a_tenant_header_passes_over_http_2() {
             }
             let answer = send_h2(&mut sender, builder.body(Default::default()).unwrap()).await;
             assert_eq!(answer.status, StatusCode::OK);
-            assert_ours(&world.backend.take()[0], &host);
+            let seen = world.backend.take().remove(0);
+            assert_ours(&seen, &host);
+            assert_eq!(seen.version, if path == "/h2c" { Version::HTTP_2 } else { Version::HTTP_11 });
         }
     }
 }

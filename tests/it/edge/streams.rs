@@ -195,23 +195,18 @@ async fn a_bidirectional_grpc_call_passes_with_its_trailers() {
     let ask = request(Method::POST, HOST, "/pkg.Service/Chat").header("content-type", "application/grpc");
     let ask = ask.header("te", "trailers").body(body).unwrap();
     let mut sender = h2_streaming(&world, HOST).await;
-    let answer = sender.send_request(ask).await.unwrap();
+    let mut answer = sender.send_request(ask).await.unwrap();
     assert_eq!(
         (answer.status(), &answer.headers()["content-type"]),
         (StatusCode::OK, &"application/grpc".parse().unwrap())
     );
-    let mut incoming = answer.into_body();
     for n in 0..10u8 {
         messages.send(Frame::data(Bytes::from(vec![n; 100]))).await.unwrap();
-        let back = incoming.frame().await.unwrap().unwrap().into_data().unwrap();
+        let back = answer.body_mut().frame().await.unwrap().unwrap().into_data().unwrap();
         assert_eq!(back, vec![n; 100]);
     }
     drop(messages);
-    let trailers = loop {
-        if let Ok(trailers) = incoming.frame().await.expect("trailers").unwrap().into_trailers() {
-            break trailers;
-        }
-    };
+    let trailers = collect(answer).await.trailers.expect("a status");
     assert_eq!((&trailers["grpc-status"], &trailers["x-messages"]), (&"0".parse().unwrap(), &"10".parse().unwrap()));
 }
 
