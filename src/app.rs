@@ -330,6 +330,7 @@ impl Builder {
         let configs = Arc::new(ServerConfigs::new(config.tls.min_version_13)?);
         let fallback = config.tls.fallback.as_ref().map(|files| fallback(files, &configs)).transpose()?;
         let settings = CertificateCacheSettings {
+            base: config.brand.base.clone(),
             capacity: config.tls.cache,
             negatives: config.directory.negatives,
             negative_ttl: config.directory.negative_ttl,
@@ -339,7 +340,6 @@ impl Builder {
             &settings,
             Arc::clone(&self.directory),
             configs,
-            config.brand.base.clone(),
             fallback,
             self.app.clock.clone(),
             &self.metrics,

@@ -17,9 +17,15 @@ use crate::metrics::Metrics;
 /// Reads one key from the source. `Ok(None)` is a definite no; an error says that the source could not be asked.
 pub type Loader<K, V> = Box<dyn Fn(K) -> BoxFuture<'static, Result<Option<V>, LoadFailed>> + Send + Sync>;
 
-/// The source could not be asked; what it said was logged by the loader.
+/// Why there is no answer; what the source said was logged by the loader.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct LoadFailed;
+pub enum LoadFailed {
+    /// The source could not be asked: what it said before still counts.
+    Unavailable,
+    /// The source is there, and says nothing that can be relied on: the answer is damaged, or changes faster than it
+    /// can be read. What it said before is known to be out of date.
+    Unusable,
+}
 
 /// What the cache knows of a key without asking anybody.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -49,9 +55,17 @@ pub struct Cache<K, V> {
     generation: AtomicU32,
     loader: Loader<K, V>,
     counters: Counters,
-    started: Instant,
-    /// When the last load of a stale entry failed, in milliseconds after `started`; 0: it did not.
-    failed_at: AtomicU64,
+    /// How many invalidations there were.
+    changes: AtomicU64,
+    /// The last load of a stale entry that found the source away.
+    outage: Mutex<Option<Outage>>,
+}
+
+/// The source could not be asked at `at`, by a load that began after so many `changes`.
+#[derive(Clone, Copy)]
+struct Outage {
+    at: Instant,
+    changes: u64,
 }
 
 #[derive(Clone)]
@@ -104,8 +118,8 @@ where
             hasher: RandomState::new(),
             generation: AtomicU32::new(0),
             loader,
-            started: Instant::now(),
-            failed_at: AtomicU64::new(0),
+            changes: AtomicU64::new(0),
+            outage: Mutex::new(None),
             counters: Counters {
                 hit: count("hit"),
                 stale: count("stale"),
@@ -154,7 +168,7 @@ where
         landing.await
     }
 
-    /// [`Cache::peek`], then [`Cache::load`]; a value that a change has touched is still served when the source fails.
+    /// [`Cache::peek`], then [`Cache::load`]; a value that a change has touched is still served while the source is away.
     pub async fn get(self: &Arc<Self>, key: &K) -> Result<Option<V>, LoadFailed> {
         match self.peek(key) {
             Cached::Fresh(value) => Ok(Some(value)),
@@ -164,27 +178,30 @@ where
         }
     }
 
-    /// Reads a touched entry again; the old value counts for as long as the source cannot be asked. After a failure
-    /// the source is left alone for [`REST_AFTER_FAILURE`], so that a store that times out does not slow down
+    /// Reads a touched entry again; the old value counts for as long as the source cannot be asked. After such a
+    /// failure the source is left alone for [`REST_AFTER_FAILURE`], so that a store that times out does not slow down
     /// everybody whom it already knows.
     pub async fn refresh(self: &Arc<Self>, key: K, old: V) -> Result<Option<V>, LoadFailed> {
         if !self.resting() {
+            let changes = self.changes.load(Ordering::Acquire);
             match self.load(key).await {
-                Ok(found) => return Ok(found),
-                Err(LoadFailed) => self.failed_at.store(self.uptime_ms(), Ordering::Relaxed),
+                Err(LoadFailed::Unavailable) => *self.outage() = Some(Outage { at: Instant::now(), changes }),
+                answer => return answer,
             }
         }
         self.counters.stale.inc();
         Ok(Some(old))
     }
 
+    /// Whether the source was away a moment ago. A change that was applied since proves that it is back, and must not
+    /// be overlooked.
     fn resting(&self) -> bool {
-        let failed = self.failed_at.load(Ordering::Relaxed);
-        failed != 0 && self.uptime_ms().saturating_sub(failed) < REST_AFTER_FAILURE.as_millis() as u64
+        let changes = self.changes.load(Ordering::Acquire);
+        self.outage().is_some_and(|outage| outage.changes == changes && outage.at.elapsed() < REST_AFTER_FAILURE)
     }
 
-    fn uptime_ms(&self) -> u64 {
-        self.started.elapsed().as_millis() as u64 + 1
+    fn outage(&self) -> MutexGuard<'_, Option<Outage>> {
+        self.outage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Forgets one key: when this returns, whoever asks reads the source again.
@@ -197,11 +214,13 @@ where
             self.known.insert(key.clone(), Entry { stale: true, ..entry });
         }
         self.absent.invalidate(key);
+        self.changes.fetch_add(1, Ordering::AcqRel);
     }
 
     /// Forgets everything, keeping old values for as long as the source cannot be asked.
     pub fn forget_all(&self) {
         self.generation.fetch_add(1, Ordering::AcqRel);
+        self.changes.fetch_add(1, Ordering::AcqRel);
     }
 
     pub fn stats(&self) -> CacheStats {
@@ -213,7 +232,7 @@ where
     fn take_off(self: &Arc<Self>, key: K) -> Flight<V> {
         let overtaken = Arc::new(AtomicBool::new(false));
         let task = tokio::spawn(Arc::clone(self).fly(key, Arc::clone(&overtaken)));
-        let landing = async move { task.await.unwrap_or(Err(LoadFailed)) }.boxed().shared();
+        let landing = async move { task.await.unwrap_or(Err(LoadFailed::Unusable)) }.boxed().shared();
         Flight { overtaken, landing }
     }
 
@@ -223,7 +242,7 @@ where
             let generation = self.generation.load(Ordering::Acquire);
             overtaken.store(false, Ordering::Release);
             let answer = std::panic::AssertUnwindSafe((self.loader)(key.clone())).catch_unwind().await;
-            let answer = answer.unwrap_or(Err(LoadFailed));
+            let answer = answer.unwrap_or(Err(LoadFailed::Unusable));
             let mut flights = self.shard(&key);
             let reset = self.generation.load(Ordering::Acquire) != generation;
             if answer.is_ok() && (reset || overtaken.load(Ordering::Acquire)) {
@@ -235,7 +254,7 @@ where
         }
         // Written to faster than it can be read: nothing is kept, and whoever waited asks again or fails.
         self.shard(&key).remove(&key);
-        Err(LoadFailed)
+        Err(LoadFailed::Unusable)
     }
 
     /// Called under the shard's lock.
@@ -249,7 +268,7 @@ where
                 self.known.invalidate(key);
                 self.absent.insert(key.clone(), generation);
             }
-            Err(LoadFailed) => {}
+            Err(_) => {}
         }
     }
 

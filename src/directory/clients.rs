@@ -28,34 +28,33 @@ impl Network {
 
 /// How much each client has used up lately. The map is bounded: a client that falls out of it starts afresh.
 pub struct Allowance {
-    /// Theoretical arrival time of each client's next free unit, in milliseconds.
+    /// Theoretical arrival time of each client's next free unit, in nanoseconds: a rate may be far above a thousand a second.
     arrivals: moka::sync::Cache<Network, Arc<AtomicI64>>,
-    interval: f64,
-    burst: f64,
+    interval: i64,
+    /// What the whole burst takes to earn.
+    burst: i64,
     clock: Clock,
 }
 
 impl Allowance {
     /// `rate` units a second, `burst` of them at once.
     pub fn new(rate: u32, burst: u32, clock: Clock) -> Self {
-        let interval = 1000.0 / f64::from(rate.max(1));
+        let interval = 1_000_000_000 / i64::from(rate.max(1));
         Self {
             arrivals: moka::sync::Cache::builder()
                 .max_capacity(MOST_CLIENTS)
                 .time_to_idle(Duration::from_secs(600))
                 .build(),
             interval,
-            burst: interval * f64::from(burst.max(1)),
+            burst: interval * i64::from(burst.max(1)),
             clock,
         }
     }
 
     /// Whether this client has anything left.
     pub fn has_any(&self, client: Network) -> bool {
-        let now = self.clock.now().millis();
-        self.arrivals
-            .get(&client)
-            .is_none_or(|at| (at.load(Ordering::Relaxed) - now) as f64 <= self.burst - self.interval)
+        let now = self.now();
+        self.arrivals.get(&client).is_none_or(|at| at.load(Ordering::Relaxed) - now <= self.burst - self.interval)
     }
 
     /// Takes one unit if there is one.
@@ -70,11 +69,15 @@ impl Allowance {
 
     /// Takes one unit, whether or not there is one.
     pub fn charge(&self, client: Network) {
-        let now = self.clock.now().millis();
+        let now = self.now();
         let at = self.arrivals.get_with(client, || Arc::new(AtomicI64::new(now)));
-        let step = self.interval.max(1.0) as i64;
-        let ceiling = now + self.burst as i64 + step;
-        let _ = at.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |old| Some((old.max(now) + step).min(ceiling)));
+        let ceiling = now + self.burst + self.interval;
+        let next = |old: i64| Some((old.max(now) + self.interval).min(ceiling));
+        let _ = at.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
+    }
+
+    fn now(&self) -> i64 {
+        self.clock.now().millis().saturating_mul(1_000_000)
     }
 }
 
@@ -98,6 +101,20 @@ mod tests {
         assert!(allowance.has_any(Network::of("192.0.3.7".parse().unwrap())));
         clock.advance(Duration::from_millis(100));
         assert!(allowance.has_any(client));
+    }
+
+    #[test]
+    fn any_rate_and_burst_are_kept() {
+        for (rate, burst) in [(1, 1), (3, 7), (300, 1_000), (50_000, 20_000), (1_000_000, 1_000_000)] {
+            let clock = Clock::manual(Timestamp::parse("2026-11-21T12:00:00Z").unwrap());
+            let allowance = Allowance::new(rate, burst, clock.clone());
+            let client = "192.0.2.7".parse().unwrap();
+            let taken = |most: u32| (0..most).filter(|_| allowance.take(client)).count() as u32;
+            assert_eq!(taken(burst + 10), burst, "{rate} a second, {burst} at once");
+            clock.advance(Duration::from_secs(1));
+            // The division's rest, and whatever was earned beyond the burst, is the client's loss.
+            assert!(taken(rate.min(burst) + 10).abs_diff(rate.min(burst)) <= 1, "{rate} a second, {burst} at once");
+        }
     }
 
     #[test]

@@ -55,7 +55,8 @@ impl Gate {
             return Err(Busy);
         }
         match tokio::time::timeout(self.wait, Arc::clone(&self.turns).acquire_owned()).await {
-            Ok(Ok(permit)) => Ok(Turn { _permit: permit, client }),
+            // Those who stood before it in the queue may have been the same client, guessing.
+            Ok(Ok(permit)) if self.guesses.has_any(client) => Ok(Turn { _permit: permit, client }),
             _ => Err(Busy),
         }
     }

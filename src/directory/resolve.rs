@@ -257,7 +257,7 @@ fn lookup(brand: &Brand, host: &Hostname) -> Option<Lookup> {
 
 fn failed(what: &'static str, error: &crate::store::StoreError) -> LoadFailed {
     warn!(error = %error, what, "directory.load_failed");
-    LoadFailed
+    LoadFailed::from(error)
 }
 
 fn unavailable(_: LoadFailed) -> Trouble {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use super::cache::LoadFailed;
 use crate::model::{Certificate, Hostname, Slug, Tenant, TenantId};
 use crate::store::{News, Store, StoreError};
 
@@ -29,6 +30,15 @@ pub trait Source: Send + Sync + 'static {
     async fn news(&self, cursor: i64) -> Result<News, StoreError>;
     /// Returns when something newer than `cursor` was probably written, or after `at_most`.
     async fn wait_for_news(&self, cursor: i64, at_most: Duration);
+}
+
+impl From<&StoreError> for LoadFailed {
+    fn from(error: &StoreError) -> Self {
+        match error {
+            StoreError::Unavailable(_) => Self::Unavailable,
+            _ => Self::Unusable,
+        }
+    }
 }
 
 #[async_trait]

@@ -65,9 +65,9 @@ impl Edge {
         }
         let host = ctx.host.insert(host::of_request(&request.uri, &request.headers)?).clone();
         let path = request.uri.path();
-        // In normal form, or a backend that normalises would answer in our name.
+        // In normal form too, or a backend that normalises would answer in our name.
         let plain = normal_path(path);
-        let own = OwnPath::of(&plain);
+        let own = OwnPath::of(path).or_else(|| OwnPath::of(&plain));
         if own.is_some() && !matches!(request.method, Method::GET | Method::HEAD) {
             return Err(Rejection::MethodNotAllowed);
         }

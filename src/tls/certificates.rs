@@ -37,6 +37,8 @@ struct Ready {
 /// How many certificates are kept, and for how long a missing one is remembered.
 #[derive(Clone, Debug)]
 pub struct CertificateCacheSettings {
+    /// The base domain, whose wildcard serves every slug host.
+    pub base: Hostname,
     pub capacity: u64,
     pub negatives: u64,
     pub negative_ttl: Duration,
@@ -49,7 +51,6 @@ impl CertificateCache {
         settings: &CertificateCacheSettings,
         directory: Arc<Directory>,
         configs: Arc<ServerConfigs>,
-        base: Hostname,
         fallback: Option<Arc<ServerConfig>>,
         clock: Clock,
         metrics: &Metrics,
@@ -68,8 +69,8 @@ impl CertificateCache {
             directory,
             configs,
             clock,
-            wildcard: format!("*.{base}"),
-            base,
+            wildcard: format!("*.{}", settings.base),
+            base: settings.base.clone(),
             fallback,
         })
     }
@@ -100,7 +101,8 @@ impl CertificateCache {
             let found = match (self.cache.peek(name), client) {
                 (Cached::Fresh(ready), _) => Some(ready),
                 (Cached::Absent, _) => None,
-                (Cached::Stale(old), _) => self.cache.refresh(name.to_owned(), old).await.map_err(unavailable)?,
+                // If what took its place is unusable, the one at hand goes on serving: better than none.
+                (Cached::Stale(old), _) => self.cache.refresh(name.to_owned(), old.clone()).await.unwrap_or(Some(old)),
                 (Cached::Unknown, Some(client)) => self.discover(name, client).await?,
                 (Cached::Unknown, None) => self.cache.get(&name.to_owned()).await.map_err(unavailable)?,
             };
@@ -164,14 +166,19 @@ impl Subscriber for CertificateCache {
 /// Reads and parses one certificate. Parsing checks the key against the leaf, which costs too much for a thread that
 /// serves connections.
 async fn load(source: Arc<dyn Source>, configs: Arc<ServerConfigs>, name: String) -> Result<Option<Ready>, LoadFailed> {
-    let failed = |error: &dyn std::fmt::Display| {
-        warn!(error = %error, name, "certificate.load_failed");
-        LoadFailed
+    let log = |error: &dyn std::fmt::Display| warn!(error = %error, name, "certificate.load_failed");
+    let found = source.certificate(&name).await.map_err(|error| {
+        log(&error);
+        LoadFailed::from(&error)
+    })?;
+    let Some(certificate) = found else { return Ok(None) };
+    let unusable = |error: &dyn std::fmt::Display| {
+        log(error);
+        LoadFailed::Unusable
     };
-    let Some(certificate) = source.certificate(&name).await.map_err(|e| failed(&e))? else { return Ok(None) };
     let not_after = certificate.not_after;
-    let parsed = tokio::task::spawn_blocking(move || configs.build(&certificate)).await.map_err(|e| failed(&e))?;
-    parsed.map(|config| Some(Ready { config, not_after })).map_err(|e| failed(&e))
+    let parsed = tokio::task::spawn_blocking(move || configs.build(&certificate)).await.map_err(|e| unusable(&e))?;
+    parsed.map(|config| Some(Ready { config, not_after })).map_err(|e| unusable(&e))
 }
 
 fn unavailable(_: LoadFailed) -> Trouble {

@@ -23,7 +23,6 @@ use tokio_tungstenite::tungstenite::protocol::Role;
 pub struct Seen {
     pub method: String,
     pub target: String,
-    pub version: http::Version,
     pub headers: HeaderMap,
     pub body: Bytes,
     pub trailers: Option<HeaderMap>,
@@ -55,11 +54,6 @@ impl Backend {
         backend
     }
 
-    /// Every request so far.
-    pub fn seen(&self) -> Vec<Seen> {
-        self.seen.lock().unwrap().clone()
-    }
-
     /// The requests since the last call.
     pub fn take(&self) -> Vec<Seen> {
         std::mem::take(&mut *self.seen.lock().unwrap())
@@ -77,7 +71,6 @@ async fn answer(request: Request<Incoming>, seen: Arc<Mutex<Vec<Seen>>>) -> Resu
     let mut note = Seen {
         method: request.method().to_string(),
         target: request.uri().to_string(),
-        version: request.version(),
         headers: request.headers().clone(),
         body: Bytes::new(),
         trailers: None,

@@ -9,7 +9,6 @@ use tempfile::TempDir;
 use tenantry::app::{self, App, Roles, Running};
 use tenantry::clock::Clock;
 use tenantry::config::{Config, Sources};
-use tenantry::directory::Subscriber;
 use tenantry::model::{Hostname, Status};
 use tenantry::seal::KeyFile;
 use tenantry::tenancy::{Actor, Expect, NewDomain, NewTenant, Suspension};
@@ -38,7 +37,6 @@ pub struct Builder {
     dir: Option<Arc<TempDir>>,
     ca: Option<LocalCa>,
     clock: Clock,
-    subscribers: Vec<Arc<dyn Subscriber>>,
 }
 
 impl World {
@@ -57,7 +55,6 @@ impl World {
             dir: None,
             ca: None,
             clock: Clock::system(),
-            subscribers: Vec::new(),
         }
     }
 
@@ -170,11 +167,6 @@ impl Builder {
         self
     }
 
-    pub fn subscriber(mut self, subscriber: Arc<dyn Subscriber>) -> Self {
-        self.subscribers.push(subscriber);
-        self
-    }
-
     pub async fn start(self) -> World {
         app::install_crypto().unwrap();
         let first = self.dir.is_none();
@@ -201,7 +193,7 @@ impl Builder {
         let config = config.unwrap_or_else(|faults| panic!("{faults}"));
         let ca = self.ca.unwrap_or_else(|| LocalCa::create(self.clock.clone()).unwrap());
         let app = App::open(config, self.clock.clone(), Roles::ALL).await.unwrap();
-        let running = app.start(self.subscribers).await.unwrap();
+        let running = app.start(Vec::new()).await.unwrap();
         let world = World { running, ca, backend, dir, clock: self.clock };
         if first {
             world.certificate(&[&format!("*.{BASE}"), BASE]).await;

@@ -1,109 +1,200 @@
-//! A flood of names that nobody has: bounded in memory, harmless to those who are known, and no wall before a real name
-//! that is merely cold.
+//! A million distinct unknown hosts: memory stays within its bound, hot tenants stay known, and a real cold host
+//! resolves all the while.
 
+use std::net::{IpAddr, Ipv4Addr};
+use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
-use tenantry::clock::{Clock, Timestamp};
-use tenantry::directory::{DirectorySettings, GateSettings, Trouble};
-use tenantry::model::Status;
+use async_trait::async_trait;
+use futures_util::StreamExt;
+use tenantry::clock::Clock;
+use tenantry::config::Config;
+use tenantry::directory::{Directory, DirectorySettings, Gate, GateSettings, Lookup, Resolution, Source, Trouble};
+use tenantry::metrics::Metrics;
+use tenantry::model::{Certificate, Tenant, TenantId};
+use tenantry::store::{News, StoreError};
+use zeroize::Zeroizing;
 
-use super::source::{House, settings};
+use super::{LONG, config, host, tenant};
 
-/// Resident memory of this process, in bytes.
-fn resident() -> usize {
-    let pages: usize =
-        std::fs::read_to_string("/proc/self/statm").unwrap().split_whitespace().nth(1).unwrap().parse().unwrap();
-    pages * 4096
-}
+const FLOOD: u64 = 1_000_000;
+const HOT: u64 = 1_000;
+const NEGATIVES: u64 = 65_536;
+/// What the process may grow by: the bound of the noes at 400 bytes each is 25 MiB, and the clients' is 10.
+const GROWTH: usize = 64 << 20;
+const ALONE: &str = "TENANTRY_TEST_FLOOD_ALONE";
 
-/// In a process of its own, or the memory of the tests beside it would be counted too.
+/// The memory of a process is measured, so the flood has one of its own.
 #[test]
-fn a_million_unknown_hosts_change_nothing_for_the_known_ones() {
-    if std::env::var_os(CHILD).is_some() {
-        return tokio::runtime::Runtime::new().unwrap().block_on(flood());
+fn a_million_strangers_change_nothing_for_anybody() {
+    if std::env::var_os(ALONE).is_some() {
+        flood();
+        return;
     }
-    let this = "directory::flood::a_million_unknown_hosts_change_nothing_for_the_known_ones";
-    let child = std::process::Command::new(std::env::current_exe().unwrap())
+    let this = "directory::flood::a_million_strangers_change_nothing_for_anybody";
+    let child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", this, "--nocapture"])
-        .env(CHILD, "1")
+        .env(ALONE, "1")
         .output()
         .unwrap();
-    assert!(child.status.success(), "{}", String::from_utf8_lossy(&child.stderr));
+    let said = String::from_utf8_lossy(&child.stdout) + String::from_utf8_lossy(&child.stderr);
+    assert!(child.status.success() && said.contains("1 passed"), "{said}");
 }
 
-const CHILD: &str = "TENANTRY_TEST_FLOOD";
+/// A store in memory: `t<number>` are tenants, `cold<number>.example` too, nobody else.
+#[derive(Default)]
+struct Numbers {
+    reads: AtomicU64,
+    hot_reads: AtomicU64,
+}
 
-async fn flood() {
-    const FLOOD: usize = 1_000_000;
-    const HOT: usize = 100;
-    let settings = DirectorySettings { hosts: 1000, tenants: 1000, negatives: 10_000, ..settings() };
-    let house = Arc::new(House::with(settings, Clock::system()).await);
-    for n in 0..HOT {
-        house.put(&format!("hot-{n}"), None).await;
-        house.status(&format!("hot-{n}.connect.localhost")).await.unwrap();
+#[async_trait]
+impl Source for Numbers {
+    async fn place(&self, lookup: &Lookup) -> Result<Option<TenantId>, StoreError> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        tokio::task::yield_now().await;
+        let number = match lookup {
+            Lookup::Slug(slug) => {
+                self.hot_reads.fetch_add(1, Ordering::Relaxed);
+                slug.as_str()[1..].parse().unwrap()
+            }
+            Lookup::Domain(name) => match name.as_str().strip_prefix("cold") {
+                Some(rest) => HOT + rest.split('.').next().unwrap().parse::<u64>().unwrap(),
+                None => return Ok(None),
+            },
+        };
+        Ok(Some(id(number)))
     }
-    for n in 0..20 {
-        house.put(&format!("cold-{n}"), None).await;
+
+    async fn tenant(&self, id: TenantId) -> Result<Option<Tenant>, StoreError> {
+        Ok(Some(Tenant { id, ..tenant("somebody") }))
     }
+
+    async fn certificate(&self, _name: &str) -> Result<Option<Certificate>, StoreError> {
+        Ok(None)
+    }
+
+    async fn challenge(&self, _key: &str) -> Result<Option<String>, StoreError> {
+        Ok(None)
+    }
+
+    async fn secret(&self, _name: &str) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
+        Ok(None)
+    }
+
+    async fn revision(&self) -> Result<i64, StoreError> {
+        Ok(0)
+    }
+
+    async fn news(&self, cursor: i64) -> Result<News, StoreError> {
+        Ok(News::Changes { changes: Vec::new(), revision: cursor })
+    }
+
+    async fn wait_for_news(&self, _cursor: i64, at_most: Duration) {
+        tokio::time::sleep(at_most).await;
+    }
+}
+
+fn id(number: u64) -> TenantId {
+    TenantId::parse(&format!("00000000-0000-7000-8000-{number:012x}")).unwrap()
+}
+
+/// The directory under flood, and who asks it.
+struct Scene {
+    directory: Directory,
+    config: Config,
+    source: Arc<Numbers>,
+    slowest: AtomicU64,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let source = Arc::new(Numbers::default());
+        let config = config();
+        // The defaults, but for the hosts: so few that a flood in the wrong place would push them out.
+        let settings = DirectorySettings::from(&config.directory);
+        let gate = GateSettings { wait: LONG, ..settings.gate.clone() };
+        let settings = DirectorySettings { hosts: 10_000, tenants: 10_000, ..settings };
+        assert_eq!(settings.negatives, NEGATIVES);
+        let directory = Directory::new(
+            Arc::clone(&source) as Arc<dyn Source>,
+            &settings,
+            config.brand.clone(),
+            Arc::new(Gate::new(&gate, Clock::system())),
+            Clock::system(),
+            Arc::new(Metrics::new().unwrap()),
+        );
+        Self { directory, config, source, slowest: AtomicU64::new(0) }
+    }
+
+    async fn resolve(&self, name: &str, client: IpAddr) -> Result<Resolution, Trouble> {
+        let (host, config) = (host(name), &self.config);
+        self.directory.resolve(&host, &config.brand.classify(&host), client, &config.catalogue, false).await
+    }
+
+    async fn expect_tenant(&self, name: &str, client: IpAddr) {
+        let found = self.resolve(name, client).await;
+        assert!(matches!(found, Ok(Resolution::Tenant(..))), "{name}: {found:?}");
+    }
+
+    /// A stranger's guess; and now and then somebody who is at home here, from the same network.
+    async fn guess(&self, number: u64) {
+        // 10,000 networks, a hundred guesses each.
+        let stranger = IpAddr::V4(Ipv4Addr::from(0x0a00_0000 | ((number % 10_000) as u32) << 8 | 7));
+        let found = self.resolve(&format!("stranger{number}.example"), stranger).await;
+        assert!(matches!(found, Ok(Resolution::Unknown)), "{number}: {found:?}");
+        if number.is_multiple_of(100) {
+            self.expect_tenant(&format!("t{}.connect.localhost", number / 100 % HOT), stranger).await;
+        }
+        if number.is_multiple_of(1_000) {
+            let asked = Instant::now();
+            self.expect_tenant(&format!("cold{}.example", number / 1_000), stranger).await;
+            self.slowest.fetch_max(asked.elapsed().as_millis() as u64, Ordering::Relaxed);
+        }
+    }
+}
+
+fn flood() {
+    let scene = Scene::new();
+    run(async {
+        for number in 0..HOT {
+            scene.expect_tenant(&format!("t{number}.connect.localhost"), IpAddr::from([192, 0, 2, 1])).await;
+        }
+    });
     let before = resident();
-    let flood: Vec<_> = (0..16)
-        .map(|task| {
-            let house = house.clone();
-            tokio::spawn(async move {
-                for n in 0..FLOOD / 16 {
-                    // Every guess from another network, as a botnet would.
-                    let client = [10 + task as u8, (n >> 16) as u8, (n >> 8) as u8, n as u8];
-                    let host = format!("x{task}-{n}.flood.example");
-                    let _ = house.resolve_from(&host, client).await;
-                }
-            })
-        })
-        .collect();
-    // Meanwhile real names that were never asked for resolve, and so do the hot ones.
-    for n in 0..20 {
-        let host = format!("cold-{n}.connect.localhost");
-        let cold = tokio::time::timeout(Duration::from_secs(30), house.status(&host));
-        assert_eq!(cold.await.expect("a cold host gets its turn"), Ok(Some(Status::Active)));
-    }
-    for task in flood {
-        task.await.unwrap();
-    }
-    let reads = house.source.places.load(Ordering::SeqCst);
-    for n in 0..HOT {
-        assert_eq!(house.status(&format!("hot-{n}.connect.localhost")).await, Ok(Some(Status::Active)));
-    }
-    assert_eq!(house.source.places.load(Ordering::SeqCst), reads, "no hot host was evicted");
-    let (hosts, _) = house.directory.stats();
-    assert!(hosts.absent <= 10_500 && hosts.known <= 1000, "{hosts:?}");
-    let grown = resident().saturating_sub(before);
-    assert!(grown < 64 << 20, "the process grew by {} MiB", grown >> 20);
+    let started = Instant::now();
+    std::thread::scope(|threads| {
+        for half in 0..2 {
+            let scene = &scene;
+            let numbers = futures_util::stream::iter((0..FLOOD / 2).map(move |number| number * 2 + half));
+            threads.spawn(move || run(numbers.for_each_concurrent(64, |number| scene.guess(number))));
+        }
+    });
+    let (hosts, tenants) = scene.directory.stats();
+    let growth = resident().saturating_sub(before);
+    println!(
+        "{FLOOD} unknown hosts in {:.1?}; {} noes and {} hosts kept; {} KiB more; slowest cold host {:?} ms",
+        started.elapsed(),
+        hosts.absent,
+        hosts.known,
+        growth >> 10,
+        scene.slowest,
+    );
+    assert!(scene.source.reads.load(Ordering::Relaxed) >= FLOOD + HOT);
+    assert_eq!(scene.source.hot_reads.load(Ordering::Relaxed), HOT, "a hot tenant was read again");
+    assert!(hosts.absent <= NEGATIVES, "{hosts:?}");
+    assert_eq!((hosts.known, tenants.known), (HOT + FLOOD / 1_000, HOT + FLOOD / 1_000));
+    assert!(growth < GROWTH, "{growth} bytes more");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn one_client_pays_for_its_own_wrong_guesses() {
-    let clock = Clock::manual(Timestamp(1_800_000_000_000));
-    let gate = GateSettings { rate: 10, burst: 20, ..settings().gate };
-    let house = House::with(DirectorySettings { gate, ..settings() }, clock.clone()).await;
-    for n in 0..50 {
-        house.put(&format!("real-{n}"), None).await;
-    }
-    let guesser = [198, 51, 100, 7];
-    for n in 0..20 {
-        assert!(house.resolve_from(&format!("guess-{n}.connect.localhost"), guesser).await.is_ok());
-    }
-    let refused = house.resolve_from("guess-x.connect.localhost", [198, 51, 100, 8]).await;
-    assert_eq!(refused.unwrap_err(), Trouble::Busy, "its whole /24 is one client");
-    assert!(
-        house.resolve_from("guess-x.connect.localhost", [198, 51, 101, 8]).await.is_ok(),
-        "others are not concerned"
-    );
-    clock.advance(Duration::from_secs(1));
-    assert!(house.resolve_from("guess-y.connect.localhost", guesser).await.is_ok(), "it earns new guesses");
-    // Names that exist are never charged: fifty cold ones from one client, with a burst of twenty.
-    for n in 0..50 {
-        let real = house.resolve_from(&format!("real-{n}.connect.localhost"), [203, 0, 113, 9]).await;
-        assert!(matches!(real, Ok(tenantry::directory::Resolution::Tenant(..))));
-    }
+fn run(work: impl Future<Output = ()>) {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work);
+}
+
+/// Resident memory of this process, in bytes (proc(5), the second field of statm is in pages).
+fn resident() -> usize {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+    statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
 }

@@ -1,81 +1,71 @@
-//! Two nodes on one PostgreSQL, and a store that goes away.
+//! Two nodes on one store: what is written on one is in force on the other within a second.
 
-use std::time::Duration;
+use std::time::Instant;
 
-use bytes::Bytes;
-use http::{Request, StatusCode};
-use http_body_util::{BodyExt, Full};
-use hyper_util::client::legacy::Client;
-use hyper_util::rt::TokioExecutor;
+use http::StatusCode;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
-use crate::support::client::get;
+use super::{AT_ONCE, Api, LONG, close_code, ends_at_once, get, h2};
+use crate::support::client::{self, websocket};
 use crate::support::postgres::Server;
 use crate::support::world::World;
 
-async fn admin(world: &World, path: &str) -> (StatusCode, serde_json::Value) {
-    let client = Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>();
-    let request = Request::get(format!("http://{}{path}", world.admin())).body(Full::default()).unwrap();
-    let answer = client.request(request).await.unwrap();
-    let status = answer.status();
-    let body = answer.into_body().collect().await.unwrap().to_bytes();
-    (status, serde_json::from_slice(&body).unwrap_or_default())
-}
-
 #[tokio::test(flavor = "multi_thread")]
-async fn what_one_node_writes_holds_on_the_other_within_a_second() {
+async fn on_postgresql() {
     let url = Server::shared().database().await;
     let first = World::builder().store(&url).start().await;
     let second = World::builder().store(&url).beside(&first).start().await;
-    first.tenant("acme", "growth").await;
-    let host = first.host("acme");
-    for _ in 0..10 {
-        assert_eq!(get(&second, &host, "/").await.status, StatusCode::OK);
-        first.suspend("acme").await;
-        let revision = first.running.applied().revision();
-        assert!(second.running.applied().wait_for(revision, Duration::from_secs(1)).await, "≤ 1 s on every other node");
-        assert_eq!(get(&second, &host, "/").await.code(), "tenant-suspended");
-        first.activate("acme").await;
-        let revision = first.running.applied().revision();
-        assert!(second.running.applied().wait_for(revision, Duration::from_secs(1)).await);
-    }
-    // A name that the other node has looked for in vain.
-    assert_eq!(get(&second, &second.host("later"), "/").await.code(), "tenant-not-found");
-    first.tenant("later", "growth").await;
-    let revision = first.running.applied().revision();
-    assert!(second.running.applied().wait_for(revision, Duration::from_secs(1)).await);
-    assert_eq!(get(&second, &second.host("later"), "/").await.status, StatusCode::OK);
+    what_one_writes_the_other_obeys(&first, &second).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_a_store_known_tenants_are_served_and_it_recovers_by_itself() {
-    let mut server = Server::start();
-    let url = server.database().await;
-    let world = World::builder().store(&url).start().await;
-    world.tenant("acme", "growth").await;
-    world.tenant("cold", "growth").await;
-    let (acme, cold) = (world.host("acme"), world.host("cold"));
-    assert_eq!(get(&world, &acme, "/").await.status, StatusCode::OK);
+async fn on_one_sqlite_file() {
+    let first = World::start().await;
+    let second = World::builder().beside(&first).start().await;
+    what_one_writes_the_other_obeys(&first, &second).await;
+}
 
-    tokio::task::block_in_place(|| server.stop());
-    assert!(world.running.applied().wait_for_store(false, Duration::from_secs(30)).await, "it is noticed");
-    assert_eq!(get(&world, &acme, "/").await.status, StatusCode::OK);
-    // Nobody knows whether this one exists: 503, and not a remembered "no".
-    let answer = get(&world, &cold, "/").await;
-    assert_eq!((answer.status, answer.code().as_str()), (StatusCode::SERVICE_UNAVAILABLE, "lookup-unavailable"));
-    assert!(!answer.header("retry-after").is_empty());
-    let (status, ready) = admin(&world, "/readyz").await;
-    assert_eq!((status, ready["store"].as_str()), (StatusCode::OK, Some("degraded")), "{ready}");
-    assert!(world.running.metrics().render().contains("tenantry_store_up 0"));
-    let (status, problem) = admin(&world, "/v1/tenants").await;
-    assert_eq!(status, StatusCode::UNAUTHORIZED, "{problem}");
+async fn what_one_writes_the_other_obeys(first: &World, second: &World) {
+    let api = Api::of(first).await;
+    // Before the tenant is there, the other node remembers that it is not.
+    let host = first.host("acme");
+    assert_eq!(client::get(second, &host, "/").await.code(), "tenant-not-found");
+    first.tenant("acme", "growth").await;
+    in_force(first, second).await;
+    assert_eq!(client::get(second, &host, "/").await.status, StatusCode::OK);
+    first.domain("acme", "shop.example").await;
+    in_force(first, second).await;
+    assert_eq!(client::get(second, "shop.example", "/").await.status, StatusCode::OK);
 
-    tokio::task::block_in_place(|| server.resume());
-    assert!(
-        world.running.applied().wait_for_store(true, Duration::from_secs(60)).await,
-        "it recovers without a restart"
-    );
-    assert_eq!(get(&world, &cold, "/").await.status, StatusCode::OK);
-    assert_eq!(admin(&world, "/readyz").await.1["store"], "ok");
-    world.suspend("acme").await;
-    assert_eq!(get(&world, &acme, "/").await.code(), "tenant-suspended");
+    for _ in 0..5 {
+        let socket = websocket(second, &host).await;
+        let (mut idle, idle_end) = h2(second, &host).await;
+        assert_eq!(idle.send_request(get(&host, "/")).await.unwrap().status(), StatusCode::OK);
+        api.post("acme", "suspend").await;
+        let answered = Instant::now();
+        assert_eq!(ends_at_once("a WebSocket", close_code(socket)).await, Some(CloseCode::Policy));
+        ends_at_once("an idle connection", idle_end).await.unwrap();
+        let refused = async { while client::get(second, &host, "/").await.status != StatusCode::FORBIDDEN {} };
+        tokio::time::timeout(AT_ONCE.saturating_sub(answered.elapsed()), refused).await.unwrap();
+        assert_eq!(client::get(second, "shop.example", "/").await.code(), "tenant-suspended");
+        api.post("acme", "activate").await;
+        in_force(first, second).await;
+        assert_eq!(client::get(second, &host, "/").await.status, StatusCode::OK);
+    }
+    // Both sign with the same keys, and each knows an assertion of the other's.
+    let jwks = "/.well-known/tenantry/jwks.json";
+    let keys = client::get(first, &host, jwks).await.json();
+    assert_eq!(client::get(second, &host, jwks).await.json(), keys);
+    assert_eq!(keys["keys"].as_array().unwrap().len(), 1, "made once, by whoever was first");
+    // And the other way.
+    Api::of(second).await.post("acme", "suspend").await;
+    in_force(second, first).await;
+    assert_eq!(client::get(first, &host, "/").await.code(), "tenant-suspended");
+}
+
+/// What `writer` has written is in force on `other`, not later than it has to be.
+async fn in_force(writer: &World, other: &World) {
+    let revision = writer.running.store().revision().await.unwrap();
+    assert!(other.running.applied().wait_for(revision, AT_ONCE).await, "the other node is late");
+    assert!(writer.running.applied().wait_for(revision, LONG).await);
 }
