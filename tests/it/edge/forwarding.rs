@@ -243,6 +243,14 @@ async fn a_connection_that_a_backend_has_closed_meanwhile_is_no_failure() {
     assert_eq!(backend.accepted(), 20);
 }
 
+/// Whether an answer came to its end. One that breaks off at once may take its head with it.
+async fn whole(answer: Result<Response<Incoming>, hyper::Error>) -> bool {
+    match answer {
+        Ok(answer) => answer.into_body().collect().await.is_ok(),
+        Err(_) => false,
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_breaks_off_does_not_look_whole() {
     for answer in [
@@ -258,12 +266,10 @@ async fn an_answer_that_breaks_off_does_not_look_whole() {
         .await;
         let world = world(&[backend.address], "").await;
         let ask = request(Method::GET, HOST, "/").body(full("")).unwrap();
-        let over_h2 = h2_streaming(&world, HOST).await.send_request(ask).await.unwrap();
-        assert!(over_h2.into_body().collect().await.is_err(), "{answer}");
+        assert!(!whole(h2_streaming(&world, HOST).await.send_request(ask).await).await, "{answer}");
         let mut sender = h1(&world, HOST).await;
         let ask = Request::get("/").header("host", HOST).body(Full::<Bytes>::default()).unwrap();
-        let over_h1 = sender.send_request(ask).await.unwrap();
-        assert!(over_h1.into_body().collect().await.is_err(), "{answer}");
+        assert!(!whole(sender.send_request(ask).await).await, "{answer}");
     }
 }
 
