@@ -23,6 +23,7 @@ use tokio_tungstenite::tungstenite::protocol::Role;
 pub struct Seen {
     pub method: String,
     pub target: String,
+    pub version: http::Version,
     pub headers: HeaderMap,
     pub body: Bytes,
     pub trailers: Option<HeaderMap>,
@@ -71,6 +72,7 @@ async fn answer(request: Request<Incoming>, seen: Arc<Mutex<Vec<Seen>>>) -> Resu
     let mut note = Seen {
         method: request.method().to_string(),
         target: request.uri().to_string(),
+        version: request.version(),
         headers: request.headers().clone(),
         body: Bytes::new(),
         trailers: None,
