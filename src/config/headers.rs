@@ -11,7 +11,7 @@ const ISSUER: &str = "1 to 200 visible characters, such as \"https://connect.exa
 /// `[headers]`
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Headers {
-    /// Whose `X-Forwarded-*`, `Forwarded`, `X-Request-Id` and `traceparent` are believed. Default: nobody's.
+    /// Whose `X-Forwarded-For`, `X-Forwarded-Proto`, `X-Request-Id` and `traceparent` are believed. Default: nobody's.
     pub trusted_proxies: Vec<IpNet>,
     /// `iss` of the assertion. Default `https://<base>`.
     pub issuer: String,
