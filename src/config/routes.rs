@@ -91,7 +91,9 @@ fn route(section: &mut Section<'_>, facts: &Facts<'_>, pools: &BTreeMap<String, 
         let known = || pools.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
         pools.get(name).copied().ok_or_else(|| format!("there are {}", known()))
     });
-    Some(Route { name: name?.into(), host: host?, path: path?, methods, requires, action: Action::Pool(pool?) })
+    let (path, action) = (path?, Action::Pool(pool?));
+    let gate = requires.is_some().then(|| path.folded());
+    Some(Route { name: name?.into(), host: host?, path, methods, requires, gate, action })
 }
 
 /// `path` (exact) or `path_prefix` (whole segments); neither: any path.
@@ -186,7 +188,7 @@ mod tests {
 
     fn route(host: HostMatch, path: PathMatch, methods: &[Method]) -> Route {
         let (name, methods) = (String::new(), methods.to_vec());
-        Route { name: name.into(), host, path, methods, requires: None, action: Action::Pool(PoolId(0)) }
+        Route { name: name.into(), host, path, methods, requires: None, gate: None, action: Action::Pool(PoolId(0)) }
     }
 
     #[test]

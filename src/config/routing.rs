@@ -1,12 +1,13 @@
 //! Pools and routes, checked: which requests go where.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderValue, Method};
 
-use crate::model::{Feature, HostClass, Hostname};
+use crate::model::{Feature, HostClass, Hostname, folded_path};
 
 /// `routing.toml`: pools by name, routes in order.
 #[derive(Clone, Debug, Default)]
@@ -63,6 +64,8 @@ pub struct Route {
     pub methods: Vec<Method>,
     /// The plan gate: 402 for a tenant without this feature.
     pub requires: Option<Feature>,
+    /// The path of a gated route, folded: it also takes what a forgiving backend would read as its path.
+    pub gate: Option<PathMatch>,
     pub action: Action,
 }
 
@@ -106,8 +109,13 @@ impl Routing {
         method: &Method,
         path: &str,
     ) -> Option<&Route> {
+        // Only made when a gated route asks for it.
+        let folded = OnceCell::new();
         self.routes.iter().find(|route| {
-            route.host.matches(class, host, has_tenant) && route.takes(method) && route.path.matches(path)
+            route.host.matches(class, host, has_tenant)
+                && route.takes(method)
+                && (route.path.matches(path)
+                    || route.gate.as_ref().is_some_and(|gate| gate.matches(folded.get_or_init(|| folded_path(path)))))
         })
     }
 }
@@ -135,6 +143,15 @@ impl HostMatch {
 }
 
 impl PathMatch {
+    /// The same path as [`folded_path`] has it.
+    pub(super) fn folded(&self) -> Self {
+        match self {
+            Self::Any => Self::Any,
+            Self::Exact(path) => Self::Exact(folded_path(path)),
+            Self::Prefix(path) => Self::Prefix(folded_path(path)),
+        }
+    }
+
     pub(super) fn matches(&self, path: &str) -> bool {
         match self {
             Self::Any => true,
@@ -153,7 +170,7 @@ mod tests {
 
     fn route(name: &str, path: PathMatch, methods: &[Method]) -> Route {
         let (name, methods) = (name.into(), methods.to_vec());
-        Route { name, host: HostMatch::Any, path, methods, requires: None, action: Action::Pool(PoolId(0)) }
+        Route { name, host: HostMatch::Any, path, methods, requires: None, gate: None, action: Action::Pool(PoolId(0)) }
     }
 
     #[test]

@@ -159,6 +159,12 @@ where
             match flights.get(&key) {
                 Some(flight) => flight.landing.clone(),
                 None => {
+                    // Another flight may have landed since this caller looked.
+                    match self.peek(&key) {
+                        Cached::Fresh(value) => return Ok(Some(value)),
+                        Cached::Absent => return Ok(None),
+                        Cached::Stale(_) | Cached::Unknown => {}
+                    }
                     let flight = self.take_off(key.clone());
                     flights.insert(key, flight.clone());
                     flight.landing

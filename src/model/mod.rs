@@ -16,7 +16,7 @@ pub use certificate::Certificate;
 pub use domain::{Domain, DomainState};
 pub use effective::{Effective, Standing};
 pub use hostname::{Hostname, HostnameError};
-pub use path::normal_path;
+pub use path::{folded_path, normal_path};
 pub use plan::{Catalogue, CatalogueError, Feature, FeatureError, Plan, PlanName};
 pub use slug::{Slug, SlugError};
 pub use tenant::{Branding, Status, Tenant, TenantId};

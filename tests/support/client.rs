@@ -25,7 +25,6 @@ pub struct Answer {
     pub status: StatusCode,
     pub headers: HeaderMap,
     pub body: Bytes,
-    pub trailers: Option<HeaderMap>,
 }
 
 impl Answer {
@@ -145,8 +144,7 @@ pub async fn send_h1(sender: &mut http1::SendRequest<Full<Bytes>>, mut request: 
 pub async fn collect(response: http::Response<hyper::body::Incoming>) -> Answer {
     let (head, body) = response.into_parts();
     let body = body.collect().await.unwrap();
-    let trailers = body.trailers().cloned();
-    Answer { status: head.status, headers: head.headers, body: body.to_bytes(), trailers }
+    Answer { status: head.status, headers: head.headers, body: body.to_bytes() }
 }
 
 /// Writes bytes to a TLS connection (ALPN http/1.1) and reads until the edge closes it.

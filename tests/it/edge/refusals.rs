@@ -178,6 +178,10 @@ async fn a_gate_knows_every_spelling_of_its_path() {
         "/%2e/analytics/export",
         "/analytics/export?x=/",
         "/analytics/x/..//export",
+        "/analytics/export/",
+        "/Analytics/Export",
+        "/analytics%2Fexport",
+        "/analytics;v=1/export",
     ] {
         for method in [Method::POST, Method::GET] {
             for (host, status) in [(&poor, if method == Method::POST { 402 } else { 200 }), (&rich, 200)] {
