@@ -192,7 +192,7 @@ async fn malformed_heads_are_400_and_reach_nobody() {
             );
         }
     }
-    let seen: Vec<_> = world.backend.take().into_iter().map(|seen| seen.target).collect();
+    let seen: Vec<_> = world.backend.seen().into_iter().map(|seen| seen.target).collect();
     assert_eq!(seen, Vec::<String>::new());
 }
 
@@ -210,7 +210,7 @@ async fn broken_chunks_end_the_connection() {
         assert!(answer.starts_with("HTTP/1.1 400 "), "{row:?}: {answer:?}");
         assert_eq!(answers(&answer), 1, "{row:?}: {answer:?}");
     }
-    let seen: Vec<_> = world.backend.take().into_iter().map(|seen| seen.target).collect();
+    let seen: Vec<_> = world.backend.seen().into_iter().map(|seen| seen.target).collect();
     assert_eq!(seen, Vec::<String>::new(), "half a body is no request, and what follows it neither");
 }
 
