@@ -117,8 +117,9 @@ impl Follower {
     }
 
     fn note_store(&self, up: bool, why: &str) {
-        let changed = self.store_up.send_if_modified(|was| std::mem::replace(was, up) != up);
+        // The metric first: whoever is woken may look at it.
         self.metrics.store_up.set(i64::from(up));
+        let changed = self.store_up.send_if_modified(|was| std::mem::replace(was, up) != up);
         match (changed, up) {
             (true, true) => info!("store.recovered"),
             (true, false) => warn!(error = why, "store.degraded: known tenants keep being served"),

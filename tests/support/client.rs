@@ -25,6 +25,7 @@ pub struct Answer {
     pub status: StatusCode,
     pub headers: HeaderMap,
     pub body: Bytes,
+    pub trailers: Option<HeaderMap>,
 }
 
 impl Answer {
@@ -144,7 +145,8 @@ pub async fn send_h1(sender: &mut http1::SendRequest<Full<Bytes>>, mut request: 
 pub async fn collect(response: http::Response<hyper::body::Incoming>) -> Answer {
     let (head, body) = response.into_parts();
     let body = body.collect().await.unwrap();
-    Answer { status: head.status, headers: head.headers, body: body.to_bytes() }
+    let trailers = body.trailers().cloned();
+    Answer { status: head.status, headers: head.headers, body: body.to_bytes(), trailers }
 }
 
 /// Writes bytes to a TLS connection (ALPN http/1.1) and reads until the edge closes it.

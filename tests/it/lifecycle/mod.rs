@@ -87,7 +87,7 @@ impl Api {
         let response = sender.send_request(request.body(Full::<Bytes>::from(text)).unwrap()).await.unwrap();
         let (head, body) = response.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
-        Answer { status: head.status, headers: head.headers, body }
+        Answer { status: head.status, headers: head.headers, body, trailers: None }
     }
 
     /// POSTs to a tenant's resource and expects 200.
