@@ -185,7 +185,7 @@ where
     }
 
     /// Reads a touched entry again; the old value counts for as long as the source cannot be asked. After such a
-    /// failure the source is left alone for [`REST_AFTER_FAILURE`], so that a store that times out does not slow down
+    /// failure the source is left alone for `REST_AFTER_FAILURE`, so that a store that times out does not slow down
     /// everybody whom it already knows.
     pub async fn refresh(self: &Arc<Self>, key: K, old: V) -> Result<Option<V>, LoadFailed> {
         if !self.resting() {
