@@ -22,7 +22,7 @@ use crate::edge::{Assertions, Edge, EdgeServer, Live, PoolError, Pools, Proxy, R
 use crate::jobs::{self, JobError};
 use crate::keyring::{Keyring, KeyringError};
 use crate::metrics::Metrics;
-use crate::model::{Certificate, Change};
+use crate::model::{Certificate, CertificateSource, Change};
 use crate::seal::{SealError, Sealer};
 use crate::store::{Store, StoreError};
 use crate::tenancy::{self, Actor, Tenancy, TenancyError, hash_token};
@@ -410,7 +410,10 @@ fn fallback(files: &FallbackCertificate, configs: &ServerConfigs) -> Result<Arc<
         names: Vec::new(),
         chain: read(&files.chain)?,
         key: zeroize::Zeroizing::new(read(&files.key)?),
+        not_before: Timestamp(0),
         not_after: Timestamp::MAX,
+        source: CertificateSource::Uploaded,
+        authority: String::new(),
     };
     Ok(configs.build(&certificate)?)
 }

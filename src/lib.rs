@@ -5,6 +5,7 @@
 //! rooms, and which room may import which (a test enforces it).
 #![forbid(unsafe_code)]
 
+pub mod acme;
 pub mod admin;
 
 pub mod app;

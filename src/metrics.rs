@@ -77,6 +77,20 @@ metrics! {
     feed_revision: gauge "tenantry_feed_revision";
     /// Whether the store answered when it was last asked (1) or not (0).
     store_up: gauge "tenantry_store_up";
+    /// Certificate orders that came to an end, by authority and result (issued, failed, refused, limited, unavailable).
+    orders: counters "tenantry_acme_orders_total" ["authority", "result"];
+    /// Failures on the way to a certificate, by reason (preflight, dns, connection, unauthorized, caa, not-served, …).
+    order_failures: counters "tenantry_acme_failures_total" ["reason"];
+    /// Orders by stage (waiting, issued, and those between).
+    order_queue: gauges "tenantry_acme_orders" ["stage"];
+    /// Orders that may be placed at once before the modelled limit of an authority is reached.
+    limiter_level: gauges "tenantry_acme_limiter_level" ["authority"];
+    /// When the certificate that ends first ends, in seconds since the epoch; 0 without any.
+    soonest_expiry: gauge "tenantry_certificate_soonest_expiry_timestamp_seconds";
+    /// Looks at custom domains, by outcome (proven, not-yet, moved, unknown).
+    domain_checks: counters "tenantry_domain_checks_total" ["outcome"];
+    /// Questions to DNS servers, by outcome (answered, no-records, failed).
+    dns_queries: counters "tenantry_dns_queries_total" ["outcome"];
     /// Calls to the admin API, by status class.
     admin_requests: counters "tenantry_admin_requests_total" ["status"];
 }

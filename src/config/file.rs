@@ -8,7 +8,10 @@ use super::routes::Facts;
 use super::section::{Check, Section};
 use super::source::{Document, Sources};
 use super::variables::Lookup;
-use super::{Admin, Config, Directory, Fault, Faults, Headers, Limits, Listener, Log, Store, Tenancy, Tls};
+use super::{
+    Acme, Admin, Config, Directory, Dns, Domains, Fault, Faults, Headers, Limits, Listener, Log, Outbound, Store,
+    Tenancy, Tls,
+};
 use super::{brand, plans, routes};
 use crate::model::Brand;
 
@@ -31,6 +34,10 @@ struct Installation {
     tenancy: Tenancy,
     headers: Headers,
     directory: Directory,
+    dns: Dns,
+    outbound: Outbound,
+    domains: Domains,
+    acme: Acme,
     log: Log,
 }
 
@@ -58,23 +65,26 @@ impl<'s> FileConfig<'s> {
         let catalogue = plans.and_then(|plans| plans.catalogue);
         match (installation, routing, catalogue) {
             (Some(installation), Some(routing), Some(catalogue)) if faults.is_empty() => {
-                let Installation { brand, listeners, admin, store, tls, limits, tenancy, headers, directory, log } =
-                    installation;
-                let (Some(brand), Some(store)) = (brand, store) else { return Err(Faults::new(faults)) };
-                let catalogue = Arc::new(catalogue);
+                let (Some(brand), Some(store)) = (installation.brand, installation.store) else {
+                    return Err(Faults::new(faults));
+                };
                 Ok(Config {
                     brand,
-                    listeners,
-                    admin,
+                    listeners: installation.listeners,
+                    admin: installation.admin,
                     store,
-                    tls,
-                    limits,
-                    tenancy,
-                    headers,
-                    directory,
-                    log,
+                    tls: installation.tls,
+                    limits: installation.limits,
+                    tenancy: installation.tenancy,
+                    headers: installation.headers,
+                    directory: installation.directory,
+                    dns: installation.dns,
+                    outbound: installation.outbound,
+                    domains: installation.domains,
+                    acme: installation.acme,
+                    log: installation.log,
                     routing,
-                    catalogue,
+                    catalogue: Arc::new(catalogue),
                 })
             }
             _ => Err(Faults::new(faults)),
@@ -103,6 +113,10 @@ impl Installation {
             tenancy: root.section("tenancy", Tenancy::read),
             headers: root.section("headers", |section| Headers::read(section, brand.as_ref())),
             directory: root.section("directory", Directory::read),
+            dns: root.section("dns", Dns::read),
+            outbound: root.section("outbound", Outbound::read),
+            domains: root.section("domains", Domains::read),
+            acme: root.section("acme", Acme::read),
             log: root.section("log", Log::read),
             brand,
         }

@@ -1,9 +1,12 @@
 //! Configuration: loose files in, one checked [`Config`] out, or a list of every fault. Nothing that is configured is
 //! ignored, and nothing here opens a socket or a store.
 
+mod acme;
 mod admin;
 mod brand;
 mod directory;
+mod dns;
+mod domains;
 mod faults;
 mod file;
 mod headers;
@@ -27,8 +30,14 @@ mod variables;
 use std::path::Path;
 use std::sync::Arc;
 
+pub use acme::{
+    Acme, Authority, AuthorityLimits, DnsProvider, DnsProviderKind, ExternalAccount, KeyKind, Rate, Rfc2136,
+    TsigAlgorithm,
+};
 pub use admin::Admin;
 pub use directory::Directory;
+pub use dns::{Dns, Outbound};
+pub use domains::Domains;
 pub use faults::{Fault, Faults};
 pub use headers::Headers;
 pub use limits::Limits;
@@ -55,6 +64,10 @@ pub struct Config {
     pub tenancy: Tenancy,
     pub headers: Headers,
     pub directory: Directory,
+    pub dns: Dns,
+    pub outbound: Outbound,
+    pub domains: Domains,
+    pub acme: Acme,
     pub log: Log,
     pub routing: Routing,
     pub catalogue: Arc<Catalogue>,

@@ -15,6 +15,8 @@ pub struct Tls {
     pub handshake_timeout: Duration,
     /// A certificate for names that nobody knows; without one (the default) their handshake is refused.
     pub fallback: Option<FallbackCertificate>,
+    /// How long the first visitor of a domain whose certificate is being ordered waits for it. Default 5 s.
+    pub certificate_wait: Duration,
     /// Certificates kept parsed and ready. Default 20,000.
     pub cache: u64,
 }
@@ -33,6 +35,11 @@ impl Tls {
             min_version_13: section.choice("min_version", &[("1.2", false), ("1.3", true)], false),
             handshake_timeout: section.duration("handshake_timeout", timeouts, Duration::from_secs(10)),
             fallback: section.optional_section("fallback", FallbackCertificate::read).flatten(),
+            certificate_wait: section.duration(
+                "certificate_wait",
+                Duration::ZERO..=Duration::from_secs(30),
+                Duration::from_secs(5),
+            ),
             cache: section.number("cache", 1..=10_000_000, 20_000),
         }
     }

@@ -60,11 +60,11 @@ impl Issuer {
 
     /// A held domain gets its certificate, and is `live` once it has it.
     pub async fn serve(&self, host: &Hostname) -> Result<(), IssueError> {
-        let Some(domain) = self.store.held_domain(host).await? else { return Ok(()) };
+        let Some(domain) = self.store.held_domain(&host.clone().into()).await? else { return Ok(()) };
         self.ensure(&[host.to_string()]).await?;
         if domain.state == DomainState::Verified {
             let mut write = self.store.write().await?;
-            write.set_domain_state(host, domain.tenant, DomainState::Live).await?;
+            write.set_domain_state(&domain.name, domain.tenant, DomainState::Live).await?;
             write.commit().await?;
         }
         Ok(())

@@ -223,6 +223,24 @@ where
         self.changes.fetch_add(1, Ordering::AcqRel);
     }
 
+    /// Forgets every key of which `touched` is true, as [`Cache::forget`] does. Looks at every entry: for rare changes.
+    pub fn forget_where(&self, touched: impl Fn(&K) -> bool) {
+        // Loads first: one that ends from here on reads again; one that has ended is among the entries.
+        for shard in &self.flights {
+            let flights = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            for (_, flight) in flights.iter().filter(|(key, _)| touched(key)) {
+                flight.overtaken.store(true, Ordering::Release);
+            }
+        }
+        let known = self.known.iter().map(|(key, _)| key);
+        let absent = self.absent.iter().map(|(key, _)| key);
+        let keys: Vec<K> = known.chain(absent).filter(|key| touched(key)).map(|key| (*key).clone()).collect();
+        for key in &keys {
+            self.forget(key);
+        }
+        self.changes.fetch_add(1, Ordering::AcqRel);
+    }
+
     /// Forgets everything, keeping old values for as long as the source cannot be asked.
     pub fn forget_all(&self) {
         self.generation.fetch_add(1, Ordering::AcqRel);

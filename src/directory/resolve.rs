@@ -14,7 +14,7 @@ use super::source::{Lookup, Source};
 use super::view::{Resident, View};
 use crate::clock::Clock;
 use crate::metrics::Metrics;
-use crate::model::{Brand, Catalogue, Change, HostClass, Hostname, Tenant, TenantId};
+use crate::model::{Brand, Catalogue, Change, DomainName, HostClass, Hostname, Tenant, TenantId};
 
 /// How large the caches are and what misses may cost.
 #[derive(Clone, Debug)]
@@ -233,6 +233,10 @@ impl Subscriber for Directory {
         match change {
             Change::Tenant(id) => self.tenants.forget(id),
             Change::Host(host) => self.hosts.forget(host),
+            Change::Beneath(host) => {
+                let wildcard = DomainName::beneath(host.clone());
+                self.hosts.forget_where(|host| wildcard.covers(host));
+            }
             Change::Slug(slug) => {
                 if let Ok(host) = self.brand.tenant_host(slug) {
                     self.hosts.forget(&host);

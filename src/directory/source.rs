@@ -14,7 +14,7 @@ use crate::store::{News, Store, StoreError};
 pub enum Lookup {
     /// `<slug>.<base>`
     Slug(Slug),
-    /// A custom domain: only a held claim counts.
+    /// A custom domain: only a held claim counts, to this name or to the wildcard above it.
     Domain(Hostname),
 }
 
@@ -46,7 +46,7 @@ impl Source for Store {
     async fn place(&self, lookup: &Lookup) -> Result<Option<TenantId>, StoreError> {
         Ok(match lookup {
             Lookup::Slug(slug) => self.tenant_by_slug(slug).await?.map(|tenant| tenant.id),
-            Lookup::Domain(name) => self.held_domain(name).await?.map(|domain| domain.tenant),
+            Lookup::Domain(name) => self.domain_of_host(name).await?.map(|domain| domain.tenant),
         })
     }
 

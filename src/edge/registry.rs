@@ -32,6 +32,7 @@ pub struct Changes(mpsc::UnboundedReceiver<Touched>);
 enum Touched {
     Tenants,
     Host(Hostname),
+    Hosts,
     Everything,
 }
 
@@ -106,6 +107,7 @@ impl Subscriber for Registry {
             Change::Tenant(_) => Touched::Tenants,
             Change::Reset => Touched::Everything,
             Change::Host(host) => Touched::Host(host.clone()),
+            Change::Beneath(_) => Touched::Hosts,
             Change::Slug(_) | Change::Certificate(_) | Change::Challenge(_) | Change::Keys => return,
         };
         // The reaper lives as long as the process; without it there is nobody to tell.
@@ -134,6 +136,7 @@ impl Reaper {
                 match touched {
                     Touched::Tenants => tenants = true,
                     Touched::Host(host) => hosts.push(host),
+                    Touched::Hosts => every_host = true,
                     Touched::Everything => (tenants, every_host) = (true, true),
                 }
                 next = self.changes.0.try_recv().ok();

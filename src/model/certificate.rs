@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::clock::Timestamp;
@@ -16,7 +17,39 @@ pub struct Certificate {
     pub chain: String,
     /// PKCS#8 PEM.
     pub key: Zeroizing<String>,
+    pub not_before: Timestamp,
     pub not_after: Timestamp,
+    pub source: CertificateSource,
+    /// The configured name of the authority that signed it (`letsencrypt`); empty where that is not known.
+    pub authority: String,
+}
+
+/// Where a certificate came from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum CertificateSource {
+    /// From a certificate authority, by this installation.
+    Acme,
+    /// Brought by its owner: takes precedence for as long as it is valid.
+    Uploaded,
+    /// From the local authority of `tenantry dev` and of tests.
+    Local,
+}
+
+impl CertificateSource {
+    pub const ALL: [Self; 3] = [Self::Acme, Self::Uploaded, Self::Local];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Acme => "acme",
+            Self::Uploaded => "uploaded",
+            Self::Local => "local",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|source| source.as_str() == text)
+    }
 }
 
 impl fmt::Debug for Certificate {
@@ -25,6 +58,7 @@ impl fmt::Debug for Certificate {
             .field("id", &self.id)
             .field("names", &self.names)
             .field("not_after", &self.not_after)
+            .field("source", &self.source)
             .finish_non_exhaustive()
     }
 }

@@ -12,8 +12,8 @@ mod slug;
 mod tenant;
 
 pub use brand::{Brand, BrandError, HostClass};
-pub use certificate::Certificate;
-pub use domain::{Domain, DomainState};
+pub use certificate::{Certificate, CertificateSource};
+pub use domain::{Domain, DomainName, DomainState};
 pub use effective::{Effective, Standing};
 pub use hostname::{Hostname, HostnameError};
 pub use path::{folded_path, normal_path};
@@ -30,6 +30,8 @@ pub enum Change {
     Slug(Slug),
     /// Whom a custom domain leads to.
     Host(Hostname),
+    /// Whom every name one label beneath this one leads to: a wildcard domain came or went.
+    Beneath(Hostname),
     /// The certificate served for a name. The name may be a wildcard (`*.connect.example.com`).
     Certificate(String),
     /// An ACME challenge answer: the token (http-01) or the name (tls-alpn-01).
@@ -38,4 +40,14 @@ pub enum Change {
     Keys,
     /// Too much to list (a bulk import, a restored backup): forget everything.
     Reset,
+}
+
+impl Change {
+    /// What is touched when a custom domain comes, changes or goes.
+    pub fn of_domain(name: &DomainName) -> Self {
+        match name.is_wildcard() {
+            true => Self::Beneath(name.host().clone()),
+            false => Self::Host(name.host().clone()),
+        }
+    }
 }

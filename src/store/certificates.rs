@@ -1,37 +1,126 @@
 //! Certificates. The private key is sealed for its own row before it gets near a statement.
 
+use sqlx::any::AnyRow;
 use sqlx::query;
 use zeroize::Zeroizing;
 
-use super::row::{Row, to_json};
-use super::{Store, StoreError, Write};
-use crate::model::{Certificate, Change, TenantId};
+use super::row::{Row, storable, to_json};
+use super::{Aside, Page, Store, StoreError, Write};
+use crate::clock::Timestamp;
+use crate::model::{Certificate, CertificateSource, Change, TenantId};
+
+/// A certificate without its key.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CertificateRow {
+    pub id: String,
+    pub names: Vec<String>,
+    /// PEM, leaf first.
+    pub chain: String,
+    pub source: CertificateSource,
+    /// The configured name of the authority; empty where that is not known.
+    pub authority: String,
+    pub not_before: Timestamp,
+    pub not_after: Timestamp,
+    pub created: Timestamp,
+    pub revoked: Option<Timestamp>,
+    pub revision: i64,
+}
+
+/// Which of several certificates for a name is served: one brought by its owner before ours, then the newest, which is
+/// the one stored last, whenever it ends.
+macro_rules! best {
+    ($columns:literal) => {
+        concat!(
+            "SELECT ",
+            $columns,
+            " FROM certificate_names n JOIN certificates c ON c.id = n.certificate \
+             WHERE n.name = $1 AND c.not_after > $2 AND c.revoked IS NULL \
+             ORDER BY CASE c.source WHEN 'uploaded' THEN 0 ELSE 1 END, c.revision DESC, c.id DESC LIMIT 1"
+        )
+    };
+}
+
+macro_rules! select {
+    ($($rest:expr),+) => {
+        concat!(
+            "SELECT c.id, c.names, c.chain, c.source, c.authority, c.not_before, c.not_after, c.created, c.revoked, \
+             c.revision FROM certificates c ",
+            $($rest),+
+        )
+    };
+}
 
 impl Store {
-    /// The newest unexpired certificate that carries exactly this name (wildcards are names of their own). The newest
-    /// is the one stored last, whenever it ends.
+    /// The certificate that this name is to be served with: unexpired, not revoked, and carrying exactly this name
+    /// (wildcards are names of their own).
     pub async fn certificate(&self, name: &str) -> Result<Option<Certificate>, StoreError> {
-        let sql = "SELECT c.id, c.names, c.chain, c.sealed_key, c.not_after FROM certificate_names n \
-                   JOIN certificates c ON c.id = n.certificate WHERE n.name = $1 AND c.not_after > $2 \
-                   ORDER BY c.revision DESC, c.id DESC LIMIT 1";
+        let sql = best!("c.id, c.names, c.chain, c.sealed_key, c.not_before, c.not_after, c.source, c.authority");
         let now = self.0.clock.now().millis();
-        let Some(row) = self.one(query(sql).bind(super::row::storable(name).into_owned()).bind(now)).await? else {
-            return Ok(None);
+        let row = self.one(query(sql).bind(storable(name).into_owned()).bind(now)).await?;
+        row.map(|row| self.unsealed(&row)).transpose()
+    }
+
+    /// The id of the certificate that [`Store::certificate`] would give, without opening its key.
+    pub async fn certificate_in_use(&self, name: &str) -> Result<Option<String>, StoreError> {
+        let statement = query(best!("c.id")).bind(storable(name).into_owned()).bind(self.0.clock.now().millis());
+        let row = self.one(statement).await?;
+        row.map(|row| Row::new(&row, "certificates", "id").text("id").map(str::to_owned)).transpose()
+    }
+
+    /// A certificate with its key, whatever its state.
+    pub async fn certificate_with_key(&self, id: &str) -> Result<Option<Certificate>, StoreError> {
+        let sql = "SELECT id, names, chain, sealed_key, not_before, not_after, source, authority FROM certificates \
+                   WHERE id = $1";
+        let row = self.one(query(sql).bind(storable(id).into_owned())).await?;
+        row.map(|row| self.unsealed(&row)).transpose()
+    }
+
+    pub async fn certificate_row(&self, id: &str) -> Result<Option<CertificateRow>, StoreError> {
+        let statement = query(select!("WHERE c.id = $1")).bind(storable(id).into_owned());
+        self.one(statement).await?.as_ref().map(row_of).transpose()
+    }
+
+    /// Certificates by id, of all names or of one, expired and revoked ones included. `page.after` is an id.
+    pub async fn certificates(&self, name: Option<&str>, page: &Page) -> Result<Vec<CertificateRow>, StoreError> {
+        let after = page.after.as_deref().map(storable).unwrap_or_default().into_owned();
+        let statement = match name {
+            None => query(select!("WHERE c.id > $1 ORDER BY c.id LIMIT $2")).bind(after).bind(page.limit()),
+            Some(name) => query(select!(
+                "JOIN certificate_names n ON n.certificate = c.id WHERE c.id > $1 AND n.name = $3 \
+                 ORDER BY c.id LIMIT $2"
+            ))
+            .bind(after)
+            .bind(page.limit())
+            .bind(storable(name).into_owned()),
         };
-        let row = Row::new(&row, "certificates", "id");
+        self.all(statement).await?.iter().map(row_of).collect()
+    }
+
+    /// The end of the certificate that ends first among those not revoked that end after `now`.
+    pub async fn soonest_expiry(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+        let sql = "SELECT MIN(not_after) AS not_after FROM certificates WHERE not_after > $1 AND revoked IS NULL";
+        let row = self.one(query(sql).bind(now.millis())).await?;
+        row.map_or(Ok(None), |row| Row::new(&row, "certificates", "not_after").optional_time("not_after"))
+    }
+
+    fn unsealed(&self, row: &AnyRow) -> Result<Certificate, StoreError> {
+        let row = Row::new(row, "certificates", "id");
         let id = row.text("id")?.to_owned();
         let mut key = self.0.sealer.open(&purpose(&id), row.bytes("sealed_key")?)?;
         let key = String::from_utf8(std::mem::take(&mut *key)).map(Zeroizing::new).map_err(|error| {
             drop(Zeroizing::new(error.into_bytes()));
             row.corrupt("sealed_key", "it opens, but is no PEM text".into())
         })?;
-        Ok(Some(Certificate {
+        Ok(Certificate {
             id,
             names: row.json("names")?,
             chain: row.text("chain")?.to_owned(),
             key,
+            not_before: row.time("not_before")?,
             not_after: row.time("not_after")?,
-        }))
+            source: row.parsed("source", "source of a certificate", CertificateSource::parse)?,
+            authority: row.text("authority")?.to_owned(),
+        })
     }
 }
 
@@ -40,8 +129,9 @@ impl Write {
     pub async fn insert_certificate(&mut self, certificate: &Certificate) -> Result<(), StoreError> {
         let id = certificate.id.as_str();
         let sealed = self.store().0.sealer.seal(&purpose(id), certificate.key.as_bytes())?;
-        let sql = "INSERT INTO certificates (id, names, chain, sealed_key, not_after, created, revision) \
-                   VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING";
+        let sql = "INSERT INTO certificates \
+                   (id, names, chain, sealed_key, not_after, created, revision, source, authority, not_before) \
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING";
         let statement = query(sql)
             .bind(id)
             .bind(to_json(&certificate.names)?)
@@ -49,7 +139,10 @@ impl Write {
             .bind(sealed)
             .bind(certificate.not_after.millis())
             .bind(self.now().millis())
-            .bind(self.revision());
+            .bind(self.revision())
+            .bind(certificate.source.as_str())
+            .bind(certificate.authority.as_str())
+            .bind(certificate.not_before.millis());
         if self.execute(statement).await? == 0 {
             return Err(StoreError::Conflict(format!("a certificate with the id {id} exists already")));
         }
@@ -59,6 +152,29 @@ impl Write {
             self.change(Change::Certificate(name.clone()));
         }
         Ok(())
+    }
+
+    /// A certificate that is not to be served any more; its row stays. `Missing` when there is none of that id. Notes
+    /// each of its names.
+    pub async fn revoke_certificate(&mut self, id: &str) -> Result<(), StoreError> {
+        let sql = "UPDATE certificates SET revoked = $2 WHERE id = $1";
+        let statement = query(sql).bind(storable(id).into_owned()).bind(self.now().millis());
+        if self.execute(statement).await? == 0 {
+            return Err(StoreError::Missing(format!("the certificate {id}")));
+        }
+        self.note_names(id).await
+    }
+
+    /// Removes a certificate with its key. `Missing` when there is none of that id. Notes each of its names.
+    pub async fn delete_certificate(&mut self, id: &str) -> Result<(), StoreError> {
+        self.note_names(id).await?;
+        self.execute(query("DELETE FROM certificate_names WHERE certificate = $1").bind(storable(id).into_owned()))
+            .await?;
+        let statement = query("DELETE FROM certificates WHERE id = $1").bind(storable(id).into_owned());
+        match self.execute(statement).await? {
+            0 => Err(StoreError::Missing(format!("the certificate {id}"))),
+            _ => Ok(()),
+        }
     }
 
     /// Removes the certificates all of whose names this tenant holds; returns how many. One that covers another
@@ -87,6 +203,51 @@ impl Write {
         }
         Ok(removed)
     }
+
+    async fn note_names(&mut self, id: &str) -> Result<(), StoreError> {
+        let sql = "SELECT certificate, name FROM certificate_names WHERE certificate = $1";
+        let rows = self.all(query(sql).bind(storable(id).into_owned())).await?;
+        for row in &rows {
+            let name = Row::new(row, "certificate_names", "certificate").text("name")?.to_owned();
+            self.change(Change::Certificate(name));
+        }
+        Ok(())
+    }
+}
+
+impl Aside {
+    /// Forgets certificates that ended before `before`, at most `limit` at a time; returns how many. Nobody is told:
+    /// what has ended is served by nobody.
+    pub async fn prune_certificates(&mut self, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
+        const ENDED: &str = "SELECT id FROM certificates WHERE not_after < $1 ORDER BY not_after LIMIT $2";
+        let names = concat!(
+            "DELETE FROM certificate_names WHERE certificate IN ",
+            "(SELECT id FROM certificates WHERE not_after < $1 ORDER BY not_after LIMIT $2)"
+        );
+        self.execute(query(names).bind(before.millis()).bind(i64::from(limit))).await?;
+        let rows = self.all(query(ENDED).bind(before.millis()).bind(i64::from(limit))).await?;
+        for row in &rows {
+            let id = Row::new(row, "certificates", "id").text("id")?.to_owned();
+            self.execute(query("DELETE FROM certificates WHERE id = $1").bind(id)).await?;
+        }
+        Ok(rows.len() as u64)
+    }
+}
+
+fn row_of(row: &AnyRow) -> Result<CertificateRow, StoreError> {
+    let row = Row::new(row, "certificates", "id");
+    Ok(CertificateRow {
+        id: row.text("id")?.to_owned(),
+        names: row.json("names")?,
+        chain: row.text("chain")?.to_owned(),
+        source: row.parsed("source", "source of a certificate", CertificateSource::parse)?,
+        authority: row.text("authority")?.to_owned(),
+        not_before: row.time("not_before")?,
+        not_after: row.time("not_after")?,
+        created: row.time("created")?,
+        revoked: row.optional_time("revoked")?,
+        revision: row.int("revision")?,
+    })
 }
 
 fn purpose(id: &str) -> String {

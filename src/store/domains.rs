@@ -5,8 +5,9 @@ use sqlx::query;
 
 use super::connect::Statement;
 use super::row::{Row, storable};
-use super::{Page, Store, StoreError, Write};
-use crate::model::{Change, Domain, DomainState, Hostname, TenantId};
+use super::{Aside, Page, Store, StoreError, Write};
+use crate::clock::Timestamp;
+use crate::model::{Change, Domain, DomainName, DomainState, Hostname, TenantId};
 
 /// The states of [`DomainState::is_held`], as SQL. The index `domains_held` has the same list.
 macro_rules! held {
@@ -28,13 +29,21 @@ pub fn domain_key(domain: &Domain) -> String {
 
 impl Store {
     /// The claim that holds this name (state `is_held`), if any.
-    pub async fn held_domain(&self, name: &Hostname) -> Result<Option<Domain>, StoreError> {
-        let statement = query(select!("WHERE name = $1 AND ", held!())).bind(name.as_str());
+    pub async fn held_domain(&self, name: &DomainName) -> Result<Option<Domain>, StoreError> {
+        let statement = query(select!("WHERE name = $1 AND ", held!())).bind(name.to_string());
         self.one(statement).await?.as_ref().map(domain_of).transpose()
     }
 
+    /// The claim that a visit to this host leads to, if any: that to the host itself, else the wildcard right above it.
+    pub async fn domain_of_host(&self, host: &Hostname) -> Result<Option<Domain>, StoreError> {
+        let wildcard = host.as_str().split_once('.').map(|(_, above)| format!("*.{above}")).unwrap_or_default();
+        // A host name sorts behind "*", so the exact claim comes first.
+        let statement = query(select!("WHERE name IN ($1, $2) AND ", held!(), " ORDER BY name DESC LIMIT 1"));
+        self.one(statement.bind(host.as_str()).bind(wildcard)).await?.as_ref().map(domain_of).transpose()
+    }
+
     /// All claims to this name, held or not, by tenant id: the oldest tenant first.
-    pub async fn claims(&self, name: &Hostname) -> Result<Vec<Domain>, StoreError> {
+    pub async fn claims(&self, name: &DomainName) -> Result<Vec<Domain>, StoreError> {
         self.all(claims(name)).await?.iter().map(domain_of).collect()
     }
 
@@ -56,19 +65,121 @@ impl Store {
     }
 }
 
+/// A claim that is due to be looked at, with what the looks have shown so far.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DueDomain {
+    pub domain: Domain,
+    /// When it was due.
+    pub due: Timestamp,
+    /// JSON that the `domains` room owns.
+    pub progress: String,
+}
+
+impl Store {
+    /// The claims whose look is due at `now`, the longest due first.
+    pub async fn due_domains(&self, now: Timestamp, limit: u32) -> Result<Vec<DueDomain>, StoreError> {
+        let sql = concat!(
+            "SELECT name, tenant, state, token, created, updated, revision, next_check, progress FROM domains ",
+            "WHERE next_check <= $1 ORDER BY next_check LIMIT $2"
+        );
+        let rows = self.all(query(sql).bind(now.millis()).bind(i64::from(limit))).await?;
+        rows.iter().map(due_of).collect()
+    }
+
+    /// When this claim is looked at next (`None`: not by itself), and what the looks have shown so far.
+    pub async fn domain_progress(
+        &self,
+        name: &DomainName,
+        tenant: TenantId,
+    ) -> Result<Option<(Option<Timestamp>, String)>, StoreError> {
+        let sql = "SELECT name, next_check, progress FROM domains WHERE name = $1 AND tenant = $2";
+        let row = self.one(query(sql).bind(name.to_string()).bind(tenant.to_string())).await?;
+        row.map(|row| {
+            let row = Row::new(&row, "domains", "name");
+            Ok((row.optional_time("next_check")?, row.text("progress")?.to_owned()))
+        })
+        .transpose()
+    }
+
+    /// When the earliest look is due.
+    pub async fn next_domain_check(&self) -> Result<Option<Timestamp>, StoreError> {
+        let sql = "SELECT MIN(next_check) AS next_check FROM domains WHERE next_check IS NOT NULL";
+        let row = self.one(query(sql)).await?;
+        row.map_or(Ok(None), |row| Row::new(&row, "domains", "next_check").optional_time("next_check"))
+    }
+
+    /// Until when this name rests after its last holder gave it up, and who that was.
+    pub async fn cooldown(&self, name: &DomainName) -> Result<Option<(TenantId, Timestamp)>, StoreError> {
+        let row = self.one(cooldown(name)).await?;
+        row.as_ref().map(cooldown_of).transpose()
+    }
+}
+
+impl Aside {
+    /// Takes a due look for oneself: false when somebody else has taken it since it was read as due at `due`.
+    pub async fn take_domain_check(
+        &mut self,
+        name: &DomainName,
+        tenant: TenantId,
+        due: Timestamp,
+        until: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let sql = "UPDATE domains SET next_check = $4 WHERE name = $1 AND tenant = $2 AND next_check = $3";
+        let statement = query(sql).bind(name.to_string()).bind(tenant.to_string());
+        Ok(self.execute(statement.bind(due.millis()).bind(until.millis())).await? > 0)
+    }
+
+    /// Puts down what a look has shown, and when the next one is due. `Missing` when the claim is gone.
+    pub async fn set_domain_progress(
+        &mut self,
+        name: &DomainName,
+        tenant: TenantId,
+        next: Option<Timestamp>,
+        progress: &str,
+    ) -> Result<(), StoreError> {
+        let sql = "UPDATE domains SET next_check = $3, progress = $4 WHERE name = $1 AND tenant = $2";
+        let statement = query(sql).bind(name.to_string()).bind(tenant.to_string());
+        let statement = statement.bind(next.map(Timestamp::millis)).bind(storable(progress).into_owned());
+        match self.execute(statement).await? {
+            0 => Err(missing(name, tenant)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Lets a name rest: [`Store::cooldown`].
+    pub async fn set_cooldown(
+        &mut self,
+        name: &DomainName,
+        tenant: TenantId,
+        until: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.execute(query("DELETE FROM cooldowns WHERE until <= $1").bind(self.now().millis())).await?;
+        let sql = "INSERT INTO cooldowns (name, tenant, until) VALUES ($1, $2, $3) \
+                   ON CONFLICT (name) DO UPDATE SET tenant = excluded.tenant, until = excluded.until";
+        let statement = query(sql).bind(name.to_string()).bind(tenant.to_string()).bind(until.millis());
+        self.execute(statement).await.map(drop)
+    }
+
+    pub async fn cooldown(&mut self, name: &DomainName) -> Result<Option<(TenantId, Timestamp)>, StoreError> {
+        let row = self.one(cooldown(name)).await?;
+        row.as_ref().map(cooldown_of).transpose()
+    }
+}
+
 impl Write {
-    pub async fn claims(&mut self, name: &Hostname) -> Result<Vec<Domain>, StoreError> {
+    pub async fn claims(&mut self, name: &DomainName) -> Result<Vec<Domain>, StoreError> {
         self.all(claims(name)).await?.iter().map(domain_of).collect()
     }
 
     /// `Conflict` when this tenant claims the name already, or when the claim is held and another holds it; `Missing`
-    /// when there is no such tenant. The row's revision is this transaction's, whatever `domain` says. Notes the host.
+    /// when there is no such tenant. The row's revision is this transaction's, whatever `domain` says. It is due to be
+    /// looked at at once. Notes the host.
     pub async fn insert_domain(&mut self, domain: &Domain) -> Result<(), StoreError> {
         self.require_tenant(domain.tenant).await?;
-        let sql = "INSERT INTO domains (name, tenant, state, token, created, updated, revision) \
-                   VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING";
+        let sql = "INSERT INTO domains (name, tenant, state, token, created, updated, revision, next_check) \
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $6) ON CONFLICT DO NOTHING";
         let statement = query(sql)
-            .bind(domain.name.as_str())
+            .bind(domain.name.to_string())
             .bind(domain.tenant.to_string())
             .bind(domain.state.as_str())
             .bind(storable(&domain.token).into_owned())
@@ -82,7 +193,7 @@ impl Write {
                 false => held_by_another(&domain.name),
             });
         }
-        self.change(Change::Host(domain.name.clone()));
+        self.change(Change::of_domain(&domain.name));
         Ok(())
     }
 
@@ -90,7 +201,7 @@ impl Write {
     /// Sets `updated` and `revision`; notes the host.
     pub async fn set_domain_state(
         &mut self,
-        name: &Hostname,
+        name: &DomainName,
         tenant: TenantId,
         state: DomainState,
     ) -> Result<(), StoreError> {
@@ -100,7 +211,7 @@ impl Write {
         }
         let sql = "UPDATE domains SET state = $3, updated = $4, revision = $5 WHERE name = $1 AND tenant = $2";
         let statement = query(sql)
-            .bind(name.as_str())
+            .bind(name.to_string())
             .bind(tenant.to_string())
             .bind(state.as_str())
             .bind(self.now().millis())
@@ -108,37 +219,52 @@ impl Write {
         if self.execute(statement).await? == 0 {
             return Err(missing(name, tenant));
         }
-        self.change(Change::Host(name.clone()));
+        self.change(Change::of_domain(name));
         Ok(())
     }
 
     /// `Missing` when there is no such claim. Notes the host. Certificates for the name stay until they expire.
-    pub async fn delete_domain(&mut self, name: &Hostname, tenant: TenantId) -> Result<(), StoreError> {
+    pub async fn delete_domain(&mut self, name: &DomainName, tenant: TenantId) -> Result<(), StoreError> {
         let statement = query("DELETE FROM domains WHERE name = $1 AND tenant = $2");
-        if self.execute(statement.bind(name.as_str()).bind(tenant.to_string())).await? == 0 {
+        if self.execute(statement.bind(name.to_string()).bind(tenant.to_string())).await? == 0 {
             return Err(missing(name, tenant));
         }
-        self.change(Change::Host(name.clone()));
+        self.change(Change::of_domain(name));
         Ok(())
     }
 }
 
-fn held_by_another(name: &Hostname) -> StoreError {
+fn cooldown(name: &DomainName) -> Statement<'static> {
+    query("SELECT name, tenant, until FROM cooldowns WHERE name = $1").bind(name.to_string())
+}
+
+fn cooldown_of(row: &AnyRow) -> Result<(TenantId, Timestamp), StoreError> {
+    let row = Row::new(row, "cooldowns", "name");
+    Ok((row.tenant("tenant")?, row.time("until")?))
+}
+
+fn due_of(row: &AnyRow) -> Result<DueDomain, StoreError> {
+    let domain = domain_of(row)?;
+    let row = Row::new(row, "domains", "name");
+    Ok(DueDomain { domain, due: row.time("next_check")?, progress: row.text("progress")?.to_owned() })
+}
+
+fn held_by_another(name: &DomainName) -> StoreError {
     StoreError::Conflict(format!("{name} belongs to another tenant"))
 }
 
-fn missing(name: &Hostname, tenant: TenantId) -> StoreError {
+fn missing(name: &DomainName, tenant: TenantId) -> StoreError {
     StoreError::Missing(format!("a claim of the tenant {tenant} to {name}"))
 }
 
-fn claims(name: &Hostname) -> Statement<'_> {
-    query(select!("WHERE name = $1 ORDER BY tenant")).bind(name.as_str())
+fn claims(name: &DomainName) -> Statement<'static> {
+    query(select!("WHERE name = $1 ORDER BY tenant")).bind(name.to_string())
 }
 
 fn domain_of(row: &AnyRow) -> Result<Domain, StoreError> {
     let row = Row::new(row, "domains", "name");
     Ok(Domain {
-        name: row.parsed("name", "host name", |text| Hostname::parse(text).ok())?,
+        name: row.parsed("name", "domain", |text| DomainName::parse(text).ok())?,
         tenant: row.tenant("tenant")?,
         state: row.parsed("state", "state of a domain", DomainState::parse)?,
         token: row.text("token")?.to_owned(),

@@ -132,6 +132,7 @@ pub(super) fn columns_of(change: &Change) -> (&'static str, String) {
     match change {
         Change::Tenant(id) => ("tenant", id.to_string()),
         Change::Host(host) => ("host", host.to_string()),
+        Change::Beneath(host) => ("beneath", host.to_string()),
         Change::Slug(slug) => ("slug", slug.to_string()),
         Change::Certificate(name) => ("certificate", name.clone()),
         Change::Challenge(key) => ("challenge", key.clone()),
@@ -147,6 +148,7 @@ fn change_of(row: &Row<'_>) -> Result<Change, StoreError> {
     let change = match row.text("kind")? {
         "tenant" => TenantId::parse(subject).map(Change::Tenant),
         "host" => Hostname::parse(subject).ok().map(Change::Host),
+        "beneath" => Hostname::parse(subject).ok().map(Change::Beneath),
         "slug" => Slug::parse(subject).ok().map(Change::Slug),
         "certificate" => Some(Change::Certificate(subject.into())),
         "challenge" => Some(Change::Challenge(subject.into())),
@@ -253,6 +255,7 @@ mod tests {
         let slug = Slug::parse("a").unwrap();
         for (change, kind) in [
             (Change::Tenant(TenantId::new()), "tenant"),
+            (Change::Beneath(host.clone()), "beneath"),
             (Change::Host(host), "host"),
             (Change::Slug(slug), "slug"),
             (Change::Certificate("*.a.example".into()), "certificate"),

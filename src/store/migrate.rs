@@ -10,7 +10,10 @@ use crate::clock::Timestamp;
 use crate::seal::Sealer;
 
 /// In order; the version is the position, counted from 1. Applied ones are never edited: a change is a new one.
-const MIGRATIONS: [(&str, &str); 1] = [("foundation", include_str!("migrations/0001_foundation.sql"))];
+const MIGRATIONS: [(&str, &str); 2] = [
+    ("foundation", include_str!("migrations/0001_foundation.sql")),
+    ("certificates", include_str!("migrations/0002_certificates.sql")),
+];
 
 /// The type of text keys, the one thing that differs: PostgreSQL compares by the bytes, as SQLite always does, whatever
 /// the database's locale says. Order, prefixes and pages of a listing are then the same on both.

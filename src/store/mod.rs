@@ -3,13 +3,17 @@
 //! follows from a row: a row goes in and comes out as it is, and every wait has an end.
 
 mod audit;
+mod buckets;
 mod certificates;
 mod challenges;
 mod connect;
 mod domains;
 mod error;
+mod events;
 mod feed;
 mod migrate;
+mod nodes;
+mod orders;
 mod row;
 mod secrets;
 mod tenants;
@@ -25,12 +29,17 @@ use sqlx::postgres::PgConnectOptions;
 use tokio_util::task::AbortOnDropHandle;
 
 pub use audit::AuditEntry;
-pub use domains::domain_key;
+pub use buckets::BucketRow;
+pub use certificates::CertificateRow;
+pub use domains::{DueDomain, domain_key};
 pub use error::StoreError;
+pub use events::{Event, EventRow};
 pub use feed::{MOST_NEWS, News};
+pub use nodes::NodeRow;
+pub use orders::{ISSUED, OrderRow, StageCount, WAITING};
 pub use tenants::{Removed, TenantCounts};
 pub use tokens::TokenRow;
-pub use write::Write;
+pub use write::{Aside, Write};
 
 use self::connect::{Engine, Lease, Place, Pools, Statement};
 use self::feed::Announced;

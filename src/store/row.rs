@@ -31,6 +31,10 @@ impl<'r> Row<'r> {
         self.get(column)
     }
 
+    pub fn optional_int(&self, column: &'static str) -> Result<Option<i64>, StoreError> {
+        self.get(column)
+    }
+
     pub fn bytes(&self, column: &'static str) -> Result<&'r [u8], StoreError> {
         self.get(column)
     }

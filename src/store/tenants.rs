@@ -7,7 +7,7 @@ use super::connect::Statement;
 use super::row::{Row, storable, to_json};
 use super::{Page, Store, StoreError, Write};
 use crate::clock::Timestamp;
-use crate::model::{Change, Hostname, PlanName, Slug, Status, Tenant, TenantId};
+use crate::model::{Change, DomainName, PlanName, Slug, Status, Tenant, TenantId};
 
 /// How many tenants there are, for a dashboard.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -168,10 +168,11 @@ impl Write {
         let sql = "DELETE FROM domains WHERE tenant = $1 RETURNING name";
         let rows = self.all(query(sql).bind(&key)).await?;
         for row in &rows {
-            let name =
-                Row::new(row, "domains", "name").parsed("name", "host name", |text| Hostname::parse(text).ok())?;
-            self.change(Change::Host(name));
+            let row = Row::new(row, "domains", "name");
+            let name = row.parsed("name", "domain", |text| DomainName::parse(text).ok())?;
+            self.change(Change::of_domain(&name));
         }
+        self.execute(query("DELETE FROM orders WHERE tenant = $1").bind(&key)).await?;
         let retire = query("INSERT INTO retired_slugs (slug, tenant, retired) VALUES ($1, $2, $3)");
         self.execute(retire.bind(tenant.slug.as_str()).bind(&key).bind(self.now().millis())).await?;
         let tenants = self.execute(query("DELETE FROM tenants WHERE id = $1").bind(&key)).await?;

@@ -2,6 +2,7 @@
 //! Nothing is announced that is not committed, and after a failed statement nothing is committed any more.
 
 use std::collections::HashSet;
+use std::ops::{Deref, DerefMut};
 
 use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, query};
@@ -17,12 +18,20 @@ use crate::model::Change;
 ///
 /// [`StoreError::Conflict`] and [`StoreError::Missing`] leave it usable; after any other error it can only be dropped.
 pub struct Write {
-    lease: Lease,
-    store: Store,
+    aside: Aside,
     revision: i64,
-    now: Timestamp,
     changes: Vec<Change>,
     noted: HashSet<Change>,
+}
+
+/// A writing transaction beside the feed: for what churns (orders under way, buckets, looks at domains) and what no edge
+/// remembers. It takes no revision and wakes nobody. Dropped without [`Aside::commit`], it leaves nothing behind.
+///
+/// To be begun with a statement that writes: SQLite waits for its lock only there.
+pub struct Aside {
+    lease: Lease,
+    store: Store,
+    now: Timestamp,
     failed: bool,
 }
 
@@ -37,15 +46,15 @@ impl Store {
         let sql = "UPDATE feed SET revision = revision + 1 WHERE id = $1 RETURNING revision";
         let rows = lease.all_within(WRITE_WAIT, query(sql).bind(1_i64)).await?;
         let revision = feed_row(rows.first())?.int("revision")?;
-        Ok(Write {
-            lease,
-            store: self.clone(),
-            revision,
-            now: self.0.clock.now(),
-            changes: Vec::new(),
-            noted: HashSet::new(),
-            failed: false,
-        })
+        let aside = Aside { lease, store: self.clone(), now: self.0.clock.now(), failed: false };
+        Ok(Write { aside, revision, changes: Vec::new(), noted: HashSet::new() })
+    }
+
+    /// Starts a writing transaction beside the feed.
+    pub async fn aside(&self) -> Result<Aside, StoreError> {
+        let mut lease = Lease::of(&self.0.pools.writers).await?;
+        lease.begin().await?;
+        Ok(Aside { lease, store: self.clone(), now: self.0.clock.now(), failed: false })
     }
 }
 
@@ -65,18 +74,85 @@ impl Write {
 
     /// Commits, wakes followers, and returns the revision. On [`StoreError::Unavailable`] the outcome is unknown.
     pub async fn commit(mut self) -> Result<i64, StoreError> {
-        if self.failed {
-            // PostgreSQL would answer such a COMMIT with a silent rollback.
-            return Err(StoreError::Unavailable("an earlier statement of this transaction failed".into()));
-        }
+        self.aside.usable()?;
         self.publish().await?;
-        self.lease.commit().await?;
-        self.store.0.announced.announce(self.revision);
+        let store = self.aside.store.clone();
+        self.aside.commit().await?;
+        store.0.announced.announce(self.revision);
         Ok(self.revision)
     }
 
     /// The time of this transaction, the same for all its rows.
-    pub(super) fn now(&self) -> Timestamp {
+    pub fn now(&self) -> Timestamp {
+        self.aside.now
+    }
+
+    // Not through `Deref`: a call that borrows all of a `Write` could not name its time in its arguments.
+    pub(super) async fn one(&mut self, statement: Statement<'_>) -> Result<Option<AnyRow>, StoreError> {
+        self.aside.one(statement).await
+    }
+
+    pub(super) async fn all(&mut self, statement: Statement<'_>) -> Result<Vec<AnyRow>, StoreError> {
+        self.aside.all(statement).await
+    }
+
+    pub(super) async fn execute(&mut self, statement: Statement<'_>) -> Result<u64, StoreError> {
+        self.aside.execute(statement).await
+    }
+
+    async fn publish(&mut self) -> Result<(), StoreError> {
+        let mut changes = std::mem::take(&mut self.changes);
+        if changes.len() > MOST_NEWS {
+            changes = vec![Change::Reset];
+        }
+        if !changes.is_empty() {
+            let sql = insert_changes(changes.len());
+            // Few texts are worth keeping prepared: most transactions note one to four changes.
+            let mut statement = query(AssertSqlSafe(sql)).persistent(changes.len() <= 4);
+            for (seq, change) in changes.iter().enumerate() {
+                let (kind, subject) = columns_of(change);
+                statement = statement.bind(self.revision).bind(seq as i64).bind(kind).bind(subject);
+            }
+            self.execute(statement).await?;
+        }
+        if self.aside.store.0.engine == Engine::Postgres {
+            let payload = self.revision.to_string();
+            self.execute(query("SELECT pg_notify($1, $2)").bind(CHANNEL).bind(payload)).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Deref for Write {
+    type Target = Aside;
+    fn deref(&self) -> &Aside {
+        &self.aside
+    }
+}
+
+impl DerefMut for Write {
+    fn deref_mut(&mut self) -> &mut Aside {
+        &mut self.aside
+    }
+}
+
+impl Aside {
+    /// On [`StoreError::Unavailable`] the outcome is unknown.
+    pub async fn commit(mut self) -> Result<(), StoreError> {
+        self.usable()?;
+        self.lease.commit().await
+    }
+
+    fn usable(&self) -> Result<(), StoreError> {
+        if self.failed {
+            // PostgreSQL would answer a COMMIT with a silent rollback.
+            return Err(StoreError::Unavailable("an earlier statement of this transaction failed".into()));
+        }
+        Ok(())
+    }
+
+    /// The time of this transaction, the same for all its rows.
+    pub fn now(&self) -> Timestamp {
         self.now
     }
 
@@ -104,28 +180,6 @@ impl Write {
     fn judge<T>(&mut self, answer: Result<T, StoreError>) -> Result<T, StoreError> {
         self.failed |= answer.is_err();
         answer
-    }
-
-    async fn publish(&mut self) -> Result<(), StoreError> {
-        let mut changes = std::mem::take(&mut self.changes);
-        if changes.len() > MOST_NEWS {
-            changes = vec![Change::Reset];
-        }
-        if !changes.is_empty() {
-            let sql = insert_changes(changes.len());
-            // Few texts are worth keeping prepared: most transactions note one to four changes.
-            let mut statement = query(AssertSqlSafe(sql)).persistent(changes.len() <= 4);
-            for (seq, change) in changes.iter().enumerate() {
-                let (kind, subject) = columns_of(change);
-                statement = statement.bind(self.revision).bind(seq as i64).bind(kind).bind(subject);
-            }
-            self.execute(statement).await?;
-        }
-        if self.store.0.engine == Engine::Postgres {
-            let payload = self.revision.to_string();
-            self.execute(query("SELECT pg_notify($1, $2)").bind(CHANNEL).bind(payload)).await?;
-        }
-        Ok(())
     }
 }
 

@@ -7,7 +7,7 @@ use super::error::{Fault, Faults, Kind, TenancyError};
 use super::tenants::current;
 use super::{Actor, Done, Tenancy, TenantState, tokens};
 use crate::config::Config;
-use crate::model::{Brand, BrandError, Domain, DomainState, Feature, Hostname, Tenant, TenantId};
+use crate::model::{Brand, BrandError, Domain, DomainName, DomainState, Feature, Tenant, TenantId};
 use crate::store::{Page, StoreError, Write};
 
 /// The feature that lets a tenant have domains of its own.
@@ -98,6 +98,9 @@ impl Tenancy {
         let mut write = self.store.write().await?;
         let domain = pick(write.claims(&host).await?, name, tenant)?;
         write.delete_domain(&domain.name, domain.tenant).await?;
+        if domain.state.is_held() {
+            write.drop_order(&domain.name.to_string()).await?;
+        }
         let detail = json!({ "state": domain.state });
         let entry = actor.entry("domain.remove", Some(domain.tenant), &domain.name, detail);
         self.finish(write, entry, ()).await
@@ -115,7 +118,7 @@ impl Tenancy {
 async fn claim(
     write: &mut Write,
     tenant: &Tenant,
-    name: Hostname,
+    name: DomainName,
     wanted: DomainState,
     token: String,
     now: crate::clock::Timestamp,
@@ -128,6 +131,7 @@ async fn claim(
     match claims.into_iter().find(|c| c.tenant == tenant.id) {
         Some(own) if wanted.is_held() && !own.state.is_held() => {
             write.set_domain_state(&name, tenant.id, wanted).await?;
+            write.want_order(&[name.to_string()], Some(tenant.id), now).await?;
             Ok((Domain { state: wanted, updated: now, revision, ..own }, false))
         }
         Some(own) => {
@@ -137,6 +141,9 @@ async fn claim(
         None => {
             let domain = Domain { name, tenant: tenant.id, state: wanted, token, created: now, updated: now, revision };
             write.insert_domain(&domain).await.map_err(taken)?;
+            if wanted.is_held() {
+                write.want_order(&[domain.name.to_string()], Some(tenant.id), now).await?;
+            }
             Ok((domain, true))
         }
     }
@@ -149,9 +156,9 @@ fn taken(error: StoreError) -> TenancyError {
     }
 }
 
-fn check_name(pointer: &str, text: &str, brand: &Brand) -> Result<Hostname, Fault> {
-    let name = Hostname::parse(text).map_err(|e| Fault::new(pointer, "invalid-domain", format!("{text:?}: {e}")))?;
-    brand.claimable(&name).map_err(|why| {
+fn check_name(pointer: &str, text: &str, brand: &Brand) -> Result<DomainName, Fault> {
+    let name = DomainName::parse(text).map_err(|e| Fault::new(pointer, "invalid-domain", format!("{text:?}: {e}")))?;
+    brand.claimable(name.host()).map_err(|why| {
         let code = match why {
             BrandError::OwnBase | BrandError::OwnHost => "reserved",
             BrandError::PublicSuffix => "public-suffix",
@@ -163,8 +170,8 @@ fn check_name(pointer: &str, text: &str, brand: &Brand) -> Result<Hostname, Faul
 }
 
 /// A name in a path: one that is no host name is a domain that does not exist.
-fn parse(name: &str) -> Result<Hostname, TenancyError> {
-    Hostname::parse(name).map_err(|_| TenancyError::NotFound(Kind::Domain, name.to_owned()))
+fn parse(name: &str) -> Result<DomainName, TenancyError> {
+    DomainName::parse(name).map_err(|_| TenancyError::NotFound(Kind::Domain, name.to_owned()))
 }
 
 fn pick(claims: Vec<Domain>, name: &str, tenant: Option<TenantId>) -> Result<Domain, TenancyError> {
@@ -197,7 +204,7 @@ fn described(domain: Domain, brand: &Brand, is_new: bool) -> DomainClaim {
     let records = vec![
         Record {
             kind: "TXT",
-            name: format!("{}.{}", brand.verification_label, domain.name),
+            name: format!("{}.{}", brand.verification_label, domain.name.host()),
             value: format!("{}{}", brand.verification_prefix, domain.token),
             purpose: "proves that the tenant owns the domain",
         },

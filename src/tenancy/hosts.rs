@@ -50,7 +50,7 @@ impl Tenancy {
         })?;
         let class = self.config().brand.classify(&host);
         let (tenant, via) = match &class {
-            HostClass::Custom => match self.store.held_domain(&host).await? {
+            HostClass::Custom => match self.store.domain_of_host(&host).await? {
                 Some(domain) => (self.store.tenant(domain.tenant).await?, Some(Via::CustomDomain)),
                 None => (None, None),
             },

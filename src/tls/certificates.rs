@@ -158,7 +158,12 @@ impl Subscriber for CertificateCache {
         match change {
             Change::Certificate(name) => self.cache.forget(name),
             Change::Reset => self.cache.forget_all(),
-            Change::Tenant(_) | Change::Slug(_) | Change::Host(_) | Change::Challenge(_) | Change::Keys => {}
+            Change::Tenant(_)
+            | Change::Slug(_)
+            | Change::Host(_)
+            | Change::Beneath(_)
+            | Change::Challenge(_)
+            | Change::Keys => {}
         }
     }
 }

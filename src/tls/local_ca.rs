@@ -12,7 +12,7 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use crate::clock::{Clock, Timestamp};
-use crate::model::Certificate;
+use crate::model::{Certificate, CertificateSource};
 
 /// Signs certificates for whatever it is asked.
 #[derive(Clone)]
@@ -74,6 +74,7 @@ impl LocalCa {
         let now = date_time(self.clock.now())?;
         params.not_before = now - Duration::hours(1);
         params.not_after = now + Duration::days(days);
+        let not_before = Timestamp(params.not_before.unix_timestamp() * 1000);
         let not_after = Timestamp(params.not_after.unix_timestamp() * 1000);
         let leaf = params.signed_by(&key, &self.issuer)?;
         Ok(Certificate {
@@ -81,7 +82,10 @@ impl LocalCa {
             names: names.to_vec(),
             chain: leaf.pem(),
             key: Zeroizing::new(key.serialize_pem()),
+            not_before,
             not_after,
+            source: CertificateSource::Local,
+            authority: "local".into(),
         })
     }
 

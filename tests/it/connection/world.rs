@@ -22,7 +22,7 @@ use tenantry::edge::connection::{Connection, HeadFault};
 use tenantry::edge::listener::{Inherited, Listeners, Parts, Settings, socket};
 use tenantry::edge::patient::expect_upgrade;
 use tenantry::metrics::Metrics;
-use tenantry::model::{Certificate, Hostname};
+use tenantry::model::{Certificate, CertificateSource, Hostname};
 use tenantry::tls::{Certificates, Refusal, ServerConfig, ServerConfigs};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -148,7 +148,10 @@ pub fn certificate(ca: &CertifiedIssuer<'_, KeyPair>) -> Certificate {
         names,
         chain: leaf.pem() + &ca.pem(),
         key: Zeroizing::new(key.serialize_pem()),
+        not_before: Timestamp(0),
         not_after: Timestamp::MAX,
+        source: CertificateSource::Local,
+        authority: "local".into(),
     }
 }
 

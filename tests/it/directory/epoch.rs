@@ -81,7 +81,7 @@ impl History {
         let owner = |version: usize| &self.owners[version / 2 % 2];
         match subject {
             Subject::Domain if version % 2 == 1 => {
-                write.delete_domain(&host(DOMAIN), owner(version - 1).id).await.unwrap();
+                write.delete_domain(&host(DOMAIN).into(), owner(version - 1).id).await.unwrap();
             }
             Subject::Domain => {
                 write.insert_domain(&claim(DOMAIN, owner(version).id, DomainState::Verified)).await.unwrap();

@@ -44,7 +44,7 @@ async fn what_is_touched_counts_on_until_the_store_can_be_asked() {
 
     node.update(&Tenant { name: "renamed".into(), ..acme.clone() }).await;
     let mut write = node.store.write().await.unwrap();
-    write.delete_domain(&domain, acme.id).await.unwrap();
+    write.delete_domain(&domain.clone().into(), acme.id).await.unwrap();
     node.commit(write).await;
     node.tap.set_gone(true);
     let reads = node.tap.reads(Read::Tenant) + node.tap.reads(Read::Place);

@@ -57,7 +57,7 @@ impl Model {
             let mut write = self.node.store.write().await.unwrap();
             register.begun.store(version, Ordering::SeqCst);
             if let Some(before) = holder(version - 1) {
-                write.delete_domain(&host(&name), self.owners[before].id).await.unwrap();
+                write.delete_domain(&host(&name).into(), self.owners[before].id).await.unwrap();
             }
             if let Some(now) = holder(version) {
                 let state = DomainState::Verified;

@@ -44,7 +44,7 @@ async fn populate(world: &World, many: usize) {
             };
             write.insert_tenant(&tenant).await.unwrap();
             if n % DOMAIN_EVERY == 0 {
-                let name = Hostname::parse(&domain(n)).unwrap();
+                let name = Hostname::parse(&domain(n)).unwrap().into();
                 let (tenant, token) = (tenant.id, String::new());
                 let state = DomainState::Live;
                 let row = Domain { name, tenant, state, token, created: now, updated: now, revision: 0 };

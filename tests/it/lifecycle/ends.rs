@@ -79,7 +79,7 @@ async fn a_domain_that_is_removed_loses_its_connections_and_one_that_stays_keeps
     assert!(closed.is_none_or(|frame| frame.is_ok_and(|message| message.is_close())), "a close frame");
     assert_eq!(get(&world, "gone.example", "/").await.code(), "domain-not-configured");
     // A change of state alone moves nobody.
-    let host = tenantry::model::Hostname::parse("stays.example").unwrap();
+    let host = tenantry::model::DomainName::parse("stays.example").unwrap();
     let held = world.running.store().held_domain(&host).await.unwrap().unwrap();
     let mut write = world.running.store().write().await.unwrap();
     write.set_domain_state(&host, held.tenant, tenantry::model::DomainState::Live).await.unwrap();

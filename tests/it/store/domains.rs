@@ -1,6 +1,6 @@
 //! Claims to names: many may claim, one holds.
 
-use tenantry::model::{Change, Domain, DomainState, TenantId};
+use tenantry::model::{Change, Domain, DomainName, DomainState, TenantId};
 use tenantry::store::{StoreError, domain_key};
 
 use super::{Ground, all_news, claim, contract, host, insert, page, tenant};
@@ -11,7 +11,7 @@ async fn one_holds_a_name_and_many_claim_it(ground: Ground) {
     let store = ground.open().await;
     let (acme, beta) = (tenant("acme"), tenant("beta"));
     let before = insert(&store, &[&acme, &beta]).await;
-    let name = host("shop.example");
+    let name = DomainName::from(host("shop.example"));
     let mut write = store.write().await.unwrap();
     write.insert_domain(&claim("shop.example", acme.id, DomainState::Pending)).await.unwrap();
     write.insert_domain(&claim("shop.example", beta.id, DomainState::Verifying)).await.unwrap();
@@ -28,14 +28,14 @@ async fn one_holds_a_name_and_many_claim_it(ground: Ground) {
     }
     write.set_domain_state(&name, acme.id, DomainState::Failed).await.unwrap();
     write.set_domain_state(&name, beta.id, DomainState::Live).await.unwrap();
-    let unknown = write.set_domain_state(&host("none.example"), acme.id, DomainState::Live).await;
+    let unknown = write.set_domain_state(&host("none.example").into(), acme.id, DomainState::Live).await;
     assert!(matches!(unknown, Err(StoreError::Missing(_))));
     let revision = write.commit().await.unwrap();
 
     let held = Domain { updated: ground.clock.now(), revision, ..claim("shop.example", beta.id, DomainState::Live) };
     assert_eq!(store.held_domain(&name).await.unwrap(), Some(held));
     assert_eq!(store.claims(&name).await.unwrap().len(), 2);
-    assert_eq!(all_news(&store, before).await, (vec![Change::Host(name.clone())], revision));
+    assert_eq!(all_news(&store, before).await, (vec![Change::of_domain(&name)], revision));
 
     let mut write = store.write().await.unwrap();
     write.delete_domain(&name, beta.id).await.unwrap();
@@ -43,7 +43,7 @@ async fn one_holds_a_name_and_many_claim_it(ground: Ground) {
     write.set_domain_state(&name, acme.id, DomainState::Verified).await.unwrap();
     let next = write.commit().await.unwrap();
     assert_eq!(store.held_domain(&name).await.unwrap().unwrap().tenant, acme.id);
-    assert_eq!(all_news(&store, revision).await, (vec![Change::Host(name)], next));
+    assert_eq!(all_news(&store, revision).await, (vec![Change::of_domain(&name)], next));
 }
 
 async fn claims_are_listed_in_pages(ground: Ground) {
@@ -73,7 +73,7 @@ async fn claims_are_listed_in_pages(ground: Ground) {
         assert_eq!(seen, expected, "{limit}");
     }
     let own = store.domains(tenants[1].id, &page(3, Some("a-b.example"))).await.unwrap();
-    let names: Vec<&str> = own.iter().map(|domain| domain.name.as_str()).collect();
+    let names: Vec<String> = own.iter().map(|domain| domain.name.to_string()).collect();
     assert_eq!(names, ["a.example", "ab.example", "b.a.example"]);
 }
 
@@ -86,5 +86,5 @@ async fn the_index_itself_keeps_a_name_to_one_holder(ground: Ground) {
     let second = write.insert_domain(&claim("shop.example", beta.id, DomainState::Verified)).await;
     assert!(matches!(second, Err(StoreError::Conflict(why)) if why.contains("another tenant")));
     write.commit().await.unwrap();
-    assert_eq!(store.claims(&host("shop.example")).await.unwrap().len(), 1);
+    assert_eq!(store.claims(&host("shop.example").into()).await.unwrap().len(), 1);
 }

@@ -115,7 +115,7 @@ pub fn tenant(name: &str) -> Tenant {
 
 pub fn claim(name: &str, tenant: TenantId, state: DomainState) -> Domain {
     Domain {
-        name: host(name),
+        name: host(name).into(),
         tenant,
         state,
         token: "proof".into(),

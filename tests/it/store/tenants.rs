@@ -193,8 +193,8 @@ async fn a_deleted_tenant_takes_its_things_with_it_and_its_slug_is_retired(groun
     write.commit().await.unwrap();
 
     assert_eq!(store.tenant(acme.id).await.unwrap(), None);
-    assert_eq!(store.held_domain(&host("live.example")).await.unwrap(), None);
-    assert_eq!(store.held_domain(&host("contested.example")).await.unwrap().unwrap().tenant, beta.id);
+    assert_eq!(store.held_domain(&host("live.example").into()).await.unwrap(), None);
+    assert_eq!(store.held_domain(&host("contested.example").into()).await.unwrap().unwrap().tenant, beta.id);
     assert_eq!(store.certificate("live.example").await.unwrap().unwrap().id, "shared");
     assert_eq!(store.certificate("contested.example").await.unwrap().unwrap().id, "theirs");
     let (changes, _) = all_news(&store, before).await;

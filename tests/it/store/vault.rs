@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use tenantry::clock::Timestamp;
-use tenantry::model::{Certificate, Change, TenantId};
+use tenantry::model::{Certificate, CertificateSource, Change, TenantId};
 use tenantry::seal::SealError;
 use tenantry::store::{AuditEntry, StoreError, TokenRow};
 use zeroize::Zeroizing;
@@ -30,7 +30,10 @@ pub fn certificate(id: &str, names: &[&str]) -> Certificate {
         names: names.iter().map(|name| name.to_string()).collect(),
         chain: format!("chain of {id}"),
         key: Zeroizing::new(KEY.into()),
+        not_before: Timestamp(0),
         not_after: Timestamp::parse("2026-12-01T00:00:00Z").unwrap(),
+        source: CertificateSource::Local,
+        authority: "local".into(),
     }
 }
 

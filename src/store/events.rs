@@ -1,0 +1,110 @@
+//! Events: what happened to a tenant's things, each written in the transaction in which it happened. Who is told of them,
+//! and how, is decided elsewhere.
+
+use sqlx::any::AnyRow;
+use sqlx::query;
+
+use super::row::{Row, storable, to_json};
+use super::{Page, Store, StoreError, Write};
+use crate::clock::Timestamp;
+use crate::model::TenantId;
+
+/// Something that happened.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Event {
+    /// `domain.verified`, `certificate.issued`, …
+    pub kind: String,
+    pub tenant: Option<TenantId>,
+    /// What it happened to: a domain, a certificate's first name.
+    pub subject: String,
+    /// JSON; never a secret.
+    pub detail: serde_json::Value,
+}
+
+/// An event with its place and time. The cursor is `<revision>.<seq>`.
+#[derive(Clone, PartialEq, Debug)]
+pub struct EventRow {
+    pub revision: i64,
+    pub seq: i64,
+    pub at: Timestamp,
+    pub event: Event,
+}
+
+impl EventRow {
+    pub fn cursor(&self) -> String {
+        format!("{}.{}", self.revision, self.seq)
+    }
+}
+
+impl Store {
+    /// Events oldest first, of one tenant or of all, about one subject or any. `page.after` is a cursor.
+    pub async fn events(
+        &self,
+        tenant: Option<TenantId>,
+        subject: Option<&str>,
+        page: &Page,
+    ) -> Result<Vec<EventRow>, StoreError> {
+        let (revision, seq) = page
+            .after
+            .as_deref()
+            .and_then(|after| after.split_once('.'))
+            .and_then(|(revision, seq)| Some((revision.parse::<i64>().ok()?, seq.parse::<i64>().ok()?)))
+            .unwrap_or((0, -1));
+        macro_rules! select {
+            ($condition:literal) => {
+                concat!(
+                    "SELECT revision, seq, at, kind, tenant, subject, detail FROM events ",
+                    "WHERE (revision, seq) > ($1, $2) ",
+                    $condition,
+                    " ORDER BY revision, seq LIMIT $3"
+                )
+            };
+        }
+        let bound = |sql| query(sql).bind(revision).bind(seq).bind(page.limit());
+        let statement = match (tenant, subject) {
+            (None, None) => bound(select!("")),
+            (Some(tenant), None) => bound(select!("AND tenant = $4")).bind(tenant.to_string()),
+            (None, Some(subject)) => bound(select!("AND subject = $4")).bind(storable(subject).into_owned()),
+            (Some(tenant), Some(subject)) => bound(select!("AND tenant = $4 AND subject = $5"))
+                .bind(tenant.to_string())
+                .bind(storable(subject).into_owned()),
+        };
+        self.all(statement).await?.iter().map(event_of).collect()
+    }
+}
+
+impl Write {
+    /// Adds an event, with this transaction's time and revision.
+    pub async fn event(&mut self, event: &Event) -> Result<(), StoreError> {
+        let sql = "INSERT INTO events (revision, seq, at, kind, tenant, subject, detail) \
+                   SELECT $1, COUNT(*), $2, $3, $4, $5, $6 FROM events WHERE revision = $1";
+        let statement = query(sql)
+            .bind(self.revision())
+            .bind(self.now().millis())
+            .bind(event.kind.as_str())
+            .bind(event.tenant.map(|tenant| tenant.to_string()))
+            .bind(storable(&event.subject).into_owned())
+            .bind(to_json(&event.detail)?);
+        self.execute(statement).await.map(drop)
+    }
+
+    /// Forgets the events before `before`; returns how many.
+    pub async fn prune_events(&mut self, before: Timestamp) -> Result<u64, StoreError> {
+        self.execute(query("DELETE FROM events WHERE at < $1").bind(before.millis())).await
+    }
+}
+
+fn event_of(row: &AnyRow) -> Result<EventRow, StoreError> {
+    let row = Row::new(row, "events", "revision");
+    Ok(EventRow {
+        revision: row.int("revision")?,
+        seq: row.int("seq")?,
+        at: row.time("at")?,
+        event: Event {
+            kind: row.text("kind")?.to_owned(),
+            tenant: row.optional("tenant", "tenant id", TenantId::parse)?,
+            subject: row.text("subject")?.to_owned(),
+            detail: row.json("detail")?,
+        },
+    })
+}

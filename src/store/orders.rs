@@ -1,0 +1,270 @@
+//! Certificate orders: one row for each certificate that is wanted, with its place in the queue, its stage, and the lease
+//! of whoever works on it. What a stage means is the `acme` room's affair.
+
+use sqlx::any::AnyRow;
+use sqlx::query;
+use zeroize::Zeroizing;
+
+use super::connect::Statement;
+use super::row::{Row, storable, to_json};
+use super::{Aside, Page, Store, StoreError};
+use crate::clock::Timestamp;
+use crate::model::TenantId;
+
+/// The stage of an order that waits for its turn.
+pub const WAITING: &str = "waiting";
+/// The stage of an order whose certificate is there; `not_before` says when it is to be renewed.
+pub const ISSUED: &str = "issued";
+
+/// A certificate that is wanted, and how far it has come.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct OrderRow {
+    /// The first of `names`, and the row's key.
+    pub name: String,
+    pub names: Vec<String>,
+    /// Whose turn it takes; `None`: the installation's own.
+    pub tenant: Option<TenantId>,
+    /// [`WAITING`], [`ISSUED`], or a word for what is under way.
+    pub stage: String,
+    /// The stage in full: JSON that the `acme` room owns.
+    pub data: String,
+    pub turn: i64,
+    pub not_before: Timestamp,
+    /// In a row.
+    pub failures: i64,
+    /// Who works on it, for as long as `lease` lasts.
+    pub owner: Option<String>,
+    pub lease: Timestamp,
+    /// Grows each time that somebody takes it: whoever has an older number can write no more.
+    pub fence: i64,
+    pub created: Timestamp,
+    pub updated: Timestamp,
+}
+
+/// How many orders are in each stage.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StageCount {
+    pub stage: String,
+    pub count: i64,
+}
+
+macro_rules! select {
+    ($($rest:expr),+) => {
+        concat!(
+            "SELECT name, names, tenant, stage, data, turn, not_before, failures, owner, lease, fence, created, updated \
+             FROM orders ",
+            $($rest),+
+        )
+    };
+}
+
+impl Store {
+    pub async fn order(&self, name: &str) -> Result<Option<OrderRow>, StoreError> {
+        let statement = query(select!("WHERE name = $1")).bind(storable(name).into_owned());
+        self.one(statement).await?.as_ref().map(order_of).transpose()
+    }
+
+    /// Orders by name. `page.after` is a name.
+    pub async fn orders(&self, page: &Page) -> Result<Vec<OrderRow>, StoreError> {
+        let after = page.after.as_deref().map(storable).unwrap_or_default().into_owned();
+        let statement = query(select!("WHERE name > $1 ORDER BY name LIMIT $2"));
+        self.all(statement.bind(after).bind(page.limit())).await?.iter().map(order_of).collect()
+    }
+
+    /// Waiting orders whose time has come and that nobody works on, in the order of their turns.
+    pub async fn due_orders(&self, now: Timestamp, limit: u32) -> Result<Vec<OrderRow>, StoreError> {
+        let statement =
+            query(select!("WHERE stage = 'waiting' AND not_before <= $1 AND lease <= $1 ORDER BY turn, name LIMIT $2"));
+        self.all(statement.bind(now.millis()).bind(i64::from(limit))).await?.iter().map(order_of).collect()
+    }
+
+    /// Orders under way whose worker has let its lease end: it was killed, or cannot reach the store.
+    pub async fn abandoned_orders(&self, now: Timestamp, limit: u32) -> Result<Vec<OrderRow>, StoreError> {
+        let statement = query(select!(
+            "WHERE stage NOT IN ('waiting', 'issued') AND lease <= $1 AND not_before <= $1 ORDER BY turn, name LIMIT $2"
+        ));
+        self.all(statement.bind(now.millis()).bind(i64::from(limit))).await?.iter().map(order_of).collect()
+    }
+
+    /// Issued orders whose renewal is due, the longest due first.
+    pub async fn due_renewals(&self, now: Timestamp, limit: u32) -> Result<Vec<OrderRow>, StoreError> {
+        let statement = query(select!("WHERE stage = 'issued' AND not_before <= $1 ORDER BY not_before LIMIT $2"));
+        self.all(statement.bind(now.millis()).bind(i64::from(limit))).await?.iter().map(order_of).collect()
+    }
+
+    /// When the next order that nobody works on wants something to be done.
+    pub async fn next_order(&self) -> Result<Option<Timestamp>, StoreError> {
+        let sql = "SELECT MIN(CASE WHEN lease > not_before THEN lease ELSE not_before END) AS at FROM orders";
+        let row = self.one(query(sql)).await?;
+        row.map_or(Ok(None), |row| Row::new(&row, "orders", "at").optional_time("at"))
+    }
+
+    /// How many waiting orders go before this turn.
+    pub async fn orders_before(&self, turn: i64, now: Timestamp) -> Result<i64, StoreError> {
+        let sql = "SELECT COUNT(*) AS before FROM orders WHERE stage = 'waiting' AND turn < $1 AND not_before <= $2";
+        let row = self.one(query(sql).bind(turn).bind(now.millis())).await?;
+        row.map_or(Ok(0), |row| Row::new(&row, "orders", "before").int("before"))
+    }
+
+    pub async fn order_counts(&self) -> Result<Vec<StageCount>, StoreError> {
+        let sql = "SELECT stage, COUNT(*) AS count FROM orders GROUP BY stage ORDER BY stage";
+        let rows = self.all(query(sql)).await?;
+        let count = |row: &AnyRow| {
+            let row = Row::new(row, "orders", "stage");
+            Ok(StageCount { stage: row.text("stage")?.to_owned(), count: row.int("count")? })
+        };
+        rows.iter().map(count).collect()
+    }
+
+    /// The private key of an order that has asked for its certificate.
+    pub async fn order_key(&self, name: &str) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
+        let sql = "SELECT name, sealed_key FROM orders WHERE name = $1 AND sealed_key IS NOT NULL";
+        let Some(row) = self.one(query(sql).bind(storable(name).into_owned())).await? else { return Ok(None) };
+        let sealed = Row::new(&row, "orders", "name").bytes("sealed_key")?.to_vec();
+        Ok(Some(self.0.sealer.open(&purpose(name), &sealed)?))
+    }
+}
+
+impl Aside {
+    /// Wants a certificate for these names from now on: a new row, waiting, at the end of its tenant's turns. Changes
+    /// nothing when there is one for the first of them already; says whether there was none.
+    pub async fn want_order(
+        &mut self,
+        names: &[String],
+        tenant: Option<TenantId>,
+        not_before: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let Some(name) = names.first() else { return Ok(false) };
+        let now = self.now().millis();
+        let sql = "INSERT INTO orders \
+             (name, names, tenant, stage, data, turn, not_before, failures, lease, fence, created, updated) \
+             VALUES ($1, $2, $3, 'waiting', '{\"stage\":\"waiting\"}', 0, $4, 0, 0, 0, $5, $5) ON CONFLICT DO NOTHING";
+        let statement = query(sql)
+            .bind(name.as_str())
+            .bind(to_json(&names)?)
+            .bind(tenant.map(|tenant| tenant.to_string()))
+            .bind(not_before.millis())
+            .bind(now);
+        if self.execute(statement).await? == 0 {
+            return Ok(false);
+        }
+        let turn = self.next_turn(tenant).await?;
+        self.execute(query("UPDATE orders SET turn = $2 WHERE name = $1").bind(name.as_str()).bind(turn)).await?;
+        Ok(true)
+    }
+
+    /// Wants it no more: the row goes, with whatever is under way. False when there was none.
+    pub async fn drop_order(&mut self, name: &str) -> Result<bool, StoreError> {
+        let statement = query("DELETE FROM orders WHERE name = $1").bind(storable(name).into_owned());
+        Ok(self.execute(statement).await? > 0)
+    }
+
+    /// The turn of a tenant's next order: start-time fair queueing (Goyal, Vin & Cheng, SIGCOMM 1996) with each order
+    /// of the same weight. It comes right behind the tenant's own last one, and never before the one that is first
+    /// in the queue now; so a tenant's first order waits for one of each other tenant's, however many they have.
+    pub async fn next_turn(&mut self, tenant: Option<TenantId>) -> Result<i64, StoreError> {
+        let sql = "SELECT \
+             (SELECT MIN(turn) FROM orders WHERE stage = 'waiting' AND not_before <= $1 AND turn > 0) AS front, \
+             (SELECT MAX(turn) FROM orders WHERE stage = 'waiting' AND tenant = $2) AS own";
+        let owner = tenant.map(|tenant| tenant.to_string()).unwrap_or_default();
+        let row = self.one(query(sql).bind(self.now().millis()).bind(owner)).await?;
+        let Some(row) = row else { return Ok(1) };
+        let row = Row::new(&row, "orders", "front");
+        let front = row.optional_int("front")?.unwrap_or(0);
+        let own = row.optional_int("own")?.unwrap_or(0);
+        Ok(front.max(own) + 1)
+    }
+
+    /// Takes an order for oneself until `lease`: the new fence, or `None` when somebody else has it, or it has changed
+    /// hands since `fence` was read.
+    pub async fn take_order(
+        &mut self,
+        name: &str,
+        fence: i64,
+        owner: &str,
+        lease: Timestamp,
+    ) -> Result<Option<i64>, StoreError> {
+        let sql = "UPDATE orders SET owner = $3, lease = $4, fence = fence + 1 \
+                   WHERE name = $1 AND fence = $2 AND lease <= $5 RETURNING name, fence";
+        let statement = query(sql)
+            .bind(storable(name).into_owned())
+            .bind(fence)
+            .bind(owner)
+            .bind(lease.millis())
+            .bind(self.now().millis());
+        let row = self.one(statement).await?;
+        row.map(|row| Row::new(&row, "orders", "name").int("fence")).transpose()
+    }
+
+    /// Puts down how far it has come (stage, data, turn, not_before, failures, owner, lease), if `row.fence` is still the
+    /// newest: false says that somebody else has taken it, or that it is wanted no more, and nothing was written.
+    pub async fn save_order(&mut self, row: &OrderRow) -> Result<bool, StoreError> {
+        let sql = "UPDATE orders SET stage = $3, data = $4, turn = $5, not_before = $6, failures = $7, owner = $8, \
+                   lease = $9, updated = $10 WHERE name = $1 AND fence = $2";
+        let statement = query(sql)
+            .bind(storable(&row.name).into_owned())
+            .bind(row.fence)
+            .bind(row.stage.as_str())
+            .bind(storable(&row.data).into_owned())
+            .bind(row.turn)
+            .bind(row.not_before.millis())
+            .bind(row.failures)
+            .bind(row.owner.as_deref())
+            .bind(row.lease.millis())
+            .bind(self.now().millis());
+        Ok(self.execute(statement).await? > 0)
+    }
+
+    /// Keeps an order for longer. False: it is somebody else's now.
+    pub async fn extend_order(&mut self, name: &str, fence: i64, lease: Timestamp) -> Result<bool, StoreError> {
+        let statement = query("UPDATE orders SET lease = $3 WHERE name = $1 AND fence = $2");
+        let statement = statement.bind(storable(name).into_owned()).bind(fence).bind(lease.millis());
+        Ok(self.execute(statement).await? > 0)
+    }
+
+    /// Nothing is done on this order before `not_before`, unless it is under way: for an operator's "now", and for a
+    /// certificate that somebody has brought. False when there is no such order at rest.
+    pub async fn reschedule_order(&mut self, name: &str, not_before: Timestamp) -> Result<bool, StoreError> {
+        let sql = "UPDATE orders SET not_before = $2, failures = 0, updated = $3 \
+                   WHERE name = $1 AND stage IN ('waiting', 'issued')";
+        let statement = query(sql).bind(storable(name).into_owned()).bind(not_before.millis());
+        Ok(self.execute(statement.bind(self.now().millis())).await? > 0)
+    }
+
+    /// Keeps (or, with `None`, forgets) the private key of an order under way, sealed; under the same fence as
+    /// [`Aside::save_order`].
+    pub async fn set_order_key(&mut self, name: &str, fence: i64, key: Option<&[u8]>) -> Result<bool, StoreError> {
+        let sealed = key.map(|key| self.store().0.sealer.seal(&purpose(name), key)).transpose()?;
+        let statement = query("UPDATE orders SET sealed_key = $3 WHERE name = $1 AND fence = $2");
+        Ok(self.execute(statement.bind(storable(name).into_owned()).bind(fence).bind(sealed)).await? > 0)
+    }
+
+    /// The row as it is inside this transaction.
+    pub async fn order(&mut self, name: &str) -> Result<Option<OrderRow>, StoreError> {
+        let statement: Statement<'_> = query(select!("WHERE name = $1")).bind(storable(name).into_owned());
+        self.one(statement).await?.as_ref().map(order_of).transpose()
+    }
+}
+
+fn order_of(row: &AnyRow) -> Result<OrderRow, StoreError> {
+    let row = Row::new(row, "orders", "name");
+    Ok(OrderRow {
+        name: row.text("name")?.to_owned(),
+        names: row.json("names")?,
+        tenant: row.optional("tenant", "tenant id", TenantId::parse)?,
+        stage: row.text("stage")?.to_owned(),
+        data: row.text("data")?.to_owned(),
+        turn: row.int("turn")?,
+        not_before: row.time("not_before")?,
+        failures: row.int("failures")?,
+        owner: row.optional_text("owner")?.map(str::to_owned),
+        lease: row.time("lease")?,
+        fence: row.int("fence")?,
+        created: row.time("created")?,
+        updated: row.time("updated")?,
+    })
+}
+
+fn purpose(name: &str) -> String {
+    format!("orders/{name}")
+}
