@@ -19,6 +19,7 @@ pub mod jobs;
 pub mod keyring;
 pub mod metrics;
 pub mod model;
+pub mod outbound;
 pub mod seal;
 pub mod store;
 pub mod telemetry;

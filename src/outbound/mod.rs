@@ -1,0 +1,6 @@
+//! Connections that this installation opens by itself, beside those to backends: every one has a deadline and a bound.
+//! Nothing here decides what is asked, or what an answer means.
+
+mod https;
+
+pub use https::{Https, HttpsError};
