@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod acme;
 mod admin;
 mod architecture;
 mod browser;

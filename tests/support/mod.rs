@@ -2,6 +2,8 @@
 
 pub mod backend;
 pub mod client;
+pub mod pebble;
 pub mod postgres;
+pub mod program;
 pub mod script;
 pub mod world;

@@ -37,6 +37,7 @@ pub struct Builder {
     dir: Option<Arc<TempDir>>,
     ca: Option<LocalCa>,
     clock: Clock,
+    ports: (u16, u16),
 }
 
 impl World {
@@ -55,6 +56,7 @@ impl World {
             dir: None,
             ca: None,
             clock: Clock::system(),
+            ports: (0, 0),
         }
     }
 
@@ -167,6 +169,12 @@ impl Builder {
         self
     }
 
+    /// Listens at these ports, for those who have to know them beforehand. Default: whichever are free.
+    pub fn ports(mut self, https: u16, http: u16) -> Self {
+        self.ports = (https, http);
+        self
+    }
+
     pub async fn start(self) -> World {
         app::install_crypto().unwrap();
         let first = self.dir.is_none();
@@ -179,10 +187,12 @@ impl Builder {
         let backend = Backend::start().await;
         let tenantry = format!(
             "[brand]\nname = \"Test\"\nbase = \"{BASE}\"\n\
-             [[listener]]\nname = \"https\"\naddress = \"127.0.0.1:0\"\n\
-             [[listener]]\nname = \"http\"\naddress = \"127.0.0.1:0\"\ntls = false\n\
+             [[listener]]\nname = \"https\"\naddress = \"127.0.0.1:{}\"\n\
+             [[listener]]\nname = \"http\"\naddress = \"127.0.0.1:{}\"\ntls = false\n\
              [admin]\naddress = \"127.0.0.1:0\"\n\
              [store]\nurl = \"{store}\"\nkey = \"file:{}\"\n{}",
+            self.ports.0,
+            self.ports.1,
             key.display(),
             self.tenantry
         );

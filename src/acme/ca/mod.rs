@@ -136,7 +136,7 @@ impl Ca {
             match error {
                 // It has lost our account. The same key makes it anew, and nothing was ordered.
                 CaError::Gone(problem) if problem.kind == "accountDoesNotExist" && !again => again = true,
-                error => return Err(self.noticed(error)),
+                error => return Err(self.noticed(present(error))),
             }
         }
     }
@@ -214,7 +214,7 @@ impl Ca {
             return Ok(Arc::clone(directory));
         }
         let request = Request::builder().uri(&self.0.authority.directory).body(Bytes::new()).map_err(senseless)?;
-        let answer = wire::ask(&self.0.https, &self.0.clock, request).await?;
+        let answer = wire::ask(&self.0.https, &self.0.clock, request).await.map_err(present)?;
         let directory = Arc::new(Directory::parse(answer.into_body()).map_err(senseless)?);
         let read = (self.0.clock.now(), Arc::clone(&directory));
         *self.0.directory.lock().unwrap_or_else(PoisonError::into_inner) = Some(read);
@@ -264,6 +264,14 @@ struct Window {
 fn leaf(chain_pem: &str) -> Result<CertificateDer<'static>, CaError> {
     CertificateDer::from_pem_slice(chain_pem.as_bytes())
         .map_err(|error| CaError::Broken(format!("the chain at hand holds no certificate: {error}")))
+}
+
+/// What an authority always has cannot be gone: it is not well.
+fn present(error: CaError) -> CaError {
+    match error {
+        CaError::Gone(problem) => CaError::Unavailable { retry_after: None, why: problem.to_string() },
+        error => error,
+    }
 }
 
 fn senseless(why: impl fmt::Display) -> CaError {

@@ -119,6 +119,10 @@ fn judge(status: StatusCode, headers: &HeaderMap, body: &[u8], clock: &Clock) ->
         (_, "accountDoesNotExist", Some(problem)) => CaError::Gone(problem),
         (StatusCode::NOT_FOUND | StatusCode::GONE, _, Some(problem)) => CaError::Gone(problem),
         (_, _, Some(problem)) => CaError::Refused(problem),
+        // Pebble says no more than that of an order that it does not have.
+        (StatusCode::NOT_FOUND | StatusCode::GONE, _, None) if body.is_empty() => {
+            CaError::Gone(Problem { kind: "notFound".into(), detail: "there is nothing at that URL".into() })
+        }
         (status, _, None) => CaError::Unavailable { retry_after, why: format!("it answered {status}, and no reason") },
     })
 }

@@ -1,0 +1,3 @@
+//! Certificates from authorities: against Pebble, and against one that misbehaves.
+
+mod ca;
