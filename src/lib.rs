@@ -14,6 +14,7 @@ pub mod clock;
 pub mod config;
 pub mod dev;
 pub mod directory;
+pub mod dns;
 pub mod edge;
 pub mod jobs;
 pub mod keyring;

@@ -203,7 +203,8 @@ impl Ca {
             return Ok(Arc::clone(credentials));
         }
         let talk = (&inner.https, &inner.clock);
-        let opened = account::open(&inner.store, talk, &inner.authority, (directory, &inner.contact), again).await?;
+        let opened = account::open(&inner.store, talk, &inner.authority, (directory, &inner.contact), again).await;
+        let opened = opened.map_err(present)?;
         Ok(Arc::clone(credentials.insert(Arc::new(opened))))
     }
 
