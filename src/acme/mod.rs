@@ -2,4 +2,5 @@
 //! certificate is served from here, and nothing here is on a request's way.
 
 pub mod ca;
+pub mod dns01;
 pub mod protocol;
