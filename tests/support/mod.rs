@@ -2,6 +2,7 @@
 
 pub mod backend;
 pub mod client;
+pub mod front;
 pub mod pebble;
 pub mod postgres;
 pub mod program;

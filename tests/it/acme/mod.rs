@@ -1,3 +1,4 @@
 //! Certificates from authorities: against Pebble, and against one that misbehaves.
 
 mod ca;
+mod faults;
