@@ -15,6 +15,7 @@ pub mod config;
 pub mod dev;
 pub mod directory;
 pub mod dns;
+pub mod domains;
 pub mod edge;
 pub mod jobs;
 pub mod keyring;

@@ -161,6 +161,12 @@ impl From<TenancyError> for Problem {
                 Self::new(StatusCode::PRECONDITION_FAILED, "precondition-failed", detail)
                     .fact("revision", json!(current))
             }
+            TenancyError::TooOften { retry_after } => {
+                let seconds = retry_after.as_secs().max(1);
+                let mut problem = Self::new(StatusCode::TOO_MANY_REQUESTS, "rate-limited", detail);
+                problem.headers.push((RETRY_AFTER, HeaderValue::from(seconds)));
+                problem
+            }
             TenancyError::Store(error) => error.into(),
         }
     }

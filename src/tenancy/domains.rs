@@ -4,10 +4,11 @@
 use serde_json::json;
 
 use super::error::{Fault, Faults, Kind, TenancyError};
+use super::records::{Record, wanted};
 use super::tenants::current;
 use super::{Actor, Done, Tenancy, TenantState, tokens};
 use crate::config::Config;
-use crate::model::{Brand, BrandError, Domain, DomainName, DomainState, Feature, Tenant, TenantId};
+use crate::model::{BrandError, Domain, DomainName, DomainState, Feature, Hostname, Tenant, TenantId};
 use crate::store::{Page, StoreError, Write};
 
 /// The feature that lets a tenant have domains of its own.
@@ -22,17 +23,6 @@ pub struct DomainClaim {
     pub records: Vec<Record>,
     /// False when a claim that was there already has been verified instead.
     pub is_new: bool,
-}
-
-/// A DNS record to set.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Record {
-    /// `TXT`, `CNAME`.
-    pub kind: &'static str,
-    pub name: String,
-    pub value: String,
-    /// What it is for.
-    pub purpose: &'static str,
 }
 
 /// What is claimed, as it was asked for.
@@ -54,7 +44,7 @@ impl Tenancy {
     ) -> Result<Done<DomainClaim>, TenancyError> {
         let config = self.config();
         let mut faults = Faults::default();
-        let name = faults.take(check_name("/domain", &new.domain, &config.brand));
+        let name = faults.take(check_name("/domain", &new.domain, &config));
         let name = faults.or(name)?;
         let token = hex::encode(tokens::random::<TOKEN_BYTES>()?);
         let id = self.find(key).await?.id;
@@ -67,7 +57,7 @@ impl Tenancy {
         let action = if new.verified { "domain.add-verified" } else { "domain.add" };
         let detail = json!({ "tenant": state.tenant.slug, "state": domain.state });
         let entry = actor.entry(action, Some(id), &domain.name, detail);
-        self.finish(write, entry, described(domain, &config.brand, is_new)).await
+        self.finish(write, entry, described(domain, &config, is_new)).await
     }
 
     /// A tenant's claims in the order of their names; `page.after` is the last name of the page before.
@@ -75,7 +65,7 @@ impl Tenancy {
         let tenant = self.find(key).await?;
         let config = self.config();
         let rows = self.store.domains(tenant.id, page).await?;
-        Ok(rows.into_iter().map(|domain| described(domain, &config.brand, false)).collect())
+        Ok(rows.into_iter().map(|domain| described(domain, &config, false)).collect())
     }
 
     /// The claim that holds the name; else the only one there is; else that of the tenant named.
@@ -83,10 +73,11 @@ impl Tenancy {
         let host = parse(name)?;
         let tenant = self.optional_tenant(tenant).await?;
         let domain = pick(self.store.claims(&host).await?, name, tenant)?;
-        Ok(described(domain, &self.config().brand, false))
+        Ok(described(domain, &self.config(), false))
     }
 
-    /// Gives a claim up: the one that [`Tenancy::domain`] would show.
+    /// Gives a claim up: the one that [`Tenancy::domain`] would show. A held one is served no more from this moment, its
+    /// certificate is renewed no more, and the name rests before another tenant can have it.
     pub async fn remove_domain(
         &self,
         actor: &Actor,
@@ -100,6 +91,8 @@ impl Tenancy {
         write.delete_domain(&domain.name, domain.tenant).await?;
         if domain.state.is_held() {
             write.drop_order(&domain.name.to_string()).await?;
+            let until = write.now() + self.config().domains.cooldown;
+            write.set_cooldown(&domain.name, domain.tenant, until).await?;
         }
         let detail = json!({ "state": domain.state });
         let entry = actor.entry("domain.remove", Some(domain.tenant), &domain.name, detail);
@@ -126,6 +119,14 @@ async fn claim(
     let claims = write.claims(&name).await?;
     if wanted.is_held() && claims.iter().any(|c| c.state.is_held() && c.tenant != tenant.id) {
         return Err(TenancyError::conflict("/domain", "domain-taken", format!("{name} belongs to another tenant")));
+    }
+    if wanted.is_held()
+        && let Some((last, until)) = write.cooldown(&name).await?
+        && last != tenant.id
+        && until > now
+    {
+        let detail = format!("{name} was given up lately, and rests until {until}");
+        return Err(TenancyError::conflict("/domain", "domain-resting", detail));
     }
     let revision = write.revision();
     match claims.into_iter().find(|c| c.tenant == tenant.id) {
@@ -156,7 +157,8 @@ fn taken(error: StoreError) -> TenancyError {
     }
 }
 
-fn check_name(pointer: &str, text: &str, brand: &Brand) -> Result<DomainName, Fault> {
+fn check_name(pointer: &str, text: &str, config: &Config) -> Result<DomainName, Fault> {
+    let brand = &config.brand;
     let name = DomainName::parse(text).map_err(|e| Fault::new(pointer, "invalid-domain", format!("{text:?}: {e}")))?;
     brand.claimable(name.host()).map_err(|why| {
         let code = match why {
@@ -166,6 +168,17 @@ fn check_name(pointer: &str, text: &str, brand: &Brand) -> Result<DomainName, Fa
         };
         Fault::new(pointer, code, format!("{name} cannot be claimed: {why}"))
     })?;
+    let delegates = config.acme.dns.as_ref().is_some_and(|dns| dns.delegation.is_some());
+    if name.is_wildcard() && !delegates {
+        let why =
+            "a wildcard needs [acme.dns] with a delegation, and this installation has none; claim the names one by one";
+        return Err(Fault::new(pointer, "wildcard-unavailable", why));
+    }
+    // The proof hangs beneath it, and is a name of the DNS too.
+    if name.host().as_str().len() + brand.verification_label.len() + 1 > Hostname::MAX {
+        let why = format!("{name} leaves no room for {} before it", brand.verification_label);
+        return Err(Fault::new(pointer, "too-long", why));
+    }
     Ok(name)
 }
 
@@ -200,20 +213,7 @@ fn require_feature(state: &TenantState, config: &Config) -> Result<(), TenancyEr
     Err(TenancyError::PlanRequired { feature, plans, upgrade_url: catalogue.upgrade_url.clone() })
 }
 
-fn described(domain: Domain, brand: &Brand, is_new: bool) -> DomainClaim {
-    let records = vec![
-        Record {
-            kind: "TXT",
-            name: format!("{}.{}", brand.verification_label, domain.name.host()),
-            value: format!("{}{}", brand.verification_prefix, domain.token),
-            purpose: "proves that the tenant owns the domain",
-        },
-        Record {
-            kind: "CNAME",
-            name: domain.name.to_string(),
-            value: format!("{}.{}", brand.edge_label, brand.base),
-            purpose: "leads visitors to the edge",
-        },
-    ];
+fn described(domain: Domain, config: &Config, is_new: bool) -> DomainClaim {
+    let records = wanted(&domain, config).records(&domain);
     DomainClaim { domain, records, is_new }
 }

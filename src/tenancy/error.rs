@@ -61,6 +61,9 @@ pub enum TenancyError {
     /// The caller's idea of the tenant is out of date.
     #[error("the tenant has changed since: its revision is {current} now")]
     Stale { current: i64 },
+    /// Asked for too often.
+    #[error("this was asked for too often; again in {} s", .retry_after.as_secs().max(1))]
+    TooOften { retry_after: std::time::Duration },
     #[error(transparent)]
     Store(#[from] StoreError),
 }

@@ -1,0 +1,140 @@
+//! Asks for all the records of a claim at once, and puts together what they come to.
+
+use std::net::IpAddr;
+
+use super::diagnosis::{Diagnosis, Finding, Verdict};
+use super::judge::{self, Seen};
+use super::{Domains, life};
+use crate::clock::Timestamp;
+use crate::config::Config;
+use crate::dns::{Look, Outcome, RecordKind};
+use crate::model::{Domain, DomainName, DomainState, Hostname};
+use crate::tenancy::{Wanted, wanted};
+
+/// The names above a name that are asked for CAA records.
+const MOST_ABOVE: usize = 10;
+
+impl Domains {
+    /// Asks for everything that matters to this claim.
+    pub(super) async fn see(&self, wanted: &Wanted, name: &DomainName) -> Seen {
+        let host = name.host().as_str();
+        let challenge = format!("_acme-challenge.{host}");
+        let (proof, cname, four, six, ours, alias, txt, caa) = tokio::join!(
+            self.fresh(&wanted.proof.0, RecordKind::Txt, |look| look.records().contains(&wanted.proof.1)),
+            self.fresh(&wanted.visited, RecordKind::Cname, |look| look.records().contains(&wanted.edge)),
+            self.dns.look(&wanted.visited, RecordKind::A),
+            self.dns.look(&wanted.visited, RecordKind::Aaaa),
+            self.ours(wanted),
+            self.dns.look(&challenge, RecordKind::Cname),
+            self.dns.look(&challenge, RecordKind::Txt),
+            self.caa_of(name.host()),
+        );
+        let missing = matches!(proof.outcome, Outcome::NoRecords | Outcome::NoName);
+        let doubled = match missing {
+            true => Some(self.dns.look(&format!("{}.{host}", wanted.proof.0), RecordKind::Txt).await),
+            false => None,
+        };
+        Seen { proof, doubled, cname, addresses: [four, six], ours, challenge: [alias, txt], caa }
+    }
+
+    /// Asks the resolvers; when they say something else than is hoped for, the zone's own servers, since resolvers remember.
+    async fn fresh(&self, name: &str, kind: RecordKind, good: impl Fn(&Look) -> bool) -> Look {
+        let look = self.dns.look(name, kind).await;
+        if good(&look) || look.authoritative {
+            return look;
+        }
+        self.dns.look_at_zone(name, kind).await.unwrap_or(look)
+    }
+
+    /// The addresses that lead here: those configured, else those of the name that customers point at.
+    async fn ours(&self, wanted: &Wanted) -> Vec<IpAddr> {
+        match wanted.addresses.is_empty() {
+            false => wanted.addresses.clone(),
+            true => self.dns.addresses(&wanted.edge).await.unwrap_or_default(),
+        }
+    }
+
+    /// The CAA records that count for a host: its own, or those of the nearest name above that has any.
+    pub(super) async fn caa_of(&self, host: &Hostname) -> Look {
+        let mut name = host.as_str();
+        let mut look = self.dns.look(name, RecordKind::Caa).await;
+        for _ in 0..MOST_ABOVE {
+            if !matches!(look.outcome, Outcome::NoRecords | Outcome::NoName) {
+                break;
+            }
+            let Some((_, above)) = name.split_once('.') else { break };
+            name = above;
+            look = self.dns.look(name, RecordKind::Caa).await;
+        }
+        look
+    }
+
+    /// One look at a claim; changes nothing.
+    pub(super) async fn look_at(&self, domain: &Domain, config: &Config) -> (Diagnosis, Seen) {
+        let wanted = wanted(domain, config);
+        let seen = self.see(&wanted, &domain.name).await;
+        let caa: Vec<Hostname> = config.acme.authorities.iter().flat_map(|ca| ca.caa.clone()).collect();
+        // One authority of which it is not known under which name it is allowed makes the list useless.
+        let judged = config.acme.authorities.iter().all(|ca| !ca.caa.is_empty());
+        let caa = if judged { caa } else { Vec::new() };
+        let proof = judge::proof(&wanted, &config.brand.verification_prefix, &seen);
+        let traffic = judge::traffic(&wanted, &seen);
+        let others = [judge::challenge(&wanted, &seen), judge::caa(&caa, domain.name.is_wildcard(), &seen)];
+        let (proven, points_here) = (proof.verdict.holds(), traffic.verdict.holds());
+        let mut findings = vec![proof, traffic];
+        findings.extend(others.into_iter().flatten());
+        let diagnosis = Diagnosis {
+            domain: domain.name.to_string(),
+            unicode: unicode(&domain.name),
+            state: domain.state,
+            checked_at: self.clock.now(),
+            proven,
+            points_here,
+            summary: String::new(),
+            findings,
+            next_check: None,
+        };
+        (diagnosis, seen)
+    }
+}
+
+/// The name as people write it, where that is not how DNS does.
+fn unicode(name: &DomainName) -> Option<String> {
+    let ascii = name.host().as_str();
+    let (unicode, valid) = idna::domain_to_unicode(ascii);
+    (valid.is_ok() && unicode != ascii).then(|| if name.is_wildcard() { format!("*.{unicode}") } else { unicode })
+}
+
+/// What a look comes to, in one sentence.
+pub(super) fn summary(diagnosis: &Diagnosis, progress: &life::Progress, held_by_another: bool) -> String {
+    let at = |time: Option<Timestamp>| time.map_or_else(|| "when you ask for it".to_owned(), |at| format!("at {at}"));
+    let wrong = |finding: &&Finding| matches!(finding.verdict, Verdict::Missing | Verdict::Wrong);
+    let count = diagnosis.findings.iter().filter(wrong).count();
+    let next = at(diagnosis.next_check);
+    match diagnosis.state {
+        DomainState::Live if count == 0 => "Everything is as it should be; the domain is live.".into(),
+        DomainState::Live => format!("The domain is live; {count} of its records want your attention."),
+        DomainState::Verified if diagnosis.points_here == Some(true) => {
+            "The domain is yours; its certificate is being ordered.".into()
+        }
+        DomainState::Verified => format!("The domain is yours; it does not lead here yet. We look again {next}."),
+        DomainState::Moved => {
+            let since = progress.moved.map_or_else(String::new, |since| format!(" since {since}"));
+            format!("The domain leads elsewhere{since}; it is released if it does not come back. We look again {next}.")
+        }
+        DomainState::Pending | DomainState::Verifying if held_by_another && diagnosis.proven == Some(true) => {
+            "You prove the domain, but another tenant holds it. If that one's proof stays away, it becomes yours."
+                .into()
+        }
+        DomainState::Pending | DomainState::Verifying if diagnosis.proven == Some(true) => {
+            format!("You prove the domain; it was given up lately, and rests. We look again {next}.")
+        }
+        DomainState::Pending | DomainState::Verifying => {
+            format!("{count} of its records want your attention. We look again {next}.")
+        }
+        DomainState::Failed => "The proof was not seen in time. Set the records, then ask for a look.".into(),
+        DomainState::Released => {
+            "The domain was given up. To have it again, set its records, then ask for a look.".into()
+        }
+    }
+}
