@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: dev test fmt lint doc bench setup
+.PHONY: dev test test-full fmt lint doc bench setup
 
 # A complete edge on loopback; prints its addresses and what to try.
 dev:
@@ -16,6 +16,11 @@ test:
 	$(CARGO) clippy --all-targets --locked -- -D warnings
 	$(CARGO) test --locked
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --locked
+
+# The same with the long tests in their full size.
+test-full:
+	@scripts/setup test
+	TENANTRY_TEST_FULL=1 $(CARGO) test --locked
 
 fmt:
 	@scripts/setup lint

@@ -1,6 +1,8 @@
 //! The composition root: only here do the parts meet. It opens the store, builds what the configuration asks for, binds
 //! the sockets, and hands each part the others that it needs.
 
+mod control;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,10 +15,13 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
+use self::control::{Control, Ear, Ground};
+use crate::acme::protocol::CaError;
 use crate::admin::{self, AdminState};
 use crate::clock::{Clock, Timestamp};
 use crate::config::{self, Config, FallbackCertificate};
 use crate::directory::{Allowance, Applied, Directory, DirectorySettings, Follower, Gate, Source, Subscriber};
+use crate::dns::DnsError;
 use crate::edge::listener::{Inherited, Listeners, Parts, Settings, SocketError, socket};
 use crate::edge::{Assertions, Edge, EdgeServer, Live, PoolError, Pools, Proxy, Reaper, Registry, server};
 use crate::jobs::{self, JobError};
@@ -62,6 +67,10 @@ pub enum AppError {
     Pool(#[from] PoolError),
     #[error(transparent)]
     Socket(#[from] SocketError),
+    #[error(transparent)]
+    Dns(#[from] DnsError),
+    #[error(transparent)]
+    Ca(#[from] CaError),
     #[error("the runtime refuses a socket: {0}")]
     Runtime(std::io::Error),
     #[error("the metrics contradict each other: {0}")]
@@ -137,9 +146,16 @@ pub struct Running {
     shutdown: watch::Sender<bool>,
     serving: JoinSet<()>,
     helping: JoinSet<()>,
+    /// Others' things that are to live as long.
+    kept: Vec<Box<dyn std::any::Any + Send + Sync>>,
 }
 
 impl Running {
+    /// Keeps something for as long as it serves.
+    pub fn keep(&mut self, thing: impl Send + Sync + 'static) {
+        self.kept.push(Box::new(thing));
+    }
+
     /// Where a listener of the configuration really listens.
     pub fn address(&self, listener: &str) -> Option<SocketAddr> {
         self.addresses.iter().find(|(name, _)| name == listener).map(|(_, address)| *address)
@@ -247,6 +263,8 @@ impl Builder {
         let config = Arc::new(config);
 
         subscribers.push(Arc::clone(&self.directory) as Arc<dyn Subscriber>);
+        let ear = Arc::new(Ear::default());
+        subscribers.push(Arc::clone(&ear) as Arc<dyn Subscriber>);
         let (keys, keys_changed) = mpsc::unbounded_channel();
         subscribers.push(Arc::new(KeysEar(keys)));
         helping.spawn(follow_keys(Arc::clone(&self.source), Arc::clone(&self.assertions), keys_changed));
@@ -267,6 +285,24 @@ impl Builder {
         let tenancy = self.tenancy(&config, &applied);
         let admin = self.serve_admin(private, &tenancy, &health, stopping, &mut serving)?;
         helping.spawn(jobs::run(self.app.store.clone(), self.app.clock.clone()));
+        if self.app.roles.admin {
+            let control = Control::build(Ground {
+                store: self.app.store.clone(),
+                clock: self.app.clock.clone(),
+                config: Arc::new(ArcSwap::new(Arc::clone(&config))),
+                tenancy: tenancy.clone(),
+                applied: Arc::new(Local(applied.clone())),
+                metrics: Arc::clone(&self.metrics),
+                node: uuid::Uuid::now_v7().to_string(),
+                ear,
+                listener: config
+                    .listeners
+                    .iter()
+                    .find(|listener| listener.tls && listener.proxy_protocol.is_none())
+                    .map(|listener| listener.address),
+            })?;
+            control.start(&mut helping).await?;
+        }
         if let Some(listeners) = &listeners {
             // Last of all: from here on strangers come in.
             for (listener, (socket, _)) in config.listeners.iter().zip(sockets) {
@@ -288,6 +324,7 @@ impl Builder {
             shutdown,
             serving,
             helping,
+            kept: Vec::new(),
         })
     }
 
@@ -334,6 +371,7 @@ impl Builder {
             capacity: config.tls.cache,
             negatives: config.directory.negatives,
             negative_ttl: config.directory.negative_ttl,
+            wait: config.tls.certificate_wait,
         };
         Ok(CertificateCache::new(
             Arc::clone(&self.source),

@@ -58,6 +58,10 @@ impl Source for Memory {
         Ok(None)
     }
 
+    async fn issuing(&self, _: &Hostname) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+
     async fn secret(&self, _: &str) -> Result<Option<zeroize::Zeroizing<Vec<u8>>>, StoreError> {
         Ok(None)
     }

@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::config::{DnsProvider, DnsProviderKind};
 use crate::dns::update::{UpdateError, Updater};
+use crate::dns::{Dns, Outcome, RecordKind};
 
 /// How many CNAMEs are followed.
 const MOST_ALIASES: usize = 8;
@@ -32,6 +33,31 @@ pub trait Records: Send + Sync {
 
     /// The TXT records of this name, as the servers of its zone give them.
     async fn txt(&self, name: &str) -> Result<Vec<String>, String>;
+}
+
+#[async_trait]
+impl Records for Dns {
+    async fn cname(&self, name: &str) -> Result<Option<String>, String> {
+        let look = self.look(name, RecordKind::Cname).await;
+        match look.outcome {
+            Outcome::Records(records) => Ok(records.into_iter().next()),
+            Outcome::NoRecords | Outcome::NoName => Ok(None),
+            Outcome::DnssecFailed => Err("its DNSSEC signatures do not hold".into()),
+            Outcome::Failed(why) => Err(why),
+        }
+    }
+
+    async fn txt(&self, name: &str) -> Result<Vec<String>, String> {
+        // What resolvers remember may be older than the record.
+        let look = match self.look_at_zone(name, RecordKind::Txt).await {
+            Some(look) => look,
+            None => self.look(name, RecordKind::Txt).await,
+        };
+        match look.outcome {
+            Outcome::Failed(why) => Err(why),
+            _ => Ok(look.records().to_vec()),
+        }
+    }
 }
 
 /// Sets and clears the answers; clones share nothing but what they were made of.

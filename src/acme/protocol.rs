@@ -100,6 +100,18 @@ pub enum CaError {
     Broken(String),
 }
 
+impl CaError {
+    /// For the metrics.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::RateLimited { .. } => "limited",
+            Self::Unavailable { .. } => "unavailable",
+            Self::Gone(_) | Self::Refused(_) | Self::AlreadyReplaced => "refused",
+            Self::Broken(_) => "failed",
+        }
+    }
+}
+
 /// When an authority would like a certificate to be renewed (RFC 9773 §4.2).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
 pub struct RenewalWindow {

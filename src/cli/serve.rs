@@ -66,7 +66,7 @@ pub fn dev(args: &DevArgs) -> ExitCode {
         Ok(log) => log,
         Err(faults) => return fail(&faults.to_string()),
     };
-    serve(&log, dev::start(args), |running| output::answer(&dev::guide(running, &args.state)))
+    serve(&log, dev::start(args), |running| output::answer(&dev::guide(running, args)))
 }
 
 /// Starts, says so, and waits for the end.

@@ -3,17 +3,21 @@
 
 mod backend;
 mod issuer;
+mod pebble;
 mod seed;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::app::{App, AppError, Roles, Running};
 use crate::clock::Clock;
 use crate::config::{Config, Faults, Log, Sources};
+use crate::outbound::{Https, HttpsError};
 use crate::seal::{KeyFile, SealError};
 use crate::tenancy::{Actor, TenancyError};
 use crate::tls::{LocalCa, LocalCaError};
 use issuer::{IssueError, Issuer};
+use pebble::{Pebble, PebbleError};
 
 /// `tenantry dev` in arguments.
 #[derive(clap::Args, Debug, Clone)]
@@ -30,6 +34,13 @@ pub struct DevArgs {
     /// Port of the admin API (0: a free one).
     #[arg(long, default_value_t = 9900)]
     pub admin_port: u16,
+    /// Run a certificate authority and a DNS server to play with (Debian's package pebble), and get the certificates of custom
+    /// domains from there, as in production.
+    #[arg(long)]
+    pub acme: bool,
+    /// Port at which DNS records are set, with --acme (0: a free one).
+    #[arg(long, default_value_t = 8055)]
+    pub acme_dns_port: u16,
     /// Forward to this backend (host:port) instead of the built-in one that echoes what it gets.
     #[arg(long, value_name = "HOST:PORT")]
     pub backend: Option<String>,
@@ -51,6 +62,12 @@ pub enum DevError {
     App(#[from] AppError),
     #[error(transparent)]
     Issue(#[from] IssueError),
+    #[error(transparent)]
+    Pebble(#[from] PebbleError),
+    #[error("the authority's root has no address: {0}")]
+    Request(String),
+    #[error("the authority's root could not be fetched: {0}")]
+    Root(#[from] HttpsError),
     #[error("the demonstration could not be set up: {0}")]
     Seed(#[from] TenancyError),
 }
@@ -59,6 +76,8 @@ pub enum DevError {
 pub async fn start(args: &DevArgs) -> Result<Running, DevError> {
     let state = &args.state;
     create_private_dir(state)?;
+    // Of an earlier run: the guide speaks of what is there now.
+    let _ = std::fs::remove_file(state.join("acme-records"));
     let key = state.join("store.key");
     if !key.exists() {
         KeyFile::create(&key)?;
@@ -69,31 +88,75 @@ pub async fn start(args: &DevArgs) -> Result<Running, DevError> {
         Some(backend) => backend.clone(),
         None => backend::start().await.map_err(DevError::Backend)?.to_string(),
     };
-    let config = config(args, &backend)?;
+    let mut args = args.clone();
+    let pebble = match args.acme {
+        true => Some(start_pebble(&mut args, &ca).await?),
+        false => None,
+    };
+    let config = config(&args, &backend, pebble.as_ref())?;
     let app = App::open(config, clock, Roles::ALL).await?;
     let (issuer, ear) = Issuer::new(app.store().clone(), ca);
     let base = app.config().brand.base.to_string();
     issuer.ensure(&[format!("*.{base}"), base]).await?;
-    let running = app.start(vec![ear]).await?;
-    tokio::spawn(issuer.run());
+    let mut running = app.start(vec![ear]).await?;
+    match pebble {
+        // Custom domains get theirs from the authority.
+        Some(pebble) => {
+            std::fs::write(state.join("acme-records"), pebble.records.to_string())
+                .map_err(|source| DevError::File { path: state.join("acme-records"), source })?;
+            running.keep(pebble);
+        }
+        None => drop(tokio::spawn(issuer.run())),
+    }
     seed::fill(running.tenancy()).await?;
     keep_token(&running, &state.join("operator-token")).await?;
     Ok(running)
 }
 
+/// The authority and its DNS server, for ports that are known before anything listens there.
+async fn start_pebble(args: &mut DevArgs, ca: &LocalCa) -> Result<Pebble, DevError> {
+    for port in [&mut args.http_port, &mut args.https_port, &mut args.acme_dns_port] {
+        if *port == 0 {
+            *port = pebble::free_port()?;
+        }
+    }
+    let pebble = Pebble::start(&args.state, ca, args.http_port, args.https_port, args.acme_dns_port).await?;
+    let https = Https::new(Some(&args.state.join("ca.pem")), ROOT_DEADLINE, 64 << 10)?;
+    let request = http::Request::get(&pebble.roots).body(bytes::Bytes::new());
+    let request = request.map_err(|error| DevError::Request(error.to_string()))?;
+    let root = https.request(request).await?;
+    let path = args.state.join("acme-ca.pem");
+    std::fs::write(&path, root.body()).map_err(|source| DevError::File { path, source })?;
+    Ok(pebble)
+}
+
 /// What to try, with the ports that it really has.
-pub fn guide(running: &Running, state: &Path) -> String {
+pub fn guide(running: &Running, args: &DevArgs) -> String {
     let port = |name| running.address(name).map_or(0, |address| address.port());
     let (https, http) = (port("https"), port("http"));
     let admin = running.admin_address().to_string();
     let base = &running.config().brand.base;
-    let state = state.display();
+    let state = args.state.display();
     // curl and browsers resolve *.localhost by themselves (RFC 6761 §6.3).
     let curl = |host: &str| format!("curl --cacert {state}/ca.pem https://{host}:{https}/");
     let flags = match (admin.as_str(), state.to_string().as_str()) {
         ("127.0.0.1:9900", ".dev") => String::new(),
         _ => format!(" --admin http://{admin} --token-file {state}/operator-token"),
     };
+    let acme_lines = std::fs::read_to_string(args.state.join("acme-records")).map_or_else(
+        |_| String::new(),
+        |records| {
+            format!(
+                "DNS records are set at http://{records}/, and the authority's root is {state}/acme-ca.pem:\n\
+                \x20 tenantry domain add acme {EXAMPLE}{flags}\n\
+                \x20 curl -d '{{\"host\":\"{EXAMPLE}.\",\"target\":\"edge.{base}.\"}}' http://{records}/set-cname\n\
+                \x20 curl -d '{{\"host\":\"<name of the TXT record>.\",\"value\":\"<its value>\"}}' http://{records}/set-txt\n\
+                \x20 tenantry domain verify {EXAMPLE}{flags}\n\
+                \x20 curl --cacert {state}/acme-ca.pem --resolve {EXAMPLE}:{https}:127.0.0.1 https://{EXAMPLE}:{https}/\n\
+                \n"
+            )
+        },
+    );
     format!(
         "\n\
         Tenantry is up.\n\
@@ -111,6 +174,7 @@ pub fn guide(running: &Running, state: &Path) -> String {
         \x20 tenantry tenant suspend acme{flags}\n\
         \x20 tenantry tenant activate acme{flags}\n\
         \n\
+        {acme_lines}\
         Ctrl-C ends it; {state}/ keeps its state.\n",
         domain = seed::DOMAIN,
         acme = curl(&format!("acme.{base}")),
@@ -121,15 +185,16 @@ pub fn guide(running: &Running, state: &Path) -> String {
 
 /// How it logs.
 pub fn log(args: &DevArgs) -> Result<Log, Faults> {
-    Ok(config(args, "127.0.0.1:1")?.log)
+    Ok(config(&DevArgs { acme: false, ..args.clone() }, "127.0.0.1:1", None)?.log)
 }
 
-fn config(args: &DevArgs, backend: &str) -> Result<Config, Faults> {
-    let sources = Sources::new(
-        include_str!("../../config/dev/tenantry.toml"),
-        include_str!("../../config/dev/routing.toml"),
-        include_str!("../../config/plans.toml"),
-    );
+fn config(args: &DevArgs, backend: &str, pebble: Option<&Pebble>) -> Result<Config, Faults> {
+    let mut tenantry = include_str!("../../config/dev/tenantry.toml").to_owned();
+    if pebble.is_some() {
+        tenantry.push_str(include_str!("../../config/dev/acme.toml"));
+    }
+    let sources =
+        Sources::new(tenantry, include_str!("../../config/dev/routing.toml"), include_str!("../../config/plans.toml"));
     let lookup = |name: &str| {
         Some(match name {
             "STATE" => args.state.display().to_string(),
@@ -137,10 +202,17 @@ fn config(args: &DevArgs, backend: &str) -> Result<Config, Faults> {
             "HTTP_PORT" => args.http_port.to_string(),
             "ADMIN_PORT" => args.admin_port.to_string(),
             "DEMO_BACKEND" => backend.to_owned(),
+            "ACME_DNS" => pebble?.dns.to_string(),
+            "ACME_DIRECTORY" => pebble?.directory.clone(),
             _ => return None,
         })
     };
-    Config::parse(&sources, &lookup)
+    let mut config = Config::parse(&sources, &lookup)?;
+    if pebble.is_some() {
+        // Where the authority looks; a number in a file has no variables.
+        (config.acme.http_port, config.acme.tls_port) = (args.http_port, args.https_port);
+    }
+    Ok(config)
 }
 
 /// A token in the file, good for this store: the one that is there, or a new one.
@@ -176,3 +248,8 @@ fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
     let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     writeln!(file, "{text}")
 }
+
+/// The domain that the guide walks through.
+const EXAMPLE: &str = "shop.example.test";
+/// How long the authority may take to show its root.
+const ROOT_DEADLINE: Duration = Duration::from_secs(10);

@@ -164,6 +164,18 @@ impl Directory {
         })
     }
 
+    /// Whether this custom host leads to a tenant. `client` pays for wrong guesses.
+    pub async fn leads_somewhere(&self, host: &Hostname, client: IpAddr) -> Result<bool, Trouble> {
+        if self.brand.classify(host) != HostClass::Custom {
+            return Ok(false);
+        }
+        Ok(match self.hosts.peek(host) {
+            Cached::Fresh(_) | Cached::Stale(_) => true,
+            Cached::Absent => false,
+            Cached::Unknown => self.discover(host, client).await?.is_some(),
+        })
+    }
+
     /// The view of a tenant by id, with its parents' word taken into account.
     pub async fn tenant(
         &self,
@@ -196,6 +208,16 @@ impl Directory {
             self.gate.charge(&turn);
         }
         Ok(answer)
+    }
+
+    /// Whether a certificate for this host is on its way. A stranger's name pays at the same gate as an unknown host.
+    pub async fn issuing(&self, host: &Hostname, client: IpAddr) -> Result<bool, Trouble> {
+        let turn = self.gate.enter(client).await.map_err(|_| Trouble::Busy)?;
+        let issuing = self.source.issuing(host).await.map_err(|e| unavailable(failed("order", &e)))?;
+        if !issuing {
+            self.gate.charge(&turn);
+        }
+        Ok(issuing)
     }
 
     /// The same gate guards look-ups of certificates by strangers.

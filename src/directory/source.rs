@@ -25,6 +25,8 @@ pub trait Source: Send + Sync + 'static {
     async fn tenant(&self, id: TenantId) -> Result<Option<Tenant>, StoreError>;
     async fn certificate(&self, name: &str) -> Result<Option<Certificate>, StoreError>;
     async fn challenge(&self, key: &str) -> Result<Option<String>, StoreError>;
+    /// Whether a certificate for this host, or for the wildcard above it, is being ordered now.
+    async fn issuing(&self, host: &Hostname) -> Result<bool, StoreError>;
     async fn secret(&self, name: &str) -> Result<Option<zeroize::Zeroizing<Vec<u8>>>, StoreError>;
     async fn revision(&self) -> Result<i64, StoreError>;
     async fn news(&self, cursor: i64) -> Result<News, StoreError>;
@@ -60,6 +62,10 @@ impl Source for Store {
 
     async fn challenge(&self, key: &str) -> Result<Option<String>, StoreError> {
         Store::challenge(self, key).await
+    }
+
+    async fn issuing(&self, host: &Hostname) -> Result<bool, StoreError> {
+        Store::issuing(self, host).await
     }
 
     async fn secret(&self, name: &str) -> Result<Option<zeroize::Zeroizing<Vec<u8>>>, StoreError> {

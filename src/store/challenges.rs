@@ -3,7 +3,7 @@
 use sqlx::query;
 
 use super::row::{Row, storable};
-use super::{Store, StoreError, Write};
+use super::{Aside, Store, StoreError, Write};
 use crate::clock::Timestamp;
 use crate::model::Change;
 
@@ -14,6 +14,16 @@ impl Store {
         let statement = statement.bind(storable(key).into_owned()).bind(self.0.clock.now().millis());
         let row = self.one(statement).await?;
         row.map(|row| Row::new(&row, "challenges", "id").text("answer").map(str::to_owned)).transpose()
+    }
+}
+
+impl Aside {
+    /// Takes answers back. Nobody remembers one, so nobody is told.
+    pub async fn retract_challenges(&mut self, keys: &[String]) -> Result<(), StoreError> {
+        for key in keys {
+            self.execute(query("DELETE FROM challenges WHERE id = $1").bind(storable(key).into_owned())).await?;
+        }
+        Ok(())
     }
 }
 

@@ -9,7 +9,7 @@ use super::connect::Statement;
 use super::row::{Row, storable, to_json};
 use super::{Aside, Page, Store, StoreError};
 use crate::clock::Timestamp;
-use crate::model::TenantId;
+use crate::model::{Hostname, TenantId};
 
 /// The stage of an order that waits for its turn.
 pub const WAITING: &str = "waiting";
@@ -104,6 +104,16 @@ impl Store {
         let sql = "SELECT COUNT(*) AS before FROM orders WHERE stage = 'waiting' AND turn < $1 AND not_before <= $2";
         let row = self.one(query(sql).bind(turn).bind(now.millis())).await?;
         row.map_or(Ok(0), |row| Row::new(&row, "orders", "before").int("before"))
+    }
+
+    /// Whether a certificate for this host, or for the wildcard above it, can be expected any moment: its order is under way,
+    /// or has never failed and is due.
+    pub async fn issuing(&self, host: &Hostname) -> Result<bool, StoreError> {
+        let wildcard = host.as_str().split_once('.').map(|(_, above)| format!("*.{above}")).unwrap_or_default();
+        let sql = "SELECT name FROM orders WHERE name IN ($1, $2) AND (stage NOT IN ('waiting', 'issued') \
+                   OR (stage = 'waiting' AND failures = 0 AND not_before <= $3)) LIMIT 1";
+        let statement = query(sql).bind(host.as_str()).bind(wildcard).bind(self.0.clock.now().millis());
+        Ok(self.one(statement).await?.is_some())
     }
 
     pub async fn order_counts(&self) -> Result<Vec<StageCount>, StoreError> {

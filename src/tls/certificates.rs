@@ -8,6 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::FutureExt;
 use rustls::ServerConfig;
+use tokio::sync::{Semaphore, watch};
 use tracing::warn;
 
 use super::{Certificates, Refusal, ServerConfigs};
@@ -25,6 +26,11 @@ pub struct CertificateCache {
     base: Hostname,
     wildcard: String,
     fallback: Option<Arc<ServerConfig>>,
+    /// How long a first visitor waits, and how many may.
+    wait: Duration,
+    waiters: Semaphore,
+    /// Counts the certificates that have come.
+    news: watch::Sender<u64>,
 }
 
 /// A certificate ready for handshakes.
@@ -42,6 +48,8 @@ pub struct CertificateCacheSettings {
     pub capacity: u64,
     pub negatives: u64,
     pub negative_ttl: Duration,
+    /// How long the first visitor of a domain whose certificate is being ordered waits for it.
+    pub wait: Duration,
 }
 
 impl CertificateCache {
@@ -72,6 +80,9 @@ impl CertificateCache {
             wildcard: format!("*.{}", settings.base),
             base: settings.base.clone(),
             fallback,
+            wait: settings.wait,
+            waiters: Semaphore::new(MOST_WAITERS),
+            news: watch::Sender::new(0),
         })
     }
 
@@ -85,13 +96,53 @@ impl CertificateCache {
         self.cache.stats()
     }
 
-    /// Slug hosts share the base domain's wildcard, so it is asked for first: one entry serves them all.
+    /// Slug hosts share the base domain's wildcard, so it is asked for first: one entry serves them all. Everybody else's
+    /// own certificate goes before that of a wildcard above.
     async fn find(&self, host: &Hostname, client: IpAddr) -> Result<Option<Arc<ServerConfig>>, Trouble> {
-        let one_label_beneath = host.beneath(&self.base).is_some_and(|label| !label.contains('.'));
-        if one_label_beneath && let Some(config) = self.current(&self.wildcard, None).await? {
+        let beneath = host.beneath(&self.base);
+        if beneath.is_some_and(|label| !label.contains('.'))
+            && let Some(config) = self.current(&self.wildcard, None).await?
+        {
             return Ok(Some(config));
         }
-        self.current(host.as_str(), Some(client)).await
+        if let Some(config) = self.current(host.as_str(), Some(client)).await? {
+            return Ok(Some(config));
+        }
+        match host.as_str().split_once('.') {
+            // Two labels at least: nobody can claim what is beneath a top-level domain.
+            Some((_, above)) if beneath.is_none() && above.contains('.') => {
+                self.current(&format!("*.{above}"), Some(client)).await
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Waits for a certificate that is being ordered, as long as is configured; strangers' names are not waited for.
+    async fn find_soon(&self, host: &Hostname, client: IpAddr) -> Result<Option<Arc<ServerConfig>>, Trouble> {
+        // Heard from here on: a certificate that comes between the look and the wait is not missed.
+        let mut news = self.news.subscribe();
+        if let Some(config) = self.find(host, client).await? {
+            return Ok(Some(config));
+        }
+        let Ok(_place) = self.waiters.try_acquire() else { return Ok(None) };
+        if self.wait.is_zero() || !self.is_issuing(host, client).await? {
+            return Ok(None);
+        }
+        let deadline = tokio::time::Instant::now() + self.wait;
+        while tokio::time::timeout_at(deadline, news.changed()).await.is_ok_and(|heard| heard.is_ok()) {
+            if let Some(config) = self.find(host, client).await? {
+                return Ok(Some(config));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Asked only for hosts that lead to somebody, which the directory knows without asking.
+    async fn is_issuing(&self, host: &Hostname, client: IpAddr) -> Result<bool, Trouble> {
+        match self.directory.leads_somewhere(host, client).await? {
+            true => self.directory.issuing(host, client).await,
+            false => Ok(false),
+        }
     }
 
     /// The certificate of this name, unless it has expired. `client`: who pays when the name is nobody's; `None` for our
@@ -145,7 +196,7 @@ impl Certificates for CertificateCache {
         match name {
             None => stranger(),
             Some(name) if alpn_acme => self.challenge(name, client).await,
-            Some(name) => match self.find(name, client).await.map_err(refusal)? {
+            Some(name) => match self.find_soon(name, client).await.map_err(refusal)? {
                 Some(config) => Ok(config),
                 None => stranger(),
             },
@@ -156,7 +207,10 @@ impl Certificates for CertificateCache {
 impl Subscriber for CertificateCache {
     fn apply(&self, change: &Change) {
         match change {
-            Change::Certificate(name) => self.cache.forget(name),
+            Change::Certificate(name) => {
+                self.cache.forget(name);
+                self.news.send_modify(|count| *count += 1);
+            }
             Change::Reset => self.cache.forget_all(),
             Change::Tenant(_)
             | Change::Slug(_)
@@ -196,3 +250,6 @@ fn refusal(trouble: Trouble) -> Refusal {
         Trouble::Unavailable => Refusal::Unavailable,
     }
 }
+
+/// Visitors who wait for a certificate at the same time, on one node: each holds a connection.
+const MOST_WAITERS: usize = 1_000;

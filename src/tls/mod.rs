@@ -5,6 +5,7 @@ mod accept;
 mod certificates;
 mod challenge;
 mod local_ca;
+mod probe;
 mod server_config;
 mod stream;
 
@@ -17,6 +18,7 @@ pub use rustls::ServerConfig;
 pub use accept::{Accepted, HandshakeError, accept};
 pub use certificates::{CertificateCache, CertificateCacheSettings};
 pub use local_ca::{LocalCa, LocalCaError};
+pub use probe::{ProbeError, probe};
 pub use server_config::{ServerConfigs, TlsError};
 pub use stream::{Alpn, Stream, TlsFacts, TlsVersion};
 

@@ -94,7 +94,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "usage",
         ],
     ),
-    ("dev", &["app", "clock", "config", "directory", "model", "seal", "store", "tenancy", "tls"]),
+    ("dev", &["app", "clock", "config", "directory", "model", "outbound", "seal", "store", "tenancy", "tls"]),
     ("cli", &["app", "clock", "config", "dev", "model", "telemetry"]),
     ("main", &["app", "cli"]),
     ("lib", &[]),

@@ -24,6 +24,7 @@ use self::wire::Wire;
 use super::protocol::{CaError, Problem, RenewalWindow};
 use crate::clock::{Clock, Timestamp};
 use crate::config::Authority;
+use crate::model::Hostname;
 use crate::outbound::Https;
 use crate::store::Store;
 
@@ -99,6 +100,16 @@ impl Ca {
     /// As configured.
     pub fn name(&self) -> &str {
         &self.0.authority.name
+    }
+
+    /// The names by which CAA records allow it; empty where that is not configured.
+    pub fn caa(&self) -> &[Hostname] {
+        &self.0.authority.caa
+    }
+
+    /// Whether a renewal can name what it replaces (RFC 9773); false as long as its directory cannot be read.
+    pub async fn has_ari(&self) -> bool {
+        self.directory().await.is_ok_and(|directory| directory.renewal_info.is_some())
     }
 
     /// Places an order. `replaces_chain`: PEM of the certificate that it renews; it is named where the authority has ARI.

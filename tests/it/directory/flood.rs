@@ -80,6 +80,10 @@ impl Source for Numbers {
         Ok(None)
     }
 
+    async fn issuing(&self, _: &tenantry::model::Hostname) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+
     async fn secret(&self, _name: &str) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
         Ok(None)
     }

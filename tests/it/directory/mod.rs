@@ -86,6 +86,7 @@ impl Record {
                 capacity: 1_000,
                 negatives: settings.negatives,
                 negative_ttl: settings.negative_ttl,
+                wait: Duration::from_secs(5),
             },
             Arc::clone(&directory),
             Arc::new(ServerConfigs::new(false).unwrap()),

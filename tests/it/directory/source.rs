@@ -158,6 +158,10 @@ impl Source for Tap {
         self.read(Read::Challenge, self.store.challenge(key)).await
     }
 
+    async fn issuing(&self, host: &tenantry::model::Hostname) -> Result<bool, StoreError> {
+        self.store.issuing(host).await
+    }
+
     async fn secret(&self, name: &str) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
         self.store.secret(name).await
     }
