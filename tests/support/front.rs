@@ -223,7 +223,11 @@ impl Shared {
         answered(answer.status());
         match fault {
             Some(Fault::DropAfter) => broken(),
-            Some(Fault::Half) => Ok(answer.map(|body| Full::from(body.slice(..body.len() / 2)))),
+            Some(Fault::Half) => {
+                let mut half = answer.map(|body| Full::from(body.slice(..body.len() / 2)));
+                half.headers_mut().remove(CONTENT_LENGTH);
+                Ok(half)
+            }
             _ => Ok(answer.map(Full::from)),
         }
     }
