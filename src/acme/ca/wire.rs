@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use http::header::{DATE, LOCATION, RETRY_AFTER};
+use http::header::{DATE, HeaderValue, LOCATION, RETRY_AFTER, USER_AGENT};
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use instant_acme::{BodyWrapper, BytesResponse, Error, HttpClient, Identifier, Problem as Document};
@@ -17,6 +17,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::outbound::Https;
 
 const PREFIX: &str = "urn:ietf:params:acme:error:";
+const AGENT: &str = concat!("tenantry/", env!("CARGO_PKG_VERSION"));
 const BAD_NONCE: &str = "badNonce";
 /// How much of an authority's words is kept.
 const MOST_DETAIL: usize = 2_000;
@@ -85,7 +86,9 @@ impl HttpClient for Wire {
 
 /// One exchange; an answer that is no success is an error here already, but for a refused nonce: the library (or whoever
 /// signs) tries again with the next one.
-pub(super) async fn ask(https: &Https, clock: &Clock, request: Request<Bytes>) -> Result<Response<Bytes>, CaError> {
+pub(super) async fn ask(https: &Https, clock: &Clock, mut request: Request<Bytes>) -> Result<Response<Bytes>, CaError> {
+    // RFC 8555 §6.1
+    request.headers_mut().insert(USER_AGENT, HeaderValue::from_static(AGENT));
     let answer = https.request(request).await;
     let answer = answer.map_err(|error| CaError::Unavailable { retry_after: None, why: error.to_string() })?;
     match judge(answer.status(), answer.headers(), answer.body(), clock) {
@@ -215,19 +218,19 @@ mod tests {
 
     #[test]
     fn retry_after_comes_in_seconds_or_as_a_date() {
-        let date = ("date", "Fri, 31 Dec 1999 23:59:59 GMT");
-        let cases: [(&[(&str, &str)], Option<i64>); 8] = [
-            (&[("retry-after", "120")], Some(1_120_000)),
-            (&[("retry-after", " 0 ")], Some(1_000_000)),
-            (&[("retry-after", "99999999999999999999999")], None),
-            (&[("retry-after", "soon")], None),
-            (&[("retry-after", "-5")], None),
-            (&[], None),
-            (&[("retry-after", "Sat, 01 Jan 2000 00:00:09 GMT"), date], Some(1_010_000)),
-            (&[("retry-after", "Fri, 31 Dec 1999 23:00:00 GMT"), date], Some(1_000_000)),
-        ];
-        for (pairs, expected) in cases {
-            assert_eq!(retry_after(&headers(pairs), &clock()), expected.map(Timestamp), "{pairs:?}");
+        let date = "Fri, 31 Dec 1999 23:59:59 GMT";
+        for (text, expected) in [
+            ("120", Some(1_120_000)),
+            (" 0 ", Some(1_000_000)),
+            ("99999999999999999999999", None),
+            ("soon", None),
+            ("-5", None),
+            ("", None),
+            ("Sat, 01 Jan 2000 00:00:09 GMT", Some(1_010_000)),
+            ("Fri, 31 Dec 1999 23:00:00 GMT", Some(1_000_000)),
+        ] {
+            let headers = headers(&[("retry-after", text), ("date", date)]);
+            assert_eq!(retry_after(&headers, &clock()), expected.map(Timestamp), "{text}");
         }
         let alone = headers(&[("retry-after", "Sat, 01 Jan 2000 00:00:00 GMT")]);
         assert_eq!(retry_after(&alone, &clock()), Some(Timestamp(946_684_800_000)));

@@ -28,7 +28,8 @@ impl Bench {
         let pebble = pebble.start().await;
         let front = Front::start(&pebble).await;
         let clock = Clock::manual(Timestamp::parse("2026-11-21T00:00:00Z").unwrap());
-        Self { world: World::start().await, _pebble: pebble, front, clock }
+        let world = World::builder().settings(&front.settings("front")).start().await;
+        Self { world, _pebble: pebble, front, clock }
     }
 
     fn ca_of(&self, authority: &Authority) -> Ca {
@@ -93,6 +94,7 @@ async fn limits_and_outages_say_when_to_come_back() {
     assert_eq!(bench.order(&ca).await.unwrap_err(), CaError::AlreadyReplaced);
     bench.order(&ca).await.unwrap();
     // No request was ever made twice for its own sake.
+    assert!(bench.front.seen().is_sorted_by_key(|seen| seen.at));
     assert_eq!(bench.front.orders().into_values().collect::<Vec<_>>(), [2]);
 }
 
@@ -133,6 +135,9 @@ async fn an_answer_that_got_lost_is_not_asked_for_in_vain() {
     assert!(matches!(lost, Err(CaError::Unavailable { .. })), "{lost:?}");
     order.challenge_ready(NAME, false, ChallengeKind::Http01).await.unwrap();
     assert_eq!(settled(&mut order).await.status, OrderStatus::Ready);
+    bench.front.patience("17");
+    assert_eq!(order.poll().await.unwrap().retry_after, bench.later(17));
+    bench.front.patience("");
     let csr = request(&[NAME]);
     bench.front.fault(Some(Endpoint::Finalize), Fault::DropAfter, 1);
     let lost = order.finalize(&csr).await;
@@ -205,6 +210,21 @@ async fn one_account_for_all_who_begin_at_once() {
     bench.order(&nodes[0]).await.unwrap();
     bench.front.fault(Some(Endpoint::NewOrder), gone, 10);
     assert!(matches!(bench.order(&nodes[0]).await, Err(CaError::Unavailable { .. })));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hanging_authority_makes_nobody_wait_for_the_others() {
+    let bench = Bench::start().await;
+    bench.front.fault(Some(Endpoint::Account), Fault::Hang, usize::MAX);
+    let ca = bench.ca();
+    let began = Instant::now();
+    let orders = (0..20).map(|_| bench.order(&ca));
+    for order in futures_util::future::join_all(orders).await {
+        assert!(matches!(order, Err(CaError::Unavailable { .. })));
+    }
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    bench.front.heal();
+    bench.order(&ca).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

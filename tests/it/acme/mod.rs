@@ -3,3 +3,4 @@
 mod ca;
 mod dns01;
 mod faults;
+mod fixtures;
