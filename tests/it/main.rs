@@ -13,4 +13,5 @@ mod dev;
 mod directory;
 mod edge;
 mod lifecycle;
+mod outbound;
 mod store;

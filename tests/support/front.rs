@@ -108,6 +108,7 @@ struct State {
     seen: Vec<Seen>,
     profiles: BTreeMap<String, String>,
     window: Option<(Timestamp, Timestamp, String)>,
+    patience: String,
 }
 
 impl Front {
@@ -155,6 +156,11 @@ impl Front {
     /// Offers renewal information (RFC 9773): this window for every certificate, and `Retry-After` unless empty.
     pub fn renewal(&self, start: Timestamp, end: Timestamp, retry_after: &str) {
         self.state(|state| state.window = Some((start, end, retry_after.into())));
+    }
+
+    /// Says this as `Retry-After` whenever an order is asked for.
+    pub fn patience(&self, retry_after: &str) {
+        self.state(|state| state.patience = retry_after.into());
     }
 
     /// All requests so far, in their order.
@@ -223,7 +229,11 @@ impl Shared {
         answered(answer.status());
         match fault {
             Some(Fault::DropAfter) => broken(),
-            Some(Fault::Half) => Ok(answer.map(|body| Full::from(body.slice(..body.len() / 2)))),
+            Some(Fault::Half) => {
+                let mut half = answer.map(|body| Full::from(body.slice(..body.len() / 2)));
+                half.headers_mut().remove(CONTENT_LENGTH);
+                Ok(half)
+            }
             _ => Ok(answer.map(Full::from)),
         }
     }
@@ -262,6 +272,10 @@ impl Shared {
                         object[name] = value.as_str().into();
                     }
                 }
+            }
+            Endpoint::Order => {
+                retry(&mut head.headers, &state.patience);
+                return Response::from_parts(head, body);
             }
             _ => return Response::from_parts(head, body),
         }

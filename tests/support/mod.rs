@@ -3,6 +3,7 @@
 pub mod backend;
 pub mod client;
 pub mod front;
+pub mod knot;
 pub mod pebble;
 pub mod postgres;
 pub mod program;

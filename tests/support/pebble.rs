@@ -36,19 +36,13 @@ pub struct Builder {
     environment: Vec<(String, String)>,
     eab: Option<(String, String)>,
     validity: u32,
-    retry_after: u32,
 }
 
 impl Pebble {
-    /// Validates at these ports of the fleet, with this DNS.
-    pub async fn start(https: u16, http: u16, dns: &ChallTest) -> Self {
-        Self::builder().ports(https, http).dns(dns).start().await
-    }
-
     pub fn builder() -> Builder {
         let environment = [("PEBBLE_VA_NOSLEEP", "1"), ("PEBBLE_WFE_NONCEREJECT", "5"), ("PEBBLE_AUTHZREUSE", "0")];
         let environment = environment.map(|(key, value)| (key.to_owned(), value.to_owned())).to_vec();
-        Builder { ports: (443, 80), dns: None, environment, eab: None, validity: 90 * 86_400, retry_after: 1 }
+        Builder { ports: (443, 80), dns: None, environment, eab: None, validity: 90 * 86_400 }
     }
 
     /// The URL of its directory.
@@ -128,12 +122,6 @@ impl Builder {
         self
     }
 
-    /// What its `Retry-After` says, in seconds. Default 1.
-    pub fn retry_after(mut self, seconds: u32) -> Self {
-        self.retry_after = seconds;
-        self
-    }
-
     pub async fn start(self) -> Pebble {
         app::install_crypto().unwrap();
         let ca = LocalCa::create(Clock::system()).unwrap();
@@ -168,7 +156,7 @@ impl Builder {
             "httpPort": self.ports.1,
             "tlsPort": self.ports.0,
             "certificateValidityPeriod": self.validity,
-            "retryAfter": { "authz": self.retry_after, "order": self.retry_after },
+            "retryAfter": { "authz": 1, "order": 1 },
         });
         if let Some((key_id, key)) = &self.eab {
             pebble["externalAccountBindingRequired"] = true.into();
@@ -263,7 +251,7 @@ impl ChallTest {
 
     /// The questions that were asked for this name, as the program tells them.
     pub async fn questions(&self, host: &str) -> Vec<Value> {
-        let answer = self.tell("dns-request-history", json!({ "host": dotted(host) })).await;
+        let answer = self.tell("dns-request-history", json!({ "host": host })).await;
         serde_json::from_slice(&answer).unwrap_or_default()
     }
 

@@ -7,6 +7,7 @@ mod order;
 mod wire;
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -50,9 +51,14 @@ struct Inner {
     https: Https,
     clock: Clock,
     directory: Mutex<Option<(Timestamp, Arc<Directory>)>>,
-    /// Held while the account is opened: once for all who wait.
-    credentials: tokio::sync::Mutex<Option<Arc<Credentials>>>,
+    /// Held while the account is opened.
+    credentials: tokio::sync::Mutex<Option<Opened>>,
+    /// How often it was tried to open the account.
+    openings: AtomicU64,
 }
+
+/// How the last try to open the account went.
+type Opened = Result<Arc<Credentials>, CaError>;
 
 /// Evaluates a call of the library, again if the nonce alone was at fault (beyond the tries that the library makes).
 macro_rules! signed {
@@ -94,6 +100,7 @@ impl Ca {
             clock,
             directory: Mutex::default(),
             credentials: tokio::sync::Mutex::default(),
+            openings: AtomicU64::new(0),
         })))
     }
 
@@ -207,16 +214,23 @@ impl Ca {
         Ok((account.map_err(wire::unwrapped)?, wire))
     }
 
-    async fn credentials(&self, directory: &Directory, again: bool) -> Result<Arc<Credentials>, CaError> {
+    /// `again`: also if there are some, since they are said to be unknown.
+    async fn credentials(&self, directory: &Directory, again: bool) -> Opened {
         let inner = &self.0;
-        let mut credentials = inner.credentials.lock().await;
-        if let (Some(credentials), false) = (&*credentials, again) {
-            return Ok(Arc::clone(credentials));
+        let before = inner.openings.load(Ordering::SeqCst);
+        let mut last = inner.credentials.lock().await;
+        match &*last {
+            Some(Ok(credentials)) if !again => return Ok(Arc::clone(credentials)),
+            // Who has waited for another's try takes what came of it: else a hundred would wait out a hundred deadlines.
+            Some(opened) if inner.openings.load(Ordering::SeqCst) != before => return opened.clone(),
+            _ => {}
         }
         let talk = (&inner.https, &inner.clock);
         let opened = account::open(&inner.store, talk, &inner.authority, (directory, &inner.contact), again).await;
-        let opened = opened.map_err(present)?;
-        Ok(Arc::clone(credentials.insert(Arc::new(opened))))
+        let opened = opened.map(Arc::new).map_err(present);
+        inner.openings.fetch_add(1, Ordering::SeqCst);
+        *last = Some(opened.clone());
+        opened
     }
 
     async fn directory(&self) -> Result<Arc<Directory>, CaError> {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use http::header::{DATE, LOCATION, RETRY_AFTER};
+use http::header::{DATE, HeaderValue, LOCATION, RETRY_AFTER, USER_AGENT};
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use instant_acme::{BodyWrapper, BytesResponse, Error, HttpClient, Identifier, Problem as Document};
@@ -17,6 +17,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::outbound::Https;
 
 const PREFIX: &str = "urn:ietf:params:acme:error:";
+const AGENT: &str = concat!("tenantry/", env!("CARGO_PKG_VERSION"));
 const BAD_NONCE: &str = "badNonce";
 /// How much of an authority's words is kept.
 const MOST_DETAIL: usize = 2_000;
@@ -85,7 +86,9 @@ impl HttpClient for Wire {
 
 /// One exchange; an answer that is no success is an error here already, but for a refused nonce: the library (or whoever
 /// signs) tries again with the next one.
-pub(super) async fn ask(https: &Https, clock: &Clock, request: Request<Bytes>) -> Result<Response<Bytes>, CaError> {
+pub(super) async fn ask(https: &Https, clock: &Clock, mut request: Request<Bytes>) -> Result<Response<Bytes>, CaError> {
+    // RFC 8555 §6.1
+    request.headers_mut().insert(USER_AGENT, HeaderValue::from_static(AGENT));
     let answer = https.request(request).await;
     let answer = answer.map_err(|error| CaError::Unavailable { retry_after: None, why: error.to_string() })?;
     match judge(answer.status(), answer.headers(), answer.body(), clock) {
@@ -199,4 +202,89 @@ pub(super) fn retry_after(headers: &HeaderMap, clock: &Clock) -> Option<Timestam
 
 fn bounded(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(MOST_DETAIL).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn clock() -> Clock {
+        Clock::manual(Timestamp(1_000_000))
+    }
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect()
+    }
+
+    #[test]
+    fn retry_after_comes_in_seconds_or_as_a_date() {
+        let date = "Fri, 31 Dec 1999 23:59:59 GMT";
+        for (text, expected) in [
+            ("120", Some(1_120_000)),
+            (" 0 ", Some(1_000_000)),
+            ("99999999999999999999999", None),
+            ("soon", None),
+            ("-5", None),
+            ("", None),
+            ("Sat, 01 Jan 2000 00:00:09 GMT", Some(1_010_000)),
+            ("Fri, 31 Dec 1999 23:00:00 GMT", Some(1_000_000)),
+        ] {
+            let headers = headers(&[("retry-after", text), ("date", date)]);
+            assert_eq!(retry_after(&headers, &clock()), expected.map(Timestamp), "{text}");
+        }
+        let alone = headers(&[("retry-after", "Sat, 01 Jan 2000 00:00:00 GMT")]);
+        assert_eq!(retry_after(&alone, &clock()), Some(Timestamp(946_684_800_000)));
+    }
+
+    #[test]
+    fn every_answer_has_one_meaning() {
+        let judged = |status: u16, body: &str| {
+            let error = judge(StatusCode::from_u16(status).unwrap(), &HeaderMap::new(), body.as_bytes(), &clock());
+            match error {
+                None => "fine",
+                Some(CaError::RateLimited { .. }) => "limited",
+                Some(CaError::Unavailable { .. }) => "unavailable",
+                Some(CaError::Gone(_)) => "gone",
+                Some(CaError::Refused(_)) => "refused",
+                Some(CaError::AlreadyReplaced) => "replaced",
+                Some(CaError::Broken(_)) => "broken",
+            }
+        };
+        let problem = |kind: &str| format!(r#"{{"type":"{PREFIX}{kind}","detail":"why"}}"#);
+        for (status, body, expected) in [
+            (200, String::new(), "fine"),
+            (201, "nonsense".into(), "fine"),
+            (400, problem(BAD_NONCE), "fine"),
+            (400, problem("malformed"), "refused"),
+            (400, problem("accountDoesNotExist"), "gone"),
+            (400, "nonsense".into(), "unavailable"),
+            (400, r#"{"detail":"a reason, but of no kind"}"#.into(), "unavailable"),
+            (302, String::new(), "unavailable"),
+            (403, problem("rateLimited"), "limited"),
+            (404, problem("malformed"), "gone"),
+            (404, String::new(), "gone"),
+            (404, "<html>".into(), "unavailable"),
+            (409, problem("alreadyReplaced"), "replaced"),
+            (429, String::new(), "limited"),
+            (429, problem("serverInternal"), "limited"),
+            (500, problem("serverInternal"), "unavailable"),
+            (503, problem("rateLimited"), "limited"),
+            (504, String::new(), "unavailable"),
+        ] {
+            assert_eq!(judged(status, &body), expected, "{status} {body}");
+        }
+    }
+
+    #[test]
+    fn a_problem_is_told_with_its_parts_and_within_bounds() {
+        let text = format!(
+            r#"{{"type":"{PREFIX}compound","detail":"two\nthings","subproblems":[
+                {{"type":"{PREFIX}caa","detail":"forbidden","identifier":{{"type":"dns","value":"a.example"}}}}]}}"#
+        );
+        let problem = document(text.as_bytes()).unwrap();
+        assert_eq!(problem.to_string(), "compound: twothings; a.example: forbidden (caa)");
+        let long = format!(r#"{{"type":"{}","detail":"{}"}}"#, "k".repeat(9_000), "d".repeat(9_000));
+        let problem = document(long.as_bytes()).unwrap();
+        assert_eq!((problem.kind.len(), problem.detail.len()), (MOST_DETAIL, MOST_DETAIL));
+    }
 }

@@ -3,15 +3,21 @@
 use std::time::Duration;
 
 use rcgen::{CertificateParams, KeyPair};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use tenantry::acme::ca::{Ca, CaOrder};
 use tenantry::acme::protocol::{CaError, Challenge, ChallengeKind, OrderStatus, OrderView};
 use tenantry::clock::Clock;
+use x509_parser::extensions::GeneralName;
+use x509_parser::parse_x509_certificate;
 
 use crate::support::pebble::{ChallTest, Pebble};
 use crate::support::program::port;
 use crate::support::world::World;
 
 const NAME: &str = "community.acme.example";
+
+const SIX_DAYS: u32 = 6 * 86_400;
 
 /// An edge, an authority that validates at it, and a DNS that leads every name there.
 struct Bench {
@@ -24,8 +30,8 @@ impl Bench {
     async fn start() -> Self {
         let dns = ChallTest::start().await;
         let (https, http) = (port(), port());
-        let pebble = Pebble::start(https, http, &dns).await;
-        let world = World::builder().ports(https, http).start().await;
+        let pebble = Pebble::builder().ports(https, http).dns(&dns).validity(SIX_DAYS).start().await;
+        let world = World::builder().ports(https, http).settings(&pebble.settings("pebble")).start().await;
         Self { world, pebble, dns }
     }
 
@@ -84,7 +90,19 @@ async fn an_order_by_http_01_is_answered_by_the_plain_listener() {
     bench.answer(&http.token, &http.key_authorization).await;
     order.challenge_ready(NAME, false, ChallengeKind::Http01).await.unwrap();
     let chain = issued(&mut order, &[NAME]).await;
-    assert!(chain.matches("BEGIN CERTIFICATE").count() >= 2, "{chain}");
+    // Leaf first, and each signed by the next, up to the authority's root.
+    let chain = chain + &bench.pebble.root().await;
+    let chain: Vec<_> = CertificateDer::pem_slice_iter(chain.as_bytes()).map(Result::unwrap).collect();
+    let chain: Vec<_> = chain.iter().map(|der| parse_x509_certificate(der).unwrap().1).collect();
+    assert!(chain.len() >= 3, "{chain:?}");
+    for pair in chain.windows(2) {
+        assert_eq!(pair[0].issuer(), pair[1].subject());
+    }
+    let validity = chain[0].validity();
+    let lifetime = validity.not_after.timestamp() - validity.not_before.timestamp();
+    assert!((lifetime - i64::from(SIX_DAYS)).abs() <= 1, "{lifetime}");
+    let names = chain[0].subject_alternative_name().unwrap().unwrap();
+    assert_eq!(names.value.general_names, [GeneralName::DNSName(NAME)]);
     // What is done is done, and may be asked for again.
     order.challenge_ready(NAME, false, ChallengeKind::Http01).await.unwrap();
     assert_eq!(order.finalize(&request(&[NAME])).await.unwrap().status, OrderStatus::Valid);

@@ -1,4 +1,6 @@
 //! Certificates from authorities: against Pebble, and against one that misbehaves.
 
 mod ca;
+mod dns01;
 mod faults;
+mod fixtures;
