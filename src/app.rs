@@ -23,8 +23,8 @@ use crate::jobs::{self, JobError};
 use crate::keyring::{Keyring, KeyringError};
 use crate::metrics::Metrics;
 use crate::model::{Certificate, CertificateSource, Change};
-use crate::seal::{SealError, Sealer};
-use crate::store::{Store, StoreError};
+use crate::seal::{KeyId, SealError, Sealer};
+use crate::store::{Resealed, Store, StoreError};
 use crate::tenancy::{self, Actor, Tenancy, TenancyError, hash_token};
 use crate::tls::{CertificateCache, CertificateCacheSettings, ForeignProvider, ServerConfig, ServerConfigs, TlsError};
 
@@ -87,8 +87,11 @@ pub struct App {
 impl App {
     /// Opens (and migrates) the store and sees to the signing keys.
     pub async fn open(config: Config, clock: Clock, roles: Roles) -> Result<Self, AppError> {
-        let sealer = Sealer::load(&config.store.key)?;
+        let sealer = Sealer::load_all(&config.store.key, &config.store.old_keys)?;
         let store = Store::open(&config.store.url, config.store.max_connections, sealer, clock.clone()).await?;
+        if store.has_old_keys() && store.sealed_under_old_keys().await? == 0 {
+            info!("store.old_keys_unused: every secret is under store.key; run `tenantry store reseal` to be sure");
+        }
         jobs::keep_signing_keys(&store, &clock).await?;
         Ok(Self { config, clock, roles, store })
     }
@@ -119,6 +122,15 @@ pub async fn create_token(config: Config, clock: Clock, name: &str) -> Result<St
     let issued = app.tenancy().create_token(&Actor::new("cli"), name, None).await?;
     app.store.close().await;
     Ok(issued.value.secret.to_string())
+}
+
+/// Puts every secret in the store under the newest key-encryption key, and says which that is.
+pub async fn reseal(config: Config, clock: Clock, batch: u32) -> Result<(Resealed, KeyId), AppError> {
+    let app = App::open(config, clock, Roles::ADMIN).await?;
+    let mut reseal = app.store.reseal(batch);
+    while !reseal.step().await? {}
+    app.store.close().await;
+    Ok((reseal.done(), app.store.key_id()))
 }
 
 /// A process that serves. Dropping it ends everything at once; [`Running::stop`] does it gently.

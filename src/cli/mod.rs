@@ -6,6 +6,7 @@ mod client;
 mod domain;
 mod output;
 mod serve;
+mod store;
 mod tenant;
 mod token;
 
@@ -39,6 +40,8 @@ enum Command {
     Domain(domain::Domain),
     /// Make, list and revoke operators' tokens
     Token(token::Token),
+    /// Look after the store itself: change the key that seals its secrets
+    Store(store::Store),
 }
 
 const EXAMPLES: &str = "\
@@ -67,6 +70,7 @@ pub fn run() -> ExitCode {
         Command::Tenant(tenant) => call(tenant.json(), tenant.run()),
         Command::Domain(domain) => call(domain.json(), domain.run()),
         Command::Token(token) => call(token.json(), token.run()),
+        Command::Store(store) => call(store.json(), store.run()),
     }
 }
 
