@@ -14,6 +14,7 @@ mod feed;
 mod migrate;
 mod nodes;
 mod orders;
+mod overview;
 mod reseal;
 mod row;
 mod secrets;
