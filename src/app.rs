@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
 use crate::admin::{self, AdminState};
+use crate::certificates::{Certificates, Reason, Revoker};
 use crate::clock::{Clock, Timestamp};
 use crate::config::{self, Config, FallbackCertificate};
 use crate::directory::{Allowance, Applied, Directory, DirectorySettings, Follower, Gate, Source, Subscriber};
@@ -375,7 +376,8 @@ impl Builder {
         let listener = TcpListener::from_std(socket).map_err(AppError::Runtime)?;
         let bound = listener.local_addr().map_err(AppError::Runtime)?;
         let health = Arc::clone(health) as Arc<dyn admin::Health>;
-        let state = AdminState::new(tenancy.clone(), health, Arc::clone(&self.metrics));
+        let certificates = Certificates::new(tenancy.clone(), Arc::new(NoAuthority));
+        let state = AdminState::new(tenancy.clone(), certificates, health, Arc::clone(&self.metrics));
         let router = if self.app.roles.admin { admin::router(state) } else { admin::probes(state) };
         serving.spawn(admin::serve(listener, router, stopping));
         Ok(bound)
@@ -473,6 +475,16 @@ struct Local(Applied);
 impl tenancy::Applied for Local {
     async fn applied(&self, revision: i64) -> bool {
         self.0.wait_for(revision, APPLY_PATIENCE).await
+    }
+}
+
+/// Without an authority configured there is nobody to tell.
+struct NoAuthority;
+
+#[async_trait]
+impl Revoker for NoAuthority {
+    async fn revoke(&self, authority: &str, _chain_pem: &str, _reason: Reason) -> Result<(), String> {
+        Err(format!("no authority of the name {authority:?} is configured"))
     }
 }
 

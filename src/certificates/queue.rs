@@ -36,6 +36,14 @@ impl Certificates {
         self.placed(row).await
     }
 
+    /// The order for a domain, if a certificate is wanted for it.
+    pub async fn optional_order(&self, name: &DomainName) -> Result<Option<QueuedOrder>, TenancyError> {
+        match self.store().order(&name.to_string()).await? {
+            Some(row) => Ok(Some(self.placed(row).await?)),
+            None => Ok(None),
+        }
+    }
+
     /// Has a certificate for a held domain ordered as soon as its turn comes, whatever it was waiting for: failures in
     /// a row are forgotten. The authorities' limits are kept all the same.
     pub async fn issue(&self, actor: &Actor, name: &str) -> Result<Done<QueuedOrder>, TenancyError> {
