@@ -1,6 +1,8 @@
 //! The composition root: only here do the parts meet. It opens the store, builds what the configuration asks for, binds
 //! the sockets, and hands each part the others that it needs.
 
+mod commands;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,8 +15,10 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
+pub use commands::{create_token, reseal};
+
 use crate::admin::{self, AdminState};
-use crate::certificates::{Certificates, Reason, Revoker};
+use crate::certificates::{Certificates, NoAuthority};
 use crate::clock::{Clock, Timestamp};
 use crate::config::{self, Config, FallbackCertificate};
 use crate::directory::{Allowance, Applied, Directory, DirectorySettings, Follower, Gate, Source, Subscriber};
@@ -24,9 +28,9 @@ use crate::jobs::{self, JobError};
 use crate::keyring::{Keyring, KeyringError};
 use crate::metrics::Metrics;
 use crate::model::{Certificate, CertificateSource, Change};
-use crate::seal::{KeyId, SealError, Sealer};
-use crate::store::{Resealed, Store, StoreError};
-use crate::tenancy::{self, Actor, Tenancy, TenancyError, hash_token};
+use crate::seal::{SealError, Sealer};
+use crate::store::{Store, StoreError};
+use crate::tenancy::{self, Tenancy, TenancyError, hash_token};
 use crate::tls::{CertificateCache, CertificateCacheSettings, ForeignProvider, ServerConfig, ServerConfigs, TlsError};
 
 /// Which parts of the house run in this process.
@@ -115,23 +119,6 @@ impl App {
     pub async fn start(self, subscribers: Vec<Arc<dyn Subscriber>>) -> Result<Running, AppError> {
         Builder::new(self).await?.run(subscribers).await
     }
-}
-
-/// Makes an operator's token in the store itself, in the ledger as `cli`: the way to the first one.
-pub async fn create_token(config: Config, clock: Clock, name: &str) -> Result<String, AppError> {
-    let app = App::open(config, clock, Roles::ADMIN).await?;
-    let issued = app.tenancy().create_token(&Actor::new("cli"), name, None).await?;
-    app.store.close().await;
-    Ok(issued.value.secret.to_string())
-}
-
-/// Puts every secret in the store under the newest key-encryption key, and says which that is.
-pub async fn reseal(config: Config, clock: Clock, batch: u32) -> Result<(Resealed, KeyId), AppError> {
-    let app = App::open(config, clock, Roles::ADMIN).await?;
-    let mut reseal = app.store.reseal(batch);
-    while !reseal.step().await? {}
-    app.store.close().await;
-    Ok((reseal.done(), app.store.key_id()))
 }
 
 /// A process that serves. Dropping it ends everything at once; [`Running::stop`] does it gently.
@@ -475,16 +462,6 @@ struct Local(Applied);
 impl tenancy::Applied for Local {
     async fn applied(&self, revision: i64) -> bool {
         self.0.wait_for(revision, APPLY_PATIENCE).await
-    }
-}
-
-/// Without an authority configured there is nobody to tell.
-struct NoAuthority;
-
-#[async_trait]
-impl Revoker for NoAuthority {
-    async fn revoke(&self, authority: &str, _chain_pem: &str, _reason: Reason) -> Result<(), String> {
-        Err(format!("no authority of the name {authority:?} is configured"))
     }
 }
 

@@ -42,6 +42,16 @@ pub trait Revoker: Send + Sync {
     async fn revoke(&self, authority: &str, chain_pem: &str, reason: Reason) -> Result<(), String>;
 }
 
+/// Where no authority is configured there is nobody to tell.
+pub struct NoAuthority;
+
+#[async_trait]
+impl Revoker for NoAuthority {
+    async fn revoke(&self, authority: &str, _chain_pem: &str, _reason: Reason) -> Result<(), String> {
+        Err(format!("no authority of the name {authority:?} is configured"))
+    }
+}
+
 /// A certificate without its key, and which of its names are served with it at this moment.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CertificateState {

@@ -6,6 +6,7 @@ mod support;
 mod admin;
 mod architecture;
 mod browser;
+mod certificates;
 mod config;
 mod connection;
 mod dev;
