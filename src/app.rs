@@ -1,6 +1,7 @@
 //! The composition root: only here do the parts meet. It opens the store, builds what the configuration asks for, binds
 //! the sockets, and hands each part the others that it needs.
 
+mod commands;
 mod control;
 
 use std::net::SocketAddr;
@@ -15,9 +16,12 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
+pub use commands::{create_token, reseal};
+
 use self::control::{Control, Ear, Ground};
 use crate::acme::protocol::CaError;
 use crate::admin::{self, AdminState};
+use crate::certificates::{Certificates, NoAuthority};
 use crate::clock::{Clock, Timestamp};
 use crate::config::{self, Config, FallbackCertificate};
 use crate::directory::{Allowance, Applied, Directory, DirectorySettings, Follower, Gate, Source, Subscriber};
@@ -30,7 +34,7 @@ use crate::metrics::Metrics;
 use crate::model::{Certificate, CertificateSource, Change};
 use crate::seal::{SealError, Sealer};
 use crate::store::{Store, StoreError};
-use crate::tenancy::{self, Actor, Tenancy, TenancyError, hash_token};
+use crate::tenancy::{self, Tenancy, TenancyError, hash_token};
 use crate::tls::{CertificateCache, CertificateCacheSettings, ForeignProvider, ServerConfig, ServerConfigs, TlsError};
 
 /// Which parts of the house run in this process.
@@ -96,8 +100,11 @@ pub struct App {
 impl App {
     /// Opens (and migrates) the store and sees to the signing keys.
     pub async fn open(config: Config, clock: Clock, roles: Roles) -> Result<Self, AppError> {
-        let sealer = Sealer::load(&config.store.key)?;
+        let sealer = Sealer::load_all(&config.store.key, &config.store.old_keys)?;
         let store = Store::open(&config.store.url, config.store.max_connections, sealer, clock.clone()).await?;
+        if store.has_old_keys() && store.sealed_under_old_keys().await? == 0 {
+            info!("store.old_keys_unused: every secret is under store.key; run `tenantry store reseal` to be sure");
+        }
         jobs::keep_signing_keys(&store, &clock).await?;
         Ok(Self { config, clock, roles, store })
     }
@@ -120,14 +127,6 @@ impl App {
     pub async fn start(self, subscribers: Vec<Arc<dyn Subscriber>>) -> Result<Running, AppError> {
         Builder::new(self).await?.run(subscribers).await
     }
-}
-
-/// Makes an operator's token in the store itself, in the ledger as `cli`: the way to the first one.
-pub async fn create_token(config: Config, clock: Clock, name: &str) -> Result<String, AppError> {
-    let app = App::open(config, clock, Roles::ADMIN).await?;
-    let issued = app.tenancy().create_token(&Actor::new("cli"), name, None).await?;
-    app.store.close().await;
-    Ok(issued.value.secret.to_string())
 }
 
 /// A process that serves. Dropping it ends everything at once; [`Running::stop`] does it gently.
@@ -401,7 +400,8 @@ impl Builder {
         let listener = TcpListener::from_std(socket).map_err(AppError::Runtime)?;
         let bound = listener.local_addr().map_err(AppError::Runtime)?;
         let health = Arc::clone(health) as Arc<dyn admin::Health>;
-        let state = AdminState::new(tenancy.clone(), health, Arc::clone(&self.metrics));
+        let certificates = Certificates::new(tenancy.clone(), Arc::new(NoAuthority));
+        let state = AdminState::new(tenancy.clone(), certificates, health, Arc::clone(&self.metrics));
         let router = if self.app.roles.admin { admin::router(state) } else { admin::probes(state) };
         serving.spawn(admin::serve(listener, router, stopping));
         Ok(bound)

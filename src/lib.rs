@@ -7,8 +7,8 @@
 
 pub mod acme;
 pub mod admin;
-
 pub mod app;
+pub mod certificates;
 pub mod cli;
 pub mod clock;
 pub mod config;

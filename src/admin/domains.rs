@@ -13,12 +13,17 @@ use super::body::Body;
 use super::layers::Operator;
 use super::problem::Problem;
 use super::query::{Listing, NoParams, PageParams, Params, Segment, bad_cursor};
-use super::views::{DomainView, HostView};
-use crate::model::Hostname;
+use super::views::{DomainDetail, DomainView, HostView};
+use crate::model::{DomainName, DomainState};
+use crate::store::domain_key;
 use crate::tenancy::NewDomain;
 
 pub fn routes() -> OpenApiRouter<AdminState> {
-    OpenApiRouter::new().routes(routes!(list, add)).routes(routes!(show, remove)).routes(routes!(host))
+    OpenApiRouter::new()
+        .routes(routes!(list, add))
+        .routes(routes!(list_all))
+        .routes(routes!(show, remove))
+        .routes(routes!(host))
 }
 
 /// A domain to be claimed.
@@ -39,6 +44,23 @@ pub struct AddDomain {
 pub struct WhoseClaim {
     /// Id or slug. Left out: the claim that holds the domain, or the only one there is.
     tenant: Option<String>,
+}
+
+/// Which claims to list.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ListDomains {
+    /// How many to list, 1 to 200.
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 200, default = 50)]
+    limit: Option<String>,
+    /// `next_cursor` of the page before. Opaque.
+    cursor: Option<String>,
+    /// Only those of this tenant: its id or slug.
+    tenant: Option<String>,
+    /// Only those in this state.
+    #[param(value_type = Option<DomainState>)]
+    state: Option<String>,
 }
 
 /// Claim a domain for a tenant
@@ -87,18 +109,45 @@ async fn list(
     Params(params): Params<PageParams>,
 ) -> Result<Json<Listing<DomainView>>, Problem> {
     let paging = params.paging("domains")?;
-    if paging.after().is_some_and(|name| Hostname::parse(name).is_err()) {
+    if paging.after().is_some_and(|name| DomainName::parse(name).is_err()) {
         return Err(bad_cursor());
     }
     let rows = state.tenancy.domains(&key, &paging.page()).await?;
     Ok(Json(paging.listing(rows, |row| row.domain.name.to_string(), DomainView::from)))
 }
 
+/// List the domains of all tenants by name
+#[utoipa::path(get, path = "/v1/domains", operation_id = "listAllDomains", tag = "domains", params(ListDomains),
+    responses(
+        (status = 200, description = "A page of claims", body = Listing<DomainView>),
+        (status = 404, description = "There is no such tenant", body = Problem,
+            content_type = "application/problem+json")))]
+async fn list_all(
+    State(state): State<AdminState>,
+    Params(params): Params<ListDomains>,
+) -> Result<Json<Listing<DomainView>>, Problem> {
+    let ListDomains { limit, cursor, tenant, state: wanted } = params;
+    let paging = PageParams { limit, cursor }.paging("all-domains")?;
+    if paging.after().is_some_and(|key| key.split_once(' ').is_none_or(|(name, _)| DomainName::parse(name).is_err())) {
+        return Err(bad_cursor());
+    }
+    let wanted = wanted.as_deref().map(domain_state).transpose()?;
+    let rows = state.tenancy.claims(tenant.as_deref(), wanted, &paging.page()).await?;
+    Ok(Json(paging.listing(rows, |row| domain_key(&row.domain), DomainView::from)))
+}
+
+fn domain_state(text: &str) -> Result<DomainState, Problem> {
+    DomainState::parse(text).ok_or_else(|| {
+        let all = DomainState::ALL.map(DomainState::as_str).join(", ");
+        Problem::parameter(Some("state"), "invalid-state", format!("a state is one of {all}, not {text:?}"))
+    })
+}
+
 /// Show a domain
 #[utoipa::path(get, path = "/v1/domains/{domain}", operation_id = "showDomain", tag = "domains",
     params(("domain" = String, Path, description = "In any spelling"), WhoseClaim),
     responses(
-        (status = 200, description = "The claim", body = DomainView),
+        (status = 200, description = "The claim", body = DomainDetail),
         (status = 404, description = "Nobody claims it", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "Several tenants claim it, none holds it", body = Problem,
             content_type = "application/problem+json")))]
@@ -106,8 +155,16 @@ async fn show(
     State(state): State<AdminState>,
     Segment(name): Segment,
     Params(WhoseClaim { tenant }): Params<WhoseClaim>,
-) -> Result<Json<DomainView>, Problem> {
-    Ok(Json(state.tenancy.domain(&name, tenant.as_deref()).await?.into()))
+) -> Result<Json<DomainDetail>, Problem> {
+    let claim = state.tenancy.domain(&name, tenant.as_deref()).await?;
+    let name = claim.domain.name.clone();
+    let (certificate, order) = match claim.domain.state.is_held() {
+        true => (state.certificates.in_use(&name).await?, state.certificates.optional_order(&name).await?),
+        // Whatever there is belongs to somebody else's claim.
+        false => (None, None),
+    };
+    let (certificate, order) = (certificate.map(Into::into), order.map(Into::into));
+    Ok(Json(DomainDetail { domain: claim.into(), certificate, order }))
 }
 
 /// Give a domain up

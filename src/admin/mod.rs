@@ -4,9 +4,12 @@
 mod answer;
 mod audit;
 mod body;
+mod certificates;
 mod domains;
+mod events;
 mod layers;
 mod openapi;
+mod orders;
 mod precondition;
 mod probes;
 mod problem;
@@ -29,6 +32,7 @@ pub use probes::{Facts, Health};
 pub use problem::Problem;
 pub use serve::serve;
 
+use crate::certificates::Certificates;
 use crate::metrics::Metrics;
 use crate::tenancy::Tenancy;
 
@@ -36,6 +40,7 @@ use crate::tenancy::Tenancy;
 #[derive(Clone)]
 pub struct AdminState {
     tenancy: Tenancy,
+    certificates: Certificates,
     health: Arc<dyn Health>,
     metrics: Arc<Metrics>,
     /// The description of the routes, once they are all known.
@@ -43,8 +48,8 @@ pub struct AdminState {
 }
 
 impl AdminState {
-    pub fn new(tenancy: Tenancy, health: Arc<dyn Health>, metrics: Arc<Metrics>) -> Self {
-        Self { tenancy, health, metrics, openapi: Arc::default() }
+    pub fn new(tenancy: Tenancy, certificates: Certificates, health: Arc<dyn Health>, metrics: Arc<Metrics>) -> Self {
+        Self { tenancy, certificates, health, metrics, openapi: Arc::default() }
     }
 
     /// The largest body, in bytes, as configured at this moment.
@@ -69,6 +74,9 @@ pub fn router(state: AdminState) -> Router {
         .merge(tenants::routes())
         .merge(status::routes())
         .merge(domains::routes())
+        .merge(certificates::routes())
+        .merge(orders::routes())
+        .merge(events::routes())
         .merge(tokens::routes())
         .merge(audit::routes())
         .layer(from_fn_with_state(state.clone(), layers::require_operator));

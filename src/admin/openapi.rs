@@ -13,7 +13,7 @@ use super::problem::{FieldError, Problem};
 #[openapi(
     info(
         title = "Tenantry admin API",
-        description = "Tenants, their domains, and the operators' tokens. Every refusal is `application/problem+json` \
+        description = "Tenants, their domains and certificates, and the operators' tokens. Every refusal is `application/problem+json` \
             (RFC 9457) with a stable `code`. Every answer carries `X-Request-Id`. The answer to a write carries \
             `Tenantry-Revision`, and `Tenantry-Applied: false` in the rare case that the node that answers does not \
             serve the change yet.",
@@ -26,6 +26,9 @@ use super::problem::{FieldError, Problem};
     tags(
         (name = "tenants", description = "Tenants, their status, plan and features"),
         (name = "domains", description = "Custom domains, and whom a host leads to"),
+        (name = "certificates", description = "What is served, and what was brought; never a key"),
+        (name = "orders", description = "Certificates that are wanted from authorities: the queue"),
+        (name = "events", description = "What happened to domains and certificates"),
         (name = "tokens", description = "The operators' API tokens"),
         (name = "audit", description = "Who did what, and when"),
         (name = "probes", description = "For machines; no token is asked for")

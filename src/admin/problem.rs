@@ -197,5 +197,7 @@ fn not_found(kind: Kind) -> &'static str {
         Kind::Tenant => "tenant-not-found",
         Kind::Domain => "domain-not-found",
         Kind::Token => "token-not-found",
+        Kind::Certificate => "certificate-not-found",
+        Kind::Order => "order-not-found",
     }
 }

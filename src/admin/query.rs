@@ -14,6 +14,8 @@ use crate::store::Page;
 
 const LIMIT_DEFAULT: u32 = 50;
 const LIMIT_MAX: u32 = 200;
+/// A host name, a blank and an id.
+const KEY_MAX: usize = 300;
 
 /// The query, each parameter known and named at most once.
 pub struct Params<T>(pub T);
@@ -126,7 +128,7 @@ fn encode(listing: &str, key: &str) -> String {
 fn decode(listing: &str, cursor: &str) -> Result<String, Problem> {
     let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| bad_cursor())?;
     let text = String::from_utf8(bytes).map_err(|_| bad_cursor())?;
-    let key = text.strip_prefix(listing).and_then(|rest| rest.strip_prefix(':')).filter(|key| key.len() <= 255);
+    let key = text.strip_prefix(listing).and_then(|rest| rest.strip_prefix(':')).filter(|key| key.len() <= KEY_MAX);
     key.map(str::to_owned).ok_or_else(bad_cursor)
 }
 

@@ -4,7 +4,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::clock::Timestamp;
-use crate::model::{DomainState, Feature, HostClass, Status};
+use crate::model::{CertificateSource, DomainState, Feature, HostClass, Status};
+use crate::store::CertificateRow;
 use crate::tenancy::{DomainClaim, HostAnswer, Record, TenantState, Visit};
 
 /// A tenant: its own facts, and under `effective` what holds for it together with its parents.
@@ -98,6 +99,35 @@ pub struct DomainView {
     #[schema(value_type = String, format = DateTime)]
     updated: Timestamp,
     revision: i64,
+}
+
+/// A claim with what it is served with, and how the order for its certificate stands.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct DomainDetail {
+    #[serde(flatten)]
+    pub domain: DomainView,
+    /// What visitors get; `null`: nothing yet.
+    pub certificate: Option<CertificateSummary>,
+    /// `null`: no certificate is wanted from an authority, because nobody holds the name.
+    pub order: Option<super::orders::OrderView>,
+}
+
+/// The certificate that a name is served with.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct CertificateSummary {
+    id: String,
+    source: CertificateSource,
+    /// The configured name of the authority; `null` where that is not known.
+    authority: Option<String>,
+    #[schema(value_type = String, format = DateTime)]
+    not_after: Timestamp,
+}
+
+impl From<CertificateRow> for CertificateSummary {
+    fn from(row: CertificateRow) -> Self {
+        let authority = Some(row.authority).filter(|authority| !authority.is_empty());
+        Self { id: row.id, source: row.source, authority, not_after: row.not_after }
+    }
 }
 
 /// A DNS record.

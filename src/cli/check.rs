@@ -29,6 +29,14 @@ impl Check {
                     output::count(config.catalogue.plans.len(), "plan"),
                 );
                 output::answer(&text);
+                if !config.store.old_keys.is_empty() {
+                    let dir = self.config.display();
+                    output::answer(&format!(
+                        "store.old_keys: {} still configured; run `tenantry store reseal -c {dir}`, which says when \
+                         none is needed\n",
+                        output::count(config.store.old_keys.len(), "key"),
+                    ));
+                }
                 ExitCode::SUCCESS
             }
             Err(faults) => {

@@ -37,11 +37,14 @@ enum Command {
         #[arg(long)]
         verified: bool,
     },
-    /// List a tenant's domains
-    #[command(after_help = "Example:\n  tenantry domain list acme")]
+    /// List a tenant's domains, or everybody's
+    #[command(after_help = "Examples:\n  tenantry domain list acme\n  tenantry domain list --state moved")]
     List {
-        /// Slug or id
-        tenant: String,
+        /// Slug or id [default: all tenants]
+        tenant: Option<String>,
+        /// Only those in this state: pending, verifying, verified, live, moved, failed, released
+        #[arg(long)]
+        state: Option<String>,
     },
     /// Show a domain and its DNS records
     #[command(after_help = "Example:\n  tenantry domain show community.acme.example")]
@@ -79,15 +82,19 @@ impl Domain {
                 show(json, &answer.body);
                 warn_unless_applied(&answer);
             }
-            Command::List { tenant } => {
-                let domains = client.all(&format!("/v1/tenants/{}/domains", segment(&tenant))).await?;
+            Command::List { tenant, state } => {
+                let given = [("tenant", tenant), ("state", state)];
+                let query =
+                    given.iter().filter_map(|(key, value)| Some(format!("{key}={}", segment(value.as_deref()?))));
+                let query = query.collect::<Vec<_>>().join("&");
+                let domains = client.all(&format!("/v1/domains?{query}")).await?;
                 if json {
                     output::json(&domains.into());
                 } else {
-                    let columns = ["/domain", "/state", "/created"];
+                    let columns = ["/domain", "/state", "/created", "/tenant"];
                     let row = |domain: &Value| columns.map(|column| output::cell(domain, column)).to_vec();
                     let rows: Vec<_> = domains.iter().map(row).collect();
-                    output::answer(&output::table(&["DOMAIN", "STATE", "ADDED"], &rows));
+                    output::answer(&output::table(&["DOMAIN", "STATE", "ADDED", "TENANT"], &rows));
                 }
             }
             Command::Show { domain, tenant } => show(json, &client.get(&path(&domain, tenant)).await?.body),
@@ -114,7 +121,19 @@ fn show(json: bool, domain: &Value) {
         return output::json(domain);
     }
     let cell = |pointer: &str| output::cell(domain, pointer);
-    let about = [("domain", cell("/domain")), ("tenant", cell("/tenant")), ("state", cell("/state"))];
+    let about = [
+        ("domain", cell("/domain")),
+        ("tenant", cell("/tenant")),
+        ("state", cell("/state")),
+        ("certificate", cell("/certificate/id")),
+        ("from", cell("/certificate/source")),
+        ("ends", cell("/certificate/not_after")),
+        ("order", cell("/order/stage")),
+        ("place", cell("/order/position")),
+        ("next try", cell("/order/next")),
+        ("failures", cell("/order/failures")),
+        ("last failure", cell("/order/failure")),
+    ];
     let records = domain["records"].as_array().map(Vec::as_slice).unwrap_or_default();
     let columns = ["/type", "/name", "/value", "/purpose"];
     let rows: Vec<_> = records.iter().map(|r| columns.map(|column| output::cell(r, column)).to_vec()).collect();

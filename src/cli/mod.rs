@@ -1,11 +1,14 @@
 //! The command line: arguments in, an exit code out. 0 is success, 1 a failure that stderr explains, 2 a command line
 //! that makes no sense. What is printed to stdout is the answer and nothing else.
 
+mod certificate;
 mod check;
 mod client;
 mod domain;
+mod event;
 mod output;
 mod serve;
+mod store;
 mod tenant;
 mod token;
 
@@ -37,8 +40,14 @@ enum Command {
     Tenant(tenant::Tenant),
     /// Add, list, show and remove custom domains
     Domain(domain::Domain),
+    /// List, show, bring, issue, renew and revoke certificates
+    Cert(certificate::Certificate),
+    /// List what happened to domains and certificates
+    Event(event::Event),
     /// Make, list and revoke operators' tokens
     Token(token::Token),
+    /// Look after the store itself: change the key that seals its secrets
+    Store(store::Store),
 }
 
 const EXAMPLES: &str = "\
@@ -48,7 +57,8 @@ Examples:
   tenantry check -c config/
   tenantry tenant create acme --name 'Acme Ltd' --plan growth --status active
   tenantry tenant suspend acme --reason 'invoice overdue'
-  tenantry domain add acme community.acme.example";
+  tenantry domain add acme community.acme.example
+  tenantry cert list --name community.acme.example";
 
 /// Reads the command line of this process and does what it says.
 pub fn run() -> ExitCode {
@@ -66,7 +76,10 @@ pub fn run() -> ExitCode {
         Command::Check(check) => check.run(),
         Command::Tenant(tenant) => call(tenant.json(), tenant.run()),
         Command::Domain(domain) => call(domain.json(), domain.run()),
+        Command::Cert(certificate) => call(certificate.json(), certificate.run()),
+        Command::Event(event) => call(event.json(), event.run()),
         Command::Token(token) => call(token.json(), token.run()),
+        Command::Store(store) => call(store.json(), store.run()),
     }
 }
 

@@ -18,6 +18,8 @@ pub struct Store {
     pub url: String,
     /// The key-encryption key: 32 bytes, base64.
     pub key: KeySource,
+    /// Keys of earlier days, which still open what they sealed and seal nothing. Default: none.
+    pub old_keys: Vec<KeySource>,
     /// How often a follower asks for changes when nothing wakes it sooner. Default 500 ms.
     pub poll_interval: Duration,
     /// Connections to the store, of one node. Default 8.
@@ -36,14 +38,15 @@ pub enum KeySource {
 impl Store {
     pub(super) fn read(section: &mut Section<'_>) -> Option<Self> {
         let url = section.secret("url", URL, url);
-        let key = section.secret("key", KEY, key);
+        let newest = section.secret("key", KEY, key);
+        let old_keys = section.secrets("old_keys", KEY, key);
         let poll_interval = section.duration(
             "poll_interval",
             Duration::from_millis(50)..=Duration::from_secs(60),
             Duration::from_millis(500),
         );
         let max_connections = section.number("max_connections", 2..=1_000, 8);
-        Some(Self { url: url?, key: key?, poll_interval, max_connections })
+        Some(Self { url: url?, key: newest?, old_keys, poll_interval, max_connections })
     }
 
     /// The URL without user, password and parameters, for logs.
@@ -65,6 +68,7 @@ impl fmt::Debug for Store {
         f.debug_struct("Store")
             .field("url", &self.shown_url())
             .field("key", &self.key)
+            .field("old_keys", &self.old_keys)
             .field("poll_interval", &self.poll_interval)
             .field("max_connections", &self.max_connections)
             .finish()
@@ -130,7 +134,8 @@ mod tests {
         ] {
             let poll_interval = Duration::from_secs(1);
             let key = KeySource::File("k".into());
-            let store = Store { url: url.into(), key, poll_interval, max_connections: 2 };
+            let old_keys = Vec::new();
+            let store = Store { url: url.into(), key, old_keys, poll_interval, max_connections: 2 };
             assert_eq!(store.shown_url(), shown);
             assert!(!format!("{store:?}").contains("ter2"));
         }

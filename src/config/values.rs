@@ -55,6 +55,34 @@ impl Section<'_> {
         parsed
     }
 
+    /// A list of texts that may hold secrets: no fault ever shows what was found. Absent, it is empty.
+    pub fn secrets<T>(&mut self, key: &'static str, expected: &str, parse: impl Fn(&str) -> Option<T>) -> Vec<T> {
+        let Some(value) = self.value(key) else { return Vec::new() };
+        let DeValue::Array(items) = value.get_ref() else {
+            self.fault(key, format!("found something else (it is not shown), expected a list, each {expected}"));
+            return Vec::new();
+        };
+        let mut all = Vec::with_capacity(items.len());
+        for (index, item) in items.iter().enumerate() {
+            let spot = self.spot_of_element(key, index, item);
+            let parsed = match item.get_ref() {
+                DeValue::String(raw) => match self.expanded(key, raw) {
+                    Some(text) => parse(&text),
+                    None => continue,
+                },
+                _ => None,
+            };
+            match parsed {
+                Some(parsed) => all.push(parsed),
+                None => {
+                    let found = "found something else (it is not shown, it may be secret)";
+                    self.fault_at(&spot, format!("{found}, expected {expected}"));
+                }
+            }
+        }
+        all
+    }
+
     /// A list of texts, none of them twice; absent, it is empty.
     pub fn texts<T: PartialEq, E: Display>(
         &mut self,

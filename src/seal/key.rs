@@ -26,6 +26,11 @@ impl Sealer {
         Self::load_with(source, &|name| std::env::var_os(name))
     }
 
+    /// The newest key, and those of earlier days, from their configured sources.
+    pub fn load_all(newest: &KeySource, old: &[KeySource]) -> Result<Self, SealError> {
+        old.iter().try_fold(Self::load(newest)?, |sealer, source| Ok(sealer.and_old(&Self::load(source)?)))
+    }
+
     /// [`Sealer::load`] with an environment of the caller's own.
     pub fn load_with(source: &KeySource, environment: &dyn Fn(&str) -> Option<OsString>) -> Result<Self, SealError> {
         match source {

@@ -16,13 +16,17 @@ use zeroize::{Zeroize, Zeroizing};
 
 pub use key::{KEY_BYTES, KeyFile};
 
-/// Seals and opens secrets; clones share the key.
+/// Seals and opens secrets: seals under its newest key, opens with whichever of its keys an envelope names. Clones share
+/// the keys.
 #[derive(Clone)]
-pub struct Sealer(Arc<Inner>);
+pub struct Sealer {
+    newest: Arc<Key>,
+    old: Vec<Arc<Key>>,
+}
 
-struct Inner {
+struct Key {
     id: KeyId,
-    key: RandomizedNonceKey,
+    aead: RandomizedNonceKey,
 }
 
 /// Which key sealed an envelope: derived from the key, and says nothing about it.
@@ -45,7 +49,10 @@ pub enum SealError {
     Exists { path: String },
     #[error("the key-encryption key cannot be written to {path}: {why}")]
     Unwritable { path: String, why: String },
-    #[error("{purpose} is sealed under key {found}, but the key-encryption key configured is {have}")]
+    #[error(
+        "{purpose} is sealed under key {found}, but the key-encryption key configured is {have}, and none of \
+         store.old_keys is that one; name where key {found} is in store.old_keys, or put it back as store.key"
+    )]
     OtherKey { purpose: String, found: KeyId, have: KeyId },
     #[error("{purpose} is no envelope that this version can read")]
     NoEnvelope { purpose: String },
@@ -67,13 +74,34 @@ impl Sealer {
         let root = hkdf::Prk::new_less_safe(hkdf::HKDF_SHA256, key);
         let id = KeyId(*derive::<8>(&root, b"tenantry seal v1: key id")?);
         let derived = derive::<KEY_BYTES>(&root, b"tenantry seal v1: AES-256-GCM")?;
-        let key = RandomizedNonceKey::new(&AES_256_GCM, &*derived).map_err(|_| SealError::Library("take the key"))?;
-        Ok(Self(Arc::new(Inner { id, key })))
+        let aead = RandomizedNonceKey::new(&AES_256_GCM, &*derived).map_err(|_| SealError::Library("take the key"))?;
+        Ok(Self { newest: Arc::new(Key { id, aead }), old: Vec::new() })
+    }
+
+    /// The same, and it opens what `old` can open.
+    pub fn and_old(mut self, old: &Self) -> Self {
+        self.old.push(Arc::clone(&old.newest));
+        self.old.extend(old.old.iter().cloned());
+        self
     }
 
     /// The id of the key that new envelopes are sealed under.
     pub fn key_id(&self) -> KeyId {
-        self.0.id
+        self.newest.id
+    }
+
+    /// Whether there are keys of earlier days.
+    pub fn has_old(&self) -> bool {
+        !self.old.is_empty()
+    }
+
+    /// The same secret under the newest key; `None` when it is sealed under that one already.
+    pub fn reseal(&self, purpose: &str, envelope: &[u8]) -> Result<Option<Vec<u8>>, SealError> {
+        if split(envelope).is_some_and(|(found, ..)| found == self.newest.id) {
+            return Ok(None);
+        }
+        let secret = self.open(purpose, envelope)?;
+        self.seal(purpose, &secret).map(Some)
     }
 
     /// Seals `secret` for one place only: `purpose` is `<table>/<key>`, and has to be given again to open it.
@@ -81,11 +109,11 @@ impl Sealer {
         // One allocation of the final size: growing would leave a copy of the plaintext behind.
         let mut envelope = Vec::with_capacity(HEADER + secret.len() + TAG);
         envelope.push(VERSION);
-        envelope.extend_from_slice(&self.0.id.0);
+        envelope.extend_from_slice(&self.newest.id.0);
         envelope.extend_from_slice(&[0; NONCE_LEN]);
         envelope.extend_from_slice(secret);
-        let aad = Aad::from(associated_data(self.0.id, purpose));
-        match self.0.key.seal_in_place_separate_tag(aad, &mut envelope[HEADER..]) {
+        let aad = Aad::from(associated_data(self.newest.id, purpose));
+        match self.newest.aead.seal_in_place_separate_tag(aad, &mut envelope[HEADER..]) {
             Ok((nonce, tag)) => {
                 envelope[HEADER - NONCE_LEN..HEADER].copy_from_slice(nonce.as_ref());
                 envelope.extend_from_slice(tag.as_ref());
@@ -102,14 +130,14 @@ impl Sealer {
     pub fn open(&self, purpose: &str, envelope: &[u8]) -> Result<Zeroizing<Vec<u8>>, SealError> {
         let (found, nonce, sealed) =
             split(envelope).ok_or_else(|| SealError::NoEnvelope { purpose: purpose.into() })?;
-        if found != self.0.id {
-            return Err(SealError::OtherKey { purpose: purpose.into(), found, have: self.0.id });
-        }
+        let key = std::iter::once(&self.newest)
+            .chain(&self.old)
+            .find(|key| key.id == found)
+            .ok_or_else(|| SealError::OtherKey { purpose: purpose.into(), found, have: self.newest.id })?;
         let mut secret = Zeroizing::new(sealed.to_vec());
         let aad = Aad::from(associated_data(found, purpose));
-        let length = self
-            .0
-            .key
+        let length = key
+            .aead
             .open_in_place(Nonce::assume_unique_for_key(nonce), aad, &mut secret)
             .map_err(|_| SealError::Altered { purpose: purpose.into() })?
             .len();
@@ -151,7 +179,14 @@ fn derive<const N: usize>(root: &hkdf::Prk, info: &[u8]) -> Result<Zeroizing<[u8
 
 impl fmt::Debug for Sealer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sealer").field("key", &self.0.id).finish_non_exhaustive()
+        f.debug_struct("Sealer").field("key", &self.newest.id).finish_non_exhaustive()
+    }
+}
+
+impl KeyId {
+    /// As it stands in an envelope, from its second byte on.
+    pub fn as_bytes(&self) -> &[u8; 8] {
+        &self.0
     }
 }
 
@@ -192,6 +227,19 @@ mod tests {
             SealError::OtherKey { purpose: "certificates/1".into(), found: ours.key_id(), have: theirs.key_id() }
         );
         assert!(error.to_string().contains(&ours.key_id().to_string()), "{error}");
+    }
+
+    #[test]
+    fn an_old_key_opens_and_the_newest_seals() {
+        let (old, new) = (sealer(1), sealer(2));
+        let envelope = old.seal("a", b"secret").unwrap();
+        let both = new.clone().and_old(&old);
+        assert_eq!(**both.open("a", &envelope).unwrap(), *b"secret");
+        let again = both.reseal("a", &envelope).unwrap().unwrap();
+        assert_eq!(**new.open("a", &again).unwrap(), *b"secret");
+        assert_eq!(both.reseal("a", &again).unwrap(), None);
+        let error = both.open("a", &sealer(3).seal("a", b"secret").unwrap()).unwrap_err().to_string();
+        assert!(error.contains(&sealer(3).key_id().to_string()) && error.contains("store.old_keys"), "{error}");
     }
 
     #[test]

@@ -234,7 +234,7 @@ impl Aside {
     }
 }
 
-fn row_of(row: &AnyRow) -> Result<CertificateRow, StoreError> {
+pub(super) fn row_of(row: &AnyRow) -> Result<CertificateRow, StoreError> {
     let row = Row::new(row, "certificates", "id");
     Ok(CertificateRow {
         id: row.text("id")?.to_owned(),

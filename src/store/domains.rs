@@ -261,7 +261,7 @@ fn claims(name: &DomainName) -> Statement<'static> {
     query(select!("WHERE name = $1 ORDER BY tenant")).bind(name.to_string())
 }
 
-fn domain_of(row: &AnyRow) -> Result<Domain, StoreError> {
+pub(super) fn domain_of(row: &AnyRow) -> Result<Domain, StoreError> {
     let row = Row::new(row, "domains", "name");
     Ok(Domain {
         name: row.parsed("name", "domain", |text| DomainName::parse(text).ok())?,

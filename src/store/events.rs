@@ -94,7 +94,7 @@ impl Write {
     }
 }
 
-fn event_of(row: &AnyRow) -> Result<EventRow, StoreError> {
+pub(super) fn event_of(row: &AnyRow) -> Result<EventRow, StoreError> {
     let row = Row::new(row, "events", "revision");
     Ok(EventRow {
         revision: row.int("revision")?,

@@ -77,15 +77,17 @@ async fn apply(connection: &mut AnyConnection, engine: Engine, now: Timestamp) -
     Ok(())
 }
 
+/// What the check envelope is sealed for.
+pub(super) const SEAL_CHECK: &str = "the store's check of its key-encryption key (feed/seal_check)";
+
 /// Opens the store's check envelope, or leaves one in a new store. A wrong key shows here, not at the first handshake.
 async fn check_key(connection: &mut AnyConnection, sealer: &Sealer) -> Result<(), StoreError> {
-    const PURPOSE: &str = "the store's check of its key-encryption key (feed/seal_check)";
     let row = sqlx::query("SELECT seal_check FROM feed WHERE id = 1").fetch_one(&mut *connection).await?;
     match row.try_get::<Option<Vec<u8>>, _>("seal_check")? {
-        Some(envelope) => sealer.open(PURPOSE, &envelope).map(drop)?,
+        Some(envelope) => sealer.open(SEAL_CHECK, &envelope).map(drop)?,
         None => {
             sqlx::query("UPDATE feed SET seal_check = $1 WHERE id = 1")
-                .bind(sealer.seal(PURPOSE, b"tenantry")?)
+                .bind(sealer.seal(SEAL_CHECK, b"tenantry")?)
                 .execute(&mut *connection)
                 .await?;
         }

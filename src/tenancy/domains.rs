@@ -68,6 +68,19 @@ impl Tenancy {
         Ok(rows.into_iter().map(|domain| described(domain, &config, false)).collect())
     }
 
+    /// Claims of one tenant or of all, in one state or any, by name; `page.after` is a [`crate::store::domain_key`].
+    pub async fn claims(
+        &self,
+        tenant: Option<&str>,
+        state: Option<DomainState>,
+        page: &Page,
+    ) -> Result<Vec<DomainClaim>, TenancyError> {
+        let tenant = self.optional_tenant(tenant).await?;
+        let config = self.config();
+        let rows = self.store.claims_page(tenant, state, page).await?;
+        Ok(rows.into_iter().map(|domain| described(domain, &config, false)).collect())
+    }
+
     /// The claim that holds the name; else the only one there is; else that of the tenant named.
     pub async fn domain(&self, name: &str, tenant: Option<&str>) -> Result<DomainClaim, TenancyError> {
         let host = parse(name)?;

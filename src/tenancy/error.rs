@@ -30,6 +30,9 @@ pub enum Kind {
     Tenant,
     Domain,
     Token,
+    Certificate,
+    /// A certificate that is wanted from an authority.
+    Order,
 }
 
 impl Kind {
@@ -38,6 +41,8 @@ impl Kind {
             Self::Tenant => "tenant",
             Self::Domain => "domain",
             Self::Token => "token",
+            Self::Certificate => "certificate",
+            Self::Order => "order for a certificate of",
         }
     }
 }
@@ -69,7 +74,8 @@ pub enum TenancyError {
 }
 
 impl TenancyError {
-    pub(super) fn conflict(pointer: &str, code: &'static str, detail: impl Into<String>) -> Self {
+    /// Something is in the way.
+    pub fn conflict(pointer: &str, code: &'static str, detail: impl Into<String>) -> Self {
         Self::Conflict(Fault::new(pointer, code, detail))
     }
 }

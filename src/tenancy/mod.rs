@@ -106,6 +106,15 @@ impl Tenancy {
         self.config.load_full()
     }
 
+    /// The store, for the rooms that have rules of their own about certificates and domains.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
     /// The audit ledger, newest first; `page.after` is the id of the last entry of the page before.
     pub async fn audit(
         &self,
@@ -116,7 +125,7 @@ impl Tenancy {
     }
 
     /// Adds the audit row, commits, and waits for the directory.
-    async fn finish<T>(&self, mut write: Write, entry: AuditEntry, value: T) -> Result<Done<T>, TenancyError> {
+    pub async fn finish<T>(&self, mut write: Write, entry: AuditEntry, value: T) -> Result<Done<T>, TenancyError> {
         write.audit(&entry).await?;
         let revision = write.commit().await?;
         let applied = tokio::time::timeout(APPLY_PATIENCE, self.applied.applied(revision)).await.unwrap_or(false);
@@ -128,7 +137,8 @@ impl Tenancy {
 }
 
 impl Actor {
-    fn entry(
+    /// A line of the ledger about what this actor does.
+    pub fn entry(
         &self,
         action: &str,
         tenant: Option<TenantId>,

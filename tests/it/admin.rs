@@ -7,4 +7,4 @@ mod refusals;
 mod service;
 mod tenants;
 mod tokens;
-mod world;
+pub mod world;

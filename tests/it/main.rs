@@ -7,6 +7,7 @@ mod acme;
 mod admin;
 mod architecture;
 mod browser;
+mod certificates;
 mod config;
 mod connection;
 mod dev;

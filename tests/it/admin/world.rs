@@ -10,13 +10,14 @@ use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use tenantry::admin::{self, AdminState, Facts, Health};
+use tenantry::certificates::{Certificates, NoAuthority};
 use tenantry::clock::{Clock, Timestamp};
 use tenantry::config::{Config, Sources};
 use tenantry::metrics::Metrics;
@@ -48,6 +49,7 @@ pub struct World {
     pub config: Arc<ArcSwap<Config>>,
     pub health: Arc<Probe>,
     pub dir: TempDir,
+    tenancy: Tenancy,
     http: Client<HttpConnector, Full<Bytes>>,
     shutdown: watch::Sender<bool>,
     server: JoinHandle<()>,
@@ -109,13 +111,29 @@ impl World {
             draining: AtomicBool::new(false),
             store_up: AtomicBool::new(true),
         });
-        let state = AdminState::new(tenancy, health.clone(), Arc::new(Metrics::new().unwrap()));
+        let certificates = Certificates::new(tenancy.clone(), Arc::new(NoAuthority));
+        let state = AdminState::new(tenancy.clone(), certificates, health.clone(), Arc::new(Metrics::new().unwrap()));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         let (shutdown, stop) = watch::channel(false);
         let server = tokio::spawn(admin::serve(listener, admin::router(state), stop));
         let http = Client::builder(TokioExecutor::new()).build_http();
-        Self { base, token, store, clock, config, health, dir, http, shutdown, server }
+        Self { base, token, store, clock, config, health, dir, tenancy, http, shutdown, server }
+    }
+
+    /// The rules behind the API.
+    pub fn tenancy(&self) -> Tenancy {
+        self.tenancy.clone()
+    }
+
+    /// An active tenant with verified domains.
+    pub async fn tenant_with_domains(&self, slug: &str, domains: &[&str]) {
+        let new = json!({"slug": slug, "name": slug, "plan": "growth", "status": "active"});
+        self.post("/v1/tenants", new).await.expect(201);
+        for domain in domains {
+            let new = json!({"domain": domain, "verified": true});
+            self.post(&format!("/v1/tenants/{slug}/domains"), new).await.expect(201);
+        }
     }
 
     /// Puts a configuration in force that has these lines in `[brand]` as well.

@@ -72,6 +72,8 @@ pub const TENANTRY: &[Broken] = &[
     ("\"sqlite:/var/lib/tenantry/tenantry.db\"", "«\"sqlite:${A\"", "store.url", "without its `}`"),
     ("\"credential:store-key\"", "«\"aHVudGVyMg==\"", "store.key", "expected where the key is"),
     ("\"credential:store-key\"", "«\"credential:../hunter2\"", "store.key", "expected where the key is"),
+    ("old_keys = []", "old_keys = [«\"aHVudGVyMg==\"]", "store.old_keys[0]", "it is not shown"),
+    ("old_keys = []", "old_keys = «\"file:hunter2\"", "store.old_keys", "it is not shown"),
     ("poll_interval = \"500ms\"", "poll_interval = «\"0s\"", "store.poll_interval", "from 50ms to 1m"),
     ("max_connections = 8", "max_connections = «0", "store.max_connections", "from 2 to 1000"),
     // TLS, limits, tenancy, headers, directory, log.

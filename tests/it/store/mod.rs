@@ -4,6 +4,7 @@ mod domains;
 mod engines;
 mod feed;
 mod opening;
+mod reseal;
 mod tenants;
 mod vault;
 mod writers;

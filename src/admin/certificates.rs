@@ -1,0 +1,232 @@
+//! `/v1/certificates`: what is served, what was brought, and an end to either. A key comes in with an upload and is never
+//! part of an answer.
+
+use axum::Json;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use zeroize::Zeroizing;
+
+use super::AdminState;
+use super::answer::Written;
+use super::body::{Body, OptionalBody};
+use super::layers::Operator;
+use super::problem::Problem;
+use super::query::{Listing, NoParams, PageParams, Params, Segment};
+use crate::certificates::{CertificateState, NewCertificate, Reach, Reason, Uploaded, Warning};
+use crate::clock::Timestamp;
+use crate::model::CertificateSource;
+
+pub fn routes() -> OpenApiRouter<AdminState> {
+    OpenApiRouter::new().routes(routes!(list, upload)).routes(routes!(show, delete)).routes(routes!(revoke))
+}
+
+/// A certificate with its chain, and without its key.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct CertificateView {
+    id: String,
+    /// What it is served for.
+    names: Vec<String>,
+    source: CertificateSource,
+    /// The configured name of the authority; `null` where that is not known.
+    authority: Option<String>,
+    #[schema(value_type = String, format = DateTime)]
+    not_before: Timestamp,
+    #[schema(value_type = String, format = DateTime)]
+    not_after: Timestamp,
+    #[schema(value_type = String, format = DateTime)]
+    created: Timestamp,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    revoked: Option<Timestamp>,
+    /// Those of its names that are served with it at this moment.
+    in_use: Vec<String>,
+    /// PEM, leaf first.
+    chain: String,
+}
+
+/// A certificate that was just stored.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct UploadedView {
+    #[serde(flatten)]
+    certificate: CertificateView,
+    /// What is allowed, but perhaps not meant.
+    warnings: Vec<WarningView>,
+}
+
+/// What is allowed, but perhaps not meant.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct WarningView {
+    /// Stable, for programs: `expires-soon`, `no-intermediate`, `root-included`, `name-not-served`.
+    code: &'static str,
+    /// For people.
+    detail: String,
+}
+
+/// Which certificates to list.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ListCertificates {
+    /// How many to list, 1 to 200.
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 200, default = 50)]
+    limit: Option<String>,
+    /// `next_cursor` of the page before. Opaque.
+    cursor: Option<String>,
+    /// Only those for this name, in any spelling; a wildcard is a name of its own.
+    name: Option<String>,
+}
+
+/// A certificate and its key, brought by their owner.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UploadCertificate {
+    /// PEM, the server's certificate first, each signed by the next. At most 10 certificates and 64 KiB.
+    chain: String,
+    /// PEM: PKCS#8, PKCS#1 or SEC1, without a passphrase. RSA from 2048 bits, P-256, P-384 or Ed25519.
+    #[schema(write_only)]
+    key: String,
+    /// Id or slug: whose it is, where a wildcard covers domains of several tenants.
+    #[serde(default)]
+    tenant: Option<String>,
+}
+
+/// How to revoke.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RevokeCertificate {
+    #[serde(default)]
+    reason: Reason,
+    /// Do not tell the authority: it has been told otherwise, or is gone.
+    #[serde(default)]
+    only_here: bool,
+}
+
+/// List certificates, the oldest first
+#[utoipa::path(get, path = "/v1/certificates", operation_id = "listCertificates", tag = "certificates",
+    params(ListCertificates),
+    responses((status = 200, description = "A page of certificates, ended and revoked ones included",
+        body = Listing<CertificateView>)))]
+async fn list(
+    State(state): State<AdminState>,
+    Params(params): Params<ListCertificates>,
+) -> Result<Json<Listing<CertificateView>>, Problem> {
+    let ListCertificates { limit, cursor, name } = params;
+    let paging = PageParams { limit, cursor }.paging("certificates")?;
+    let rows = state.certificates.list(name.as_deref(), &paging.page()).await?;
+    Ok(Json(paging.listing(rows, |state| state.row.id.clone(), CertificateView::from)))
+}
+
+/// Bring a certificate
+///
+/// It is served at once, before any that this installation has had from an authority, until it ends, is deleted or is
+/// revoked. Its names are verified domains of one tenant, or the operator's own; a wildcard is served for the tenant's
+/// domains right beneath it, and for all names there when the tenant holds the wildcard.
+#[utoipa::path(post, path = "/v1/certificates", operation_id = "uploadCertificate", tag = "certificates",
+    request_body = UploadCertificate,
+    responses(
+        (status = 201, description = "Stored and served", body = UploadedView,
+            headers(("Location", description = "Where it is"))),
+        (status = 404, description = "There is no such tenant", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 409, description = "A name has been released meanwhile", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 422, description = "The chain or the key cannot be served", body = Problem,
+            content_type = "application/problem+json")))]
+async fn upload(
+    State(state): State<AdminState>,
+    Operator(actor): Operator,
+    Params(NoParams {}): Params<NoParams>,
+    Body(body): Body<UploadCertificate>,
+) -> Result<Written, Problem> {
+    let UploadCertificate { chain, key, tenant } = body;
+    let new = NewCertificate { chain, key: Zeroizing::new(key), tenant };
+    let done = state.certificates.upload(&actor, &new).await?;
+    let location = format!("/v1/certificates/{}", done.value.certificate.row.id);
+    let answer = Written::new(&done);
+    Ok(answer.body(&UploadedView::from(done.value)).created(location))
+}
+
+/// Show a certificate
+#[utoipa::path(get, path = "/v1/certificates/{id}", operation_id = "showCertificate", tag = "certificates",
+    params(("id" = String, Path, description = "Its id")),
+    responses(
+        (status = 200, description = "The certificate", body = CertificateView),
+        (status = 404, description = "There is none of that id", body = Problem,
+            content_type = "application/problem+json")))]
+async fn show(
+    State(state): State<AdminState>,
+    Segment(id): Segment,
+    Params(NoParams {}): Params<NoParams>,
+) -> Result<Json<CertificateView>, Problem> {
+    Ok(Json(state.certificates.show(&id).await?.into()))
+}
+
+/// Delete a certificate that was brought, and its key
+#[utoipa::path(delete, path = "/v1/certificates/{id}", operation_id = "deleteCertificate", tag = "certificates",
+    params(("id" = String, Path, description = "Its id")),
+    responses(
+        (status = 204, description = "Gone; its names are served with what is left, and ordered again"),
+        (status = 404, description = "There is none of that id", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 409, description = "It was not uploaded", body = Problem,
+            content_type = "application/problem+json")))]
+async fn delete(
+    State(state): State<AdminState>,
+    Operator(actor): Operator,
+    Segment(id): Segment,
+    Params(NoParams {}): Params<NoParams>,
+) -> Result<Written, Problem> {
+    Ok(Written::new(&state.certificates.delete(&actor, &id).await?))
+}
+
+/// Revoke a certificate
+///
+/// Its authority is told first; when that agrees, the certificate is served no more and a new one is ordered.
+#[utoipa::path(post, path = "/v1/certificates/{id}/revoke", operation_id = "revokeCertificate", tag = "certificates",
+    params(("id" = String, Path, description = "Its id")), request_body = Option<RevokeCertificate>,
+    responses(
+        (status = 200, description = "Revoked", body = CertificateView),
+        (status = 404, description = "There is none of that id", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 409, description = "Revoked already, not from an authority of ours, or the authority refuses",
+            body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "The body has something unknown in it", body = Problem,
+            content_type = "application/problem+json")))]
+async fn revoke(
+    State(state): State<AdminState>,
+    Operator(actor): Operator,
+    Segment(id): Segment,
+    Params(NoParams {}): Params<NoParams>,
+    OptionalBody(body): OptionalBody<RevokeCertificate>,
+) -> Result<Written, Problem> {
+    let reach = if body.only_here { Reach::OnlyHere } else { Reach::Authority };
+    let done = state.certificates.revoke(&actor, &id, body.reason, reach).await?;
+    Ok(Written::new(&done).body(&CertificateView::from(done.value)))
+}
+
+impl From<CertificateState> for CertificateView {
+    fn from(CertificateState { row, in_use }: CertificateState) -> Self {
+        Self {
+            id: row.id,
+            names: row.names,
+            source: row.source,
+            authority: Some(row.authority).filter(|authority| !authority.is_empty()),
+            not_before: row.not_before,
+            not_after: row.not_after,
+            created: row.created,
+            revoked: row.revoked,
+            in_use,
+            chain: row.chain,
+        }
+    }
+}
+
+impl From<Uploaded> for UploadedView {
+    fn from(uploaded: Uploaded) -> Self {
+        let warnings = uploaded.warnings.into_iter();
+        let warnings = warnings.map(|Warning { code, detail }| WarningView { code, detail }).collect();
+        Self { certificate: uploaded.certificate.into(), warnings }
+    }
+}

@@ -1,0 +1,158 @@
+//! Certificates as operators handle them: brought by their owners, listed, revoked, asked for again. Which certificate a
+//! name is served with is the store's rule (one brought by its owner goes first); how one is had from an authority is the
+//! `acme` room's affair. A private key goes in and never comes out: no answer, event, ledger line or error has it.
+
+mod chain;
+mod checks;
+mod expiry;
+mod holder;
+mod key;
+mod pem;
+mod queue;
+mod upload;
+mod withdraw;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+pub use checks::{CHAIN_CERTIFICATES, CHAIN_MAX, Checked, KEY_MAX, Warning, check};
+pub use expiry::REMINDERS;
+pub use queue::QueuedOrder;
+pub use upload::{NewCertificate, Uploaded};
+pub use withdraw::{Reach, Reason};
+
+use crate::clock::Timestamp;
+use crate::model::{CertificateSource, DomainName, TenantId};
+use crate::store::{CertificateRow, Page, Store, StoreError, Write};
+use crate::tenancy::{Kind, Tenancy, TenancyError};
+
+/// The rules of certificates over one store. Clones share it.
+#[derive(Clone)]
+pub struct Certificates {
+    tenancy: Tenancy,
+    revoker: Arc<dyn Revoker>,
+}
+
+/// Tells a certificate authority that one of its certificates is to be trusted no more.
+#[async_trait]
+pub trait Revoker: Send + Sync {
+    /// `authority` is its configured name. One that has been told before is no error. The error is a sentence for people.
+    async fn revoke(&self, authority: &str, chain_pem: &str, reason: Reason) -> Result<(), String>;
+}
+
+/// Where no authority is configured there is nobody to tell.
+pub struct NoAuthority;
+
+#[async_trait]
+impl Revoker for NoAuthority {
+    async fn revoke(&self, authority: &str, _chain_pem: &str, _reason: Reason) -> Result<(), String> {
+        Err(format!("no authority of the name {authority:?} is configured"))
+    }
+}
+
+/// A certificate without its key, and which of its names are served with it at this moment.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CertificateState {
+    pub row: CertificateRow,
+    pub in_use: Vec<String>,
+}
+
+impl Certificates {
+    pub fn new(tenancy: Tenancy, revoker: Arc<dyn Revoker>) -> Self {
+        Self { tenancy, revoker }
+    }
+
+    /// Certificates by id (the oldest first), of all names or of one, expired and revoked ones included. `page.after` is
+    /// an id.
+    pub async fn list(&self, name: Option<&str>, page: &Page) -> Result<Vec<CertificateState>, TenancyError> {
+        let name = name.map(canonical);
+        let mut states = Vec::new();
+        for row in self.store().certificates(name.as_deref(), page).await? {
+            states.push(self.state(row).await?);
+        }
+        Ok(states)
+    }
+
+    pub async fn show(&self, id: &str) -> Result<CertificateState, TenancyError> {
+        let row = self.store().certificate_row(id).await?.ok_or_else(|| not_found(id))?;
+        self.state(row).await
+    }
+
+    /// The certificate that this name is served with, if any.
+    pub async fn in_use(&self, name: &DomainName) -> Result<Option<CertificateRow>, TenancyError> {
+        match self.store().certificate_in_use(&name.to_string()).await? {
+            Some(id) => Ok(self.store().certificate_row(&id).await?),
+            None => Ok(None),
+        }
+    }
+
+    fn store(&self) -> &Store {
+        self.tenancy.store()
+    }
+
+    fn now(&self) -> Timestamp {
+        self.tenancy.clock().now()
+    }
+
+    async fn state(&self, row: CertificateRow) -> Result<CertificateState, TenancyError> {
+        let mut in_use = Vec::new();
+        for name in &row.names {
+            if self.store().certificate_in_use(name).await?.is_some_and(|id| id == row.id) {
+                in_use.push(name.clone());
+            }
+        }
+        Ok(CertificateState { row, in_use })
+    }
+
+    /// The tenant whose domain the first held of these names is.
+    async fn tenant_of(&self, names: &[String]) -> Result<Option<TenantId>, StoreError> {
+        for name in names.iter().filter_map(|name| DomainName::parse(name).ok()) {
+            if let Some(domain) = self.store().held_domain(&name).await? {
+                return Ok(Some(domain.tenant));
+            }
+        }
+        Ok(None)
+    }
+
+    /// After `gone` is not served any more: the order of each of its names is brought forward. What its owner brought
+    /// leaves the time for renewal of what is served instead; one of ours is replaced at once.
+    async fn order_again(&self, write: &mut Write, gone: &CertificateRow) -> Result<(), StoreError> {
+        for name in &gone.names {
+            let mut others = Vec::new();
+            for row in self.store().certificates(Some(name), &Page { limit: Page::MOST, after: None }).await? {
+                if row.id != gone.id && row.revoked.is_none() && row.not_after > write.now() {
+                    others.push(row);
+                }
+            }
+            let next = match gone.source {
+                CertificateSource::Uploaded => others.iter().map(renewal).max().unwrap_or(write.now()),
+                CertificateSource::Acme | CertificateSource::Local => write.now(),
+            };
+            let next = next.max(write.now());
+            let Some(order) = write.order(name).await? else { continue };
+            if order.not_before > next {
+                write.reschedule_order(name, next).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// At two thirds of its life; the `acme` room knows better once it looks.
+fn renewal(row: &CertificateRow) -> Timestamp {
+    row.not_before + row.not_after.since(row.not_before) * 2 / 3
+}
+
+/// A name as the store has it; what is no name is nobody's.
+fn canonical(name: &str) -> String {
+    DomainName::parse(name).map_or_else(|_| name.to_owned(), |name| name.to_string())
+}
+
+fn not_found(id: &str) -> TenancyError {
+    TenancyError::NotFound(Kind::Certificate, id.to_owned())
+}
+
+/// How long before the end of a certificate that its owner brought one of ours is to be ready.
+const FALLBACK_READY: Duration = Duration::from_secs(30 * 24 * 3600);

@@ -1,0 +1,7 @@
+//! Certificates that their owners bring: what is refused, what is served, and what remains secret.
+
+mod expiry;
+mod hand;
+mod pki;
+mod refusals;
+mod serving;
