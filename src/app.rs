@@ -3,6 +3,7 @@
 
 mod commands;
 mod control;
+mod sockets;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,23 +20,22 @@ use tracing::{error, info, warn};
 pub use commands::{create_token, reseal};
 
 use self::control::{Control, Ear, Ground};
+use self::sockets::{bind, fallback};
 use crate::acme::protocol::CaError;
-use crate::admin::{self, AdminState};
-use crate::certificates::{Certificates, NoAuthority};
-use crate::clock::{Clock, Timestamp};
-use crate::config::{self, Config, FallbackCertificate};
+use crate::admin::{self, AdminState, Services};
+use crate::clock::Clock;
+use crate::config::{self, Config};
 use crate::directory::{Allowance, Applied, Directory, DirectorySettings, Follower, Gate, Source, Subscriber};
-use crate::dns::DnsError;
-use crate::edge::listener::{Inherited, Listeners, Parts, Settings, SocketError, socket};
+use crate::edge::listener::{Listeners, Parts, Settings, SocketError};
 use crate::edge::{Assertions, Edge, EdgeServer, Live, PoolError, Pools, Proxy, Reaper, Registry, server};
 use crate::jobs::{self, JobError};
 use crate::keyring::{Keyring, KeyringError};
 use crate::metrics::Metrics;
-use crate::model::{Certificate, CertificateSource, Change};
+use crate::model::Change;
 use crate::seal::{SealError, Sealer};
 use crate::store::{Store, StoreError};
 use crate::tenancy::{self, Tenancy, TenancyError, hash_token};
-use crate::tls::{CertificateCache, CertificateCacheSettings, ForeignProvider, ServerConfig, ServerConfigs, TlsError};
+use crate::tls::{CertificateCache, CertificateCacheSettings, ForeignProvider, ServerConfigs, TlsError};
 
 /// Which parts of the house run in this process.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -71,8 +71,6 @@ pub enum AppError {
     Pool(#[from] PoolError),
     #[error(transparent)]
     Socket(#[from] SocketError),
-    #[error(transparent)]
-    Dns(#[from] DnsError),
     #[error(transparent)]
     Ca(#[from] CaError),
     #[error("the runtime refuses a socket: {0}")]
@@ -232,6 +230,8 @@ struct Builder {
     revision: i64,
     directory: Arc<Directory>,
     assertions: Arc<Assertions>,
+    /// This process, as leases and reports name it.
+    node: String,
 }
 
 impl Builder {
@@ -248,7 +248,8 @@ impl Builder {
         let issuer = app.config.headers.issuer.clone();
         let assertions = Arc::new(Assertions::new(issuer, KEPT_ASSERTIONS, app.clock.clone()));
         install_keys(&*source, &assertions).await?;
-        Ok(Self { app, metrics, source, revision, directory: Arc::new(directory), assertions })
+        let node = uuid::Uuid::now_v7().to_string();
+        Ok(Self { app, metrics, source, revision, directory: Arc::new(directory), assertions, node })
     }
 
     async fn run(self, mut subscribers: Vec<Arc<dyn Subscriber>>) -> Result<Running, AppError> {
@@ -282,24 +283,10 @@ impl Builder {
         helping.spawn(measure(Arc::clone(&self.directory)));
         let health = Arc::new(Health { draining: AtomicBool::new(false), applied: applied.clone() });
         let tenancy = self.tenancy(&config, &applied);
-        let admin = self.serve_admin(private, &tenancy, &health, stopping, &mut serving)?;
+        let control = self.control(&config, &tenancy, &applied, ear)?;
+        let admin = self.serve_admin(private, (&tenancy, &control), &health, stopping, &mut serving)?;
         helping.spawn(jobs::run(self.app.store.clone(), self.app.clock.clone()));
         if self.app.roles.admin {
-            let control = Control::build(Ground {
-                store: self.app.store.clone(),
-                clock: self.app.clock.clone(),
-                config: Arc::new(ArcSwap::new(Arc::clone(&config))),
-                tenancy: tenancy.clone(),
-                applied: Arc::new(Local(applied.clone())),
-                metrics: Arc::clone(&self.metrics),
-                node: uuid::Uuid::now_v7().to_string(),
-                ear,
-                listener: config
-                    .listeners
-                    .iter()
-                    .find(|listener| listener.tls && listener.proxy_protocol.is_none())
-                    .map(|listener| listener.address),
-            })?;
             control.start(&mut helping).await?;
         }
         if let Some(listeners) = &listeners {
@@ -388,11 +375,33 @@ impl Builder {
         Tenancy::new(self.app.store.clone(), shared, self.app.clock.clone(), Arc::new(Local(applied.clone())))
     }
 
+    fn control(
+        &self,
+        config: &Arc<Config>,
+        tenancy: &Tenancy,
+        applied: &Applied,
+        ear: Arc<Ear>,
+    ) -> Result<Control, AppError> {
+        let open = |listener: &&config::Listener| listener.tls && listener.proxy_protocol.is_none();
+        let own = config.listeners.iter().find(open).filter(|_| self.app.roles.edge);
+        Control::build(Ground {
+            store: self.app.store.clone(),
+            clock: self.app.clock.clone(),
+            config: Arc::new(ArcSwap::new(Arc::clone(config))),
+            tenancy: tenancy.clone(),
+            applied: Arc::new(Local(applied.clone())),
+            metrics: Arc::clone(&self.metrics),
+            node: self.node.clone(),
+            ear,
+            listener: own.map(|listener| listener.address),
+        })
+    }
+
     /// The private listener: the API where this process has that role, and the probes in any case.
     fn serve_admin(
         &self,
         socket: std::net::TcpListener,
-        tenancy: &Tenancy,
+        (tenancy, control): (&Tenancy, &Control),
         health: &Arc<Health>,
         stopping: watch::Receiver<bool>,
         serving: &mut JoinSet<()>,
@@ -400,60 +409,17 @@ impl Builder {
         let listener = TcpListener::from_std(socket).map_err(AppError::Runtime)?;
         let bound = listener.local_addr().map_err(AppError::Runtime)?;
         let health = Arc::clone(health) as Arc<dyn admin::Health>;
-        let certificates = Certificates::new(tenancy.clone(), Arc::new(NoAuthority));
-        let state = AdminState::new(tenancy.clone(), certificates, health, Arc::clone(&self.metrics));
+        let services = Services {
+            tenancy: tenancy.clone(),
+            certificates: control.certificates.clone(),
+            domains: control.domains.clone(),
+            acme: control.acme.clone(),
+        };
+        let state = AdminState::new(services, health, Arc::clone(&self.metrics));
         let router = if self.app.roles.admin { admin::router(state) } else { admin::probes(state) };
         serving.spawn(admin::serve(listener, router, stopping));
         Ok(bound)
     }
-}
-
-/// A bound socket and where it really listens.
-type Bound = (std::net::TcpListener, SocketAddr);
-
-/// Binds the configured listeners (where this process has that role) and the private one. A port 0 becomes the one that
-/// the system chose, in the configuration too, so that redirects and headers name it.
-fn bind(config: &mut Config, roles: Roles) -> Result<(Vec<Bound>, std::net::TcpListener), AppError> {
-    let mut inherited = Inherited::from_env().map_err(AppError::Runtime)?;
-    let mut sockets = Vec::new();
-    for listener in config.listeners.iter_mut().filter(|_| roles.edge) {
-        let socket = socket(listener, &mut inherited)?;
-        let address = socket.local_addr().map_err(AppError::Runtime)?;
-        if listener.public_port == 0 {
-            listener.public_port = address.port();
-        }
-        sockets.push((socket, address));
-    }
-    let address = config.admin.address;
-    let private = config::Listener {
-        name: "admin".into(),
-        address,
-        tls: false,
-        proxy_protocol: None,
-        public_port: address.port(),
-    };
-    let private = socket(&private, &mut inherited)?;
-    for unused in inherited.unused() {
-        warn!(socket = unused, "an inherited socket has no listener in the configuration");
-    }
-    Ok((sockets, private))
-}
-
-fn fallback(files: &FallbackCertificate, configs: &ServerConfigs) -> Result<Arc<ServerConfig>, AppError> {
-    let read = |path: &std::path::Path| {
-        std::fs::read_to_string(path).map_err(|source| AppError::Fallback { path: path.display().to_string(), source })
-    };
-    let certificate = Certificate {
-        id: "fallback".into(),
-        names: Vec::new(),
-        chain: read(&files.chain)?,
-        key: zeroize::Zeroizing::new(read(&files.key)?),
-        not_before: Timestamp(0),
-        not_after: Timestamp::MAX,
-        source: CertificateSource::Uploaded,
-        authority: String::new(),
-    };
-    Ok(configs.build(&certificate)?)
 }
 
 async fn install_keys(source: &dyn Source, assertions: &Assertions) -> Result<(), AppError> {

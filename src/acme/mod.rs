@@ -33,6 +33,7 @@ use self::dns01::Dns01;
 use self::fleet::Fleet;
 use self::proof::Proof;
 use self::protocol::CaError;
+use crate::certificates::Reason;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::dns::Dns;
@@ -113,10 +114,10 @@ impl Acme {
     }
 
     /// Tells an authority that a certificate of its own is not to be trusted any more (RFC 8555 §7.6).
-    pub async fn revoke(&self, authority: &str, chain: &str) -> Result<(), CaError> {
+    pub async fn revoke(&self, authority: &str, chain: &str, reason: Reason) -> Result<(), CaError> {
         let Some(ca) = self.0.authorities.get(authority) else {
             return Err(CaError::Broken(format!("no authority of the name {authority:?} is configured any more")));
         };
-        ca.revoke(chain).await
+        ca.revoke(chain, reason).await
     }
 }

@@ -1,49 +1,34 @@
-//! The queue as people see it: where each order stands, and when it can be expected to be done.
+//! When an order can be expected to be worked on, as far as that can be told.
 
 use std::time::Duration;
 
-use super::order::Order;
+use super::{Acme, limiter};
 use crate::clock::Timestamp;
-use crate::config::{Config, Rate};
-use crate::store::{OrderRow, Store, StoreError};
+use crate::config::Rate;
+use crate::store::{OrderRow, StoreError};
 
-/// An order as it is shown.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Place {
-    pub row: OrderRow,
-    /// `None`: the row cannot be read (a newer program wrote it).
-    pub order: Option<Order>,
-    /// How many waiting orders go before it; `None` unless it waits and could be taken now.
-    pub ahead: Option<i64>,
-    /// When something will be done for it, as far as that can be told: its own back-off, the orders before it, and the rate
-    /// at which the first authority takes orders.
-    pub expected: Timestamp,
-}
-
-/// Finds an order's place.
-pub async fn place(store: &Store, config: &Config, row: OrderRow, now: Timestamp) -> Result<Place, StoreError> {
-    let order: Option<Order> = serde_json::from_str(&row.data).ok();
-    let waits = row.stage == crate::store::WAITING && row.not_before <= now;
-    let ahead = match waits {
-        true => Some(store.orders_before(row.turn, now).await?),
-        false => None,
-    };
-    let wait = match (ahead, config.acme.authorities.first()) {
-        (Some(ahead), Some(authority)) => {
-            let id = super::limiter::bucket_ids(&authority.name, &row.names).account;
-            let bucket = store.bucket(&id).await?;
-            let level = super::limiter::level(&bucket, authority.limits.orders, now);
-            time_for(ahead + 1, level, authority.limits.orders)
-        }
-        _ => Duration::ZERO,
-    };
-    let expected = row.not_before.max(now) + wait;
-    Ok(Place { row, order, ahead, expected })
+impl Acme {
+    /// When something will be done for this order: its own back-off, the orders before it (`position`, from 1, when it waits
+    /// for its turn), and the rate at which the first authority takes orders.
+    pub async fn expected(&self, row: &OrderRow, position: Option<u64>) -> Result<Timestamp, StoreError> {
+        let now = self.0.clock.now();
+        let config = self.0.config.load_full();
+        let wait = match (position, config.acme.authorities.first()) {
+            (Some(position), Some(authority)) => {
+                let id = limiter::bucket_ids(&authority.name, &row.names).account;
+                let bucket = self.0.store.bucket(&id).await?;
+                let level = limiter::level(&bucket, authority.limits.orders, now);
+                time_for(position, level, authority.limits.orders)
+            }
+            _ => Duration::ZERO,
+        };
+        Ok(row.not_before.max(now) + wait)
+    }
 }
 
 /// How long the limits make `orders` of them take, when `level` may be placed at once.
-fn time_for(orders: i64, level: u32, rate: Rate) -> Duration {
-    let beyond = u32::try_from(orders.saturating_sub(i64::from(level)).max(0)).unwrap_or(u32::MAX);
+fn time_for(orders: u64, level: u32, rate: Rate) -> Duration {
+    let beyond = u32::try_from(orders.saturating_sub(u64::from(level))).unwrap_or(u32::MAX);
     (rate.per / rate.number.max(1)).saturating_mul(beyond)
 }
 

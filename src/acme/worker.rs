@@ -9,11 +9,11 @@ use tracing::{error, warn};
 
 use super::Acme;
 use super::ca::CaOrder;
-use super::order::{Event, Order};
+use super::order::{Event, Order, Stage};
 use super::record::Recorded;
 use crate::clock::Timestamp;
 use crate::model::TenantId;
-use crate::store::{OrderRow, StoreError};
+use crate::store::{OrderRow, StoreError, WAITING};
 
 /// An order that this worker has the lease of.
 pub(super) struct Held {
@@ -124,8 +124,12 @@ impl Acme {
     }
 
     async fn advance(&self, row: OrderRow) -> Result<(), StoreError> {
-        let order = serde_json::from_str(&row.data)
+        let mut order: Order = serde_json::from_str(&row.data)
             .map_err(|error| StoreError::Corrupt(format!("table orders, row {}, column data: {error}", row.name)))?;
+        if row.stage == WAITING {
+            // Whoever has put it back into the queue has said so in the column alone.
+            order.stage = Stage::Waiting;
+        }
         let mut held = Held { row, order, at_ca: None, answers: Vec::new(), revision: 0 };
         let (mut event, mut with) = (Event::Resumed, Default::default());
         if held.order.stage.rests() {

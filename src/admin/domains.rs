@@ -11,9 +11,11 @@ use super::AdminState;
 use super::answer::Written;
 use super::body::Body;
 use super::layers::Operator;
+use super::orders::OrderView;
 use super::problem::Problem;
 use super::query::{Listing, NoParams, PageParams, Params, Segment, bad_cursor};
 use super::views::{DomainDetail, DomainView, HostView};
+use crate::domains::Diagnosis;
 use crate::model::{DomainName, DomainState};
 use crate::store::domain_key;
 use crate::tenancy::NewDomain;
@@ -23,6 +25,8 @@ pub fn routes() -> OpenApiRouter<AdminState> {
         .routes(routes!(list, add))
         .routes(routes!(list_all))
         .routes(routes!(show, remove))
+        .routes(routes!(verify))
+        .routes(routes!(diagnosis))
         .routes(routes!(host))
 }
 
@@ -163,8 +167,51 @@ async fn show(
         // Whatever there is belongs to somebody else's claim.
         false => (None, None),
     };
-    let (certificate, order) = (certificate.map(Into::into), order.map(Into::into));
+    let certificate = certificate.map(Into::into);
+    let order = match order {
+        Some(order) => Some(OrderView::of(&state, order).await?),
+        None => None,
+    };
     Ok(Json(DomainDetail { domain: claim.into(), certificate, order }))
+}
+
+/// Look at a domain's records now, with everything that follows
+///
+/// A claim that is proven becomes its tenant's, and its certificate is ordered. Limited per claim.
+#[utoipa::path(post, path = "/v1/domains/{domain}/verify", operation_id = "verifyDomain", tag = "domains",
+    params(("domain" = String, Path, description = "In any spelling"), WhoseClaim),
+    responses(
+        (status = 200, description = "What was seen; `state` is what followed", body = Diagnosis),
+        (status = 404, description = "Nobody claims it", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "Several tenants claim it, none holds it", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 429, description = "Asked for too often", body = Problem,
+            content_type = "application/problem+json")))]
+async fn verify(
+    State(state): State<AdminState>,
+    Operator(actor): Operator,
+    Segment(name): Segment,
+    Params(WhoseClaim { tenant }): Params<WhoseClaim>,
+) -> Result<Json<Diagnosis>, Problem> {
+    Ok(Json(state.domains.verify(&actor, &name, tenant.as_deref()).await?))
+}
+
+/// What DNS says of a domain, what it should say, and what to do
+///
+/// Looks now, and changes nothing.
+#[utoipa::path(get, path = "/v1/domains/{domain}/diagnosis", operation_id = "diagnoseDomain", tag = "domains",
+    params(("domain" = String, Path, description = "In any spelling"), WhoseClaim),
+    responses(
+        (status = 200, description = "What was seen", body = Diagnosis),
+        (status = 404, description = "Nobody claims it", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "Several tenants claim it, none holds it", body = Problem,
+            content_type = "application/problem+json")))]
+async fn diagnosis(
+    State(state): State<AdminState>,
+    Segment(name): Segment,
+    Params(WhoseClaim { tenant }): Params<WhoseClaim>,
+) -> Result<Json<Diagnosis>, Problem> {
+    Ok(Json(state.domains.diagnose(&name, tenant.as_deref()).await?))
 }
 
 /// Give a domain up

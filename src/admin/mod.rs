@@ -32,7 +32,9 @@ pub use probes::{Facts, Health};
 pub use problem::Problem;
 pub use serve::serve;
 
+use crate::acme::Acme;
 use crate::certificates::Certificates;
+use crate::domains::Domains;
 use crate::metrics::Metrics;
 use crate::tenancy::Tenancy;
 
@@ -41,15 +43,26 @@ use crate::tenancy::Tenancy;
 pub struct AdminState {
     tenancy: Tenancy,
     certificates: Certificates,
+    domains: Domains,
+    acme: Acme,
     health: Arc<dyn Health>,
     metrics: Arc<Metrics>,
     /// The description of the routes, once they are all known.
     openapi: Arc<OnceLock<String>>,
 }
 
+/// The rooms that the API translates to.
+pub struct Services {
+    pub tenancy: Tenancy,
+    pub certificates: Certificates,
+    pub domains: Domains,
+    pub acme: Acme,
+}
+
 impl AdminState {
-    pub fn new(tenancy: Tenancy, certificates: Certificates, health: Arc<dyn Health>, metrics: Arc<Metrics>) -> Self {
-        Self { tenancy, certificates, health, metrics, openapi: Arc::default() }
+    pub fn new(services: Services, health: Arc<dyn Health>, metrics: Arc<Metrics>) -> Self {
+        let Services { tenancy, certificates, domains, acme } = services;
+        Self { tenancy, certificates, domains, acme, health, metrics, openapi: Arc::default() }
     }
 
     /// The largest body, in bytes, as configured at this moment.

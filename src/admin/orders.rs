@@ -40,6 +40,10 @@ pub struct OrderView {
     next: Timestamp,
     /// Its place among those that wait for their turn, from 1.
     position: Option<u64>,
+    /// When something will be done for it, as far as that can be told: its own back-off, the orders before it, and the rate
+    /// at which the authority takes orders.
+    #[schema(value_type = String, format = DateTime)]
+    expected: Timestamp,
     #[schema(value_type = String, format = DateTime)]
     updated: Timestamp,
 }
@@ -53,7 +57,11 @@ async fn list(
 ) -> Result<Json<Listing<OrderView>>, Problem> {
     let paging = params.paging("orders")?;
     let rows = state.certificates.queue(&paging.page()).await?;
-    Ok(Json(paging.listing(rows, |order| order.row.name.clone(), OrderView::from)))
+    let mut views = Vec::with_capacity(rows.len());
+    for row in rows {
+        views.push(OrderView::of(&state, row).await?);
+    }
+    Ok(Json(paging.listing(views, |order| order.name.clone(), |order| order)))
 }
 
 /// Show an order
@@ -68,7 +76,8 @@ async fn show(
     Segment(name): Segment,
     Params(NoParams {}): Params<NoParams>,
 ) -> Result<Json<OrderView>, Problem> {
-    Ok(Json(state.certificates.order(&name).await?.into()))
+    let order = state.certificates.order(&name).await?;
+    Ok(Json(OrderView::of(&state, order).await?))
 }
 
 /// Have a certificate issued as soon as its turn comes
@@ -89,7 +98,7 @@ async fn issue(
     Params(NoParams {}): Params<NoParams>,
 ) -> Result<Written, Problem> {
     let done = state.certificates.issue(&actor, &name).await?;
-    Ok(Written::new(&done).body(&OrderView::from(done.value)))
+    Ok(Written::new(&done).body(&OrderView::of(&state, done.value.clone()).await?))
 }
 
 /// Have a certificate renewed as soon as its turn comes
@@ -108,13 +117,14 @@ async fn renew(
     Params(NoParams {}): Params<NoParams>,
 ) -> Result<Written, Problem> {
     let done = state.certificates.renew(&actor, &name).await?;
-    Ok(Written::new(&done).body(&OrderView::from(done.value)))
+    Ok(Written::new(&done).body(&OrderView::of(&state, done.value.clone()).await?))
 }
 
-impl From<QueuedOrder> for OrderView {
-    fn from(order: QueuedOrder) -> Self {
+impl OrderView {
+    pub(super) async fn of(state: &AdminState, order: QueuedOrder) -> Result<Self, Problem> {
         let QueuedOrder { row, failure, failed_at, position } = order;
-        Self {
+        Ok(Self {
+            expected: state.acme.expected(&row, position).await?,
             name: row.name,
             names: row.names,
             tenant: row.tenant.map(|tenant| tenant.to_string()),
@@ -125,6 +135,6 @@ impl From<QueuedOrder> for OrderView {
             next: row.not_before,
             position,
             updated: row.updated,
-        }
+        })
     }
 }

@@ -14,6 +14,7 @@ use super::AppError;
 use crate::acme::fleet::Fleet;
 use crate::acme::proof::Proof;
 use crate::acme::{Acme, Needs};
+use crate::certificates::{Certificates, Reason, Revoker};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::directory::Subscriber;
@@ -31,6 +32,7 @@ use crate::tls;
 pub(super) struct Control {
     pub domains: Domains,
     pub acme: Acme,
+    pub certificates: Certificates,
 }
 
 /// What they stand on.
@@ -56,9 +58,9 @@ impl Control {
     pub fn build(ground: Ground) -> Result<Self, AppError> {
         let config = ground.config.load_full();
         let guard = Guard::new(&config.outbound);
-        let dns = Dns::new(&config.dns, guard.clone(), Arc::clone(&ground.metrics), ground.clock.clone())?;
+        let dns = Dns::new(&config.dns, guard.clone(), Arc::clone(&ground.metrics), ground.clock.clone());
         let domains = Domains::new(
-            ground.tenancy,
+            ground.tenancy.clone(),
             ground.store.clone(),
             dns.clone(),
             guard,
@@ -79,7 +81,8 @@ impl Control {
             owner: ground.node,
             nudge: Arc::clone(&ground.ear.0),
         })?;
-        Ok(Self { domains, acme })
+        let certificates = Certificates::new(ground.tenancy, Arc::new(AtAuthority(acme.clone())));
+        Ok(Self { domains, acme, certificates })
     }
 
     /// Starts what works by itself.
@@ -96,6 +99,16 @@ impl Subscriber for Ear {
         if matches!(change, Change::Host(_) | Change::Beneath(_) | Change::Certificate(_) | Change::Reset) {
             self.0.notify_one();
         }
+    }
+}
+
+/// Tells the authority that issued a certificate.
+struct AtAuthority(Acme);
+
+#[async_trait]
+impl Revoker for AtAuthority {
+    async fn revoke(&self, authority: &str, chain: &str, reason: Reason) -> Result<(), String> {
+        self.0.revoke(authority, chain, reason).await.map_err(|error| error.to_string())
     }
 }
 

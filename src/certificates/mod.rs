@@ -132,9 +132,11 @@ impl Certificates {
             };
             let next = next.max(write.now());
             let Some(order) = write.order(name).await? else { continue };
-            if order.not_before > next {
-                write.reschedule_order(name, next).await?;
-            }
+            match next <= write.now() {
+                true => write.requeue_order(name, next).await?,
+                false if order.not_before > next => write.reschedule_order(name, next).await?,
+                false => continue,
+            };
         }
         Ok(())
     }

@@ -81,7 +81,7 @@ impl Certificates {
         action: &str,
     ) -> Result<Done<QueuedOrder>, TenancyError> {
         let now = write.now();
-        write.reschedule_order(&name.to_string(), now).await?;
+        write.requeue_order(&name.to_string(), now).await?;
         let row = write.order(&name.to_string()).await?.ok_or_else(|| no_order(&name.to_string()))?;
         let entry = actor.entry(action, row.tenant, name, json!({}));
         let done = self.tenancy.finish(write, entry, ()).await?;

@@ -22,6 +22,8 @@ Examples:
   tenantry domain add acme community.acme.example
   tenantry domain add acme community.acme.example --verified
   tenantry domain list acme
+  tenantry domain verify community.acme.example
+  tenantry domain diagnose community.acme.example
   tenantry domain remove community.acme.example";
 
 #[derive(Subcommand)]
@@ -49,6 +51,24 @@ enum Command {
     /// Show a domain and its DNS records
     #[command(after_help = "Example:\n  tenantry domain show community.acme.example")]
     Show {
+        /// In any spelling
+        domain: String,
+        /// Whose claim, where several tenants have one
+        #[arg(long)]
+        tenant: Option<String>,
+    },
+    /// Look at a domain's records now; a claim that is proven becomes its tenant's
+    #[command(after_help = "Example:\n  tenantry domain verify community.acme.example")]
+    Verify {
+        /// In any spelling
+        domain: String,
+        /// Whose claim, where several tenants have one
+        #[arg(long)]
+        tenant: Option<String>,
+    },
+    /// Show what DNS says of a domain, what it should say, and what to do; changes nothing
+    #[command(after_help = "Example:\n  tenantry domain diagnose community.acme.example")]
+    Diagnose {
         /// In any spelling
         domain: String,
         /// Whose claim, where several tenants have one
@@ -97,9 +117,16 @@ impl Domain {
                     output::answer(&output::table(&["DOMAIN", "STATE", "ADDED", "TENANT"], &rows));
                 }
             }
-            Command::Show { domain, tenant } => show(json, &client.get(&path(&domain, tenant)).await?.body),
+            Command::Show { domain, tenant } => show(json, &client.get(&path(&domain, "", tenant)).await?.body),
+            Command::Verify { domain, tenant } => {
+                let answer = client.send(Method::POST, &path(&domain, "/verify", tenant), Value::Null).await?;
+                diagnosed(json, &answer.body);
+            }
+            Command::Diagnose { domain, tenant } => {
+                diagnosed(json, &client.get(&path(&domain, "/diagnosis", tenant)).await?.body);
+            }
             Command::Remove { domain, tenant } => {
-                let answer = client.delete(&path(&domain, tenant)).await?;
+                let answer = client.delete(&path(&domain, "", tenant)).await?;
                 match json {
                     true => output::json(&json!({ "removed": domain })),
                     false => output::answer(&format!("removed {}\n", output::printable(&domain))),
@@ -111,9 +138,33 @@ impl Domain {
     }
 }
 
-fn path(domain: &str, tenant: Option<String>) -> String {
+fn path(domain: &str, what: &str, tenant: Option<String>) -> String {
     let query = tenant.map(|tenant| format!("?tenant={}", segment(&tenant))).unwrap_or_default();
-    format!("/v1/domains/{}{query}", segment(domain))
+    format!("/v1/domains/{}{what}{query}", segment(domain))
+}
+
+/// A line for each record, and below it what to do.
+fn diagnosed(json: bool, diagnosis: &Value) {
+    if json {
+        return output::json(diagnosis);
+    }
+    let cell = |pointer: &str| output::cell(diagnosis, pointer);
+    let about = [("domain", cell("/domain")), ("state", cell("/state")), ("next look", cell("/next_check"))];
+    let findings = diagnosis["findings"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let list = |finding: &Value, key: &str| {
+        let texts = finding[key].as_array().into_iter().flatten().filter_map(Value::as_str);
+        output::printable(&texts.collect::<Vec<_>>().join(", "))
+    };
+    let row = |finding: &Value| {
+        let [kind, name, verdict, server] =
+            ["/type", "/name", "/verdict", "/server"].map(|pointer| output::cell(finding, pointer));
+        vec![verdict, kind, name, list(finding, "expected"), list(finding, "seen"), server]
+    };
+    let rows: Vec<_> = findings.iter().map(row).collect();
+    let table = output::table(&["VERDICT", "TYPE", "NAME", "EXPECTED", "SEEN", "SAID BY"], &rows);
+    let advice = findings.iter().map(|finding| output::cell(finding, "/advice")).filter(|advice| advice.len() > 1);
+    let advice = advice.map(|advice| format!("- {advice}\n")).collect::<String>();
+    output::answer(&format!("{}\n{table}\n{}\n{advice}", output::lines(&about), cell("/summary")));
 }
 
 fn show(json: bool, domain: &Value) {

@@ -11,6 +11,7 @@ use std::time::Duration;
 use hickory_proto::rr::RecordType;
 use hickory_resolver::system_conf::read_system_conf;
 use serde::{Deserialize, Serialize};
+use tracing::warn;
 
 use self::exchange::{Answer, Code, Flags};
 use crate::clock::{Clock, Timestamp};
@@ -30,14 +31,6 @@ struct Inner {
     guard: Guard,
     metrics: Arc<Metrics>,
     clock: Clock,
-}
-
-#[derive(Debug, thiserror::Error)]
-pub enum DnsError {
-    #[error("the system's resolvers cannot be read ({0}); name some in [dns] servers")]
-    System(String),
-    #[error("the system has no resolver; name some in [dns] servers")]
-    NoServer,
 }
 
 /// The types of records that are asked for.
@@ -125,15 +118,15 @@ const MOST_ZONE_SERVERS: usize = 3;
 const MOST_LABELS: usize = 10;
 
 impl Dns {
-    /// Fails when no resolver is configured and the system has none.
-    pub fn new(config: &config::Dns, guard: Guard, metrics: Arc<Metrics>, clock: Clock) -> Result<Self, DnsError> {
+    /// Where no resolver is configured and the system has none, every question is one that nobody could be asked.
+    pub fn new(config: &config::Dns, guard: Guard, metrics: Arc<Metrics>, clock: Clock) -> Self {
         let servers = match config.servers.is_empty() {
             false => config.servers.clone(),
-            true => system_servers()?,
+            true => system_servers(),
         };
         let (timeout, authoritative, authoritative_port) =
             (config.timeout, config.authoritative, config.authoritative_port);
-        Ok(Self(Arc::new(Inner { servers, timeout, authoritative, authoritative_port, guard, metrics, clock })))
+        Self(Arc::new(Inner { servers, timeout, authoritative, authoritative_port, guard, metrics, clock }))
     }
 
     /// Asks the resolvers; where they say no, the zone's own servers (if that is configured), whose answer goes first.
@@ -295,8 +288,13 @@ enum Read {
     Alias(String),
 }
 
-fn system_servers() -> Result<Vec<SocketAddr>, DnsError> {
-    let (config, _) = read_system_conf().map_err(|error| DnsError::System(error.to_string()))?;
-    let servers: Vec<SocketAddr> = config.name_servers().iter().map(|server| (server.ip, 53).into()).collect();
-    if servers.is_empty() { Err(DnsError::NoServer) } else { Ok(servers) }
+fn system_servers() -> Vec<SocketAddr> {
+    let servers = match read_system_conf() {
+        Ok((config, _)) => config.name_servers().iter().map(|server| (server.ip, 53).into()).collect(),
+        Err(error) => {
+            warn!(%error, "dns.no_system_resolvers: name some in [dns] servers");
+            Vec::new()
+        }
+    };
+    servers
 }

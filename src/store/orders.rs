@@ -241,6 +241,21 @@ impl Aside {
         Ok(self.execute(statement.bind(self.now().millis())).await? > 0)
     }
 
+    /// Puts an order at rest, issued or not, at the end of its tenant's turns, to be worked on at `not_before`: whatever its
+    /// data say, it waits from now on. False when there is no such order at rest.
+    pub async fn requeue_order(&mut self, name: &str, not_before: Timestamp) -> Result<bool, StoreError> {
+        let sql = "UPDATE orders SET stage = 'waiting', not_before = $2, failures = 0, updated = $3 \
+                   WHERE name = $1 AND stage IN ('waiting', 'issued')";
+        let statement = query(sql).bind(storable(name).into_owned()).bind(not_before.millis());
+        if self.execute(statement.bind(self.now().millis())).await? == 0 {
+            return Ok(false);
+        }
+        let tenant = self.order(name).await?.and_then(|order| order.tenant);
+        let turn = self.next_turn(tenant).await?;
+        let statement = query("UPDATE orders SET turn = $2 WHERE name = $1");
+        self.execute(statement.bind(storable(name).into_owned()).bind(turn)).await.map(|_| true)
+    }
+
     /// Keeps (or, with `None`, forgets) the private key of an order under way, sealed; under the same fence as
     /// [`Aside::save_order`].
     pub async fn set_order_key(&mut self, name: &str, fence: i64, key: Option<&[u8]>) -> Result<bool, StoreError> {

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::Request;
-use instant_acme::{Account, CertificateIdentifier, Identifier, NewOrder, RevocationRequest};
+use instant_acme::{Account, CertificateIdentifier, Identifier, NewOrder, RevocationReason, RevocationRequest};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use serde::Deserialize;
@@ -23,6 +23,7 @@ use self::directory::Directory;
 pub use self::order::CaOrder;
 use self::wire::Wire;
 use super::protocol::{CaError, Problem, RenewalWindow};
+use crate::certificates::Reason;
 use crate::clock::{Clock, Timestamp};
 use crate::config::Authority;
 use crate::model::Hostname;
@@ -192,10 +193,18 @@ impl Ca {
     }
 
     /// Revokes a certificate, as the account that ordered it. It is no error if it was revoked before.
-    pub async fn revoke(&self, chain_pem: &str) -> Result<(), CaError> {
+    pub async fn revoke(&self, chain_pem: &str, reason: Reason) -> Result<(), CaError> {
         let leaf = leaf(chain_pem)?;
         let (account, wire) = self.open(false).await?;
-        let request = RevocationRequest { certificate: &leaf, reason: None };
+        let reason = match reason {
+            // "Unspecified" is said by saying nothing (RFC 5280 §5.3.1).
+            Reason::Unspecified => None,
+            Reason::KeyCompromise => Some(RevocationReason::KeyCompromise),
+            Reason::AffiliationChanged => Some(RevocationReason::AffiliationChanged),
+            Reason::Superseded => Some(RevocationReason::Superseded),
+            Reason::CessationOfOperation => Some(RevocationReason::CessationOfOperation),
+        };
+        let request = RevocationRequest { certificate: &leaf, reason };
         match signed!(wire, account.revoke(&request)) {
             Err(CaError::Refused(problem)) if problem.kind == "alreadyRevoked" => Ok(()),
             answer => answer.map_err(|error| self.noticed(error)),
