@@ -5,6 +5,7 @@ mod answer;
 mod audit;
 mod body;
 mod certificates;
+mod diagnosis;
 mod domains;
 mod events;
 mod layers;
@@ -27,6 +28,7 @@ use axum::middleware::from_fn_with_state;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
+pub use diagnosis::{Diagnosis, Looks, RecordDiagnosis};
 pub use layers::HANDLER_TIMEOUT;
 pub use probes::{Facts, Health};
 pub use problem::Problem;
@@ -41,6 +43,7 @@ use crate::tenancy::Tenancy;
 pub struct AdminState {
     tenancy: Tenancy,
     certificates: Certificates,
+    looks: Option<Arc<dyn Looks>>,
     health: Arc<dyn Health>,
     metrics: Arc<Metrics>,
     /// The description of the routes, once they are all known.
@@ -49,7 +52,12 @@ pub struct AdminState {
 
 impl AdminState {
     pub fn new(tenancy: Tenancy, certificates: Certificates, health: Arc<dyn Health>, metrics: Arc<Metrics>) -> Self {
-        Self { tenancy, certificates, health, metrics, openapi: Arc::default() }
+        Self { tenancy, certificates, looks: None, health, metrics, openapi: Arc::default() }
+    }
+
+    /// With somebody who looks at the DNS of claims.
+    pub fn looking(self, looks: Arc<dyn Looks>) -> Self {
+        Self { looks: Some(looks), ..self }
     }
 
     /// The largest body, in bytes, as configured at this moment.
@@ -70,10 +78,15 @@ pub fn probes(state: AdminState) -> Router {
 
 /// Every route of the admin API, ready to serve.
 pub fn router(state: AdminState) -> Router {
+    let looking = match state.looks {
+        Some(_) => diagnosis::routes(),
+        None => OpenApiRouter::new(),
+    };
     let guarded = OpenApiRouter::new()
         .merge(tenants::routes())
         .merge(status::routes())
         .merge(domains::routes())
+        .merge(looking)
         .merge(certificates::routes())
         .merge(orders::routes())
         .merge(events::routes())

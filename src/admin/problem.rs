@@ -105,6 +105,12 @@ impl Problem {
             .header(WWW_AUTHENTICATE, HeaderValue::from_static(challenge))
     }
 
+    /// 503 where this process does not look at DNS.
+    pub fn no_dns() -> Self {
+        let detail = "this node does not look at DNS; ask one that does";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "no-dns", detail)
+    }
+
     pub fn retry_after(self, seconds: u32) -> Self {
         self.header(RETRY_AFTER, HeaderValue::from(seconds))
     }

@@ -21,6 +21,8 @@ const EXAMPLES: &str = "\
 Examples:
   tenantry domain add acme community.acme.example
   tenantry domain add acme community.acme.example --verified
+  tenantry domain diagnose community.acme.example
+  tenantry domain verify community.acme.example
   tenantry domain list acme
   tenantry domain remove community.acme.example";
 
@@ -49,6 +51,24 @@ enum Command {
     /// Show a domain and its DNS records
     #[command(after_help = "Example:\n  tenantry domain show community.acme.example")]
     Show {
+        /// In any spelling
+        domain: String,
+        /// Whose claim, where several tenants have one
+        #[arg(long)]
+        tenant: Option<String>,
+    },
+    /// Look at a domain's DNS now, and verify it if it is right
+    #[command(after_help = "Example:\n  tenantry domain verify community.acme.example")]
+    Verify {
+        /// In any spelling
+        domain: String,
+        /// Whose claim, where several tenants have one
+        #[arg(long)]
+        tenant: Option<String>,
+    },
+    /// Say, record by record, what is right and wrong with a domain's DNS
+    #[command(after_help = "Example:\n  tenantry domain diagnose community.acme.example")]
+    Diagnose {
         /// In any spelling
         domain: String,
         /// Whose claim, where several tenants have one
@@ -97,9 +117,16 @@ impl Domain {
                     output::answer(&output::table(&["DOMAIN", "STATE", "ADDED", "TENANT"], &rows));
                 }
             }
-            Command::Show { domain, tenant } => show(json, &client.get(&path(&domain, tenant)).await?.body),
+            Command::Show { domain, tenant } => show(json, &client.get(&path(&domain, "", tenant)).await?.body),
+            Command::Verify { domain, tenant } => {
+                let answer = client.send(Method::POST, &path(&domain, "/verify", tenant), Value::Null).await?;
+                diagnosis(json, &answer.body);
+            }
+            Command::Diagnose { domain, tenant } => {
+                diagnosis(json, &client.get(&path(&domain, "/diagnosis", tenant)).await?.body);
+            }
             Command::Remove { domain, tenant } => {
-                let answer = client.delete(&path(&domain, tenant)).await?;
+                let answer = client.delete(&path(&domain, "", tenant)).await?;
                 match json {
                     true => output::json(&json!({ "removed": domain })),
                     false => output::answer(&format!("removed {}\n", output::printable(&domain))),
@@ -111,9 +138,9 @@ impl Domain {
     }
 }
 
-fn path(domain: &str, tenant: Option<String>) -> String {
+fn path(domain: &str, rest: &str, tenant: Option<String>) -> String {
     let query = tenant.map(|tenant| format!("?tenant={}", segment(&tenant))).unwrap_or_default();
-    format!("/v1/domains/{}{query}", segment(domain))
+    format!("/v1/domains/{}{rest}{query}", segment(domain))
 }
 
 fn show(json: bool, domain: &Value) {
@@ -139,4 +166,26 @@ fn show(json: bool, domain: &Value) {
     let rows: Vec<_> = records.iter().map(|r| columns.map(|column| output::cell(r, column)).to_vec()).collect();
     let records = output::table(&["RECORD", "NAME", "VALUE", "WHAT FOR"], &rows);
     output::answer(&format!("{}\n{records}", output::lines(&about)));
+}
+
+/// A row for each record, and then a sentence for each that needs something done.
+fn diagnosis(json: bool, diagnosis: &Value) {
+    if json {
+        return output::json(diagnosis);
+    }
+    let cell = |pointer: &str| output::cell(diagnosis, pointer);
+    let about = [
+        ("domain", cell("/domain")),
+        ("state", cell("/state")),
+        ("next look", cell("/next_check")),
+        ("", cell("/summary")),
+    ];
+    let records = diagnosis["records"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let columns = ["/type", "/name", "/status", "/expected", "/seen", "/server", "/at"];
+    let rows: Vec<_> = records.iter().map(|r| columns.map(|column| output::cell(r, column)).to_vec()).collect();
+    let table = output::table(&["RECORD", "NAME", "IS", "EXPECTED", "SEEN", "SERVER", "AT"], &rows);
+    let advice = records.iter().map(|record| output::cell(record, "/advice")).filter(|advice| !advice.is_empty());
+    let advice: String = advice.map(|advice| format!("- {advice}\n")).collect();
+    let gap = if advice.is_empty() { "" } else { "\n" };
+    output::answer(&format!("{}\n{table}{gap}{advice}", output::lines(&about)));
 }

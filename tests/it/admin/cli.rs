@@ -7,6 +7,7 @@ use tokio::net::TcpListener;
 use tokio::process::Command;
 
 use super::world::World;
+use crate::certificates::pki::Pki;
 
 fn tenantry(world: &World) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tenantry"));
@@ -101,6 +102,47 @@ async fn domains_and_tokens_from_a_shell() {
 }
 
 #[tokio::test]
+async fn certificates_orders_and_events_from_a_shell() {
+    let world = World::new().await;
+    world.tenant_with_domains("acme", &["shop.example"]).await;
+    good(&world, &["domain", "add", "acme", "later.example"]).await;
+    let out = good(&world, &["domain", "diagnose", "later.example"]).await;
+    assert!(out.contains("One record is missing.") && out.contains("- Add the TXT record.\n"), "{out}");
+    let seen = json_of(&world, &["domain", "verify", "later.example", "--tenant", "acme", "--json"]).await;
+    assert_eq!((&seen["state"], &seen["records"][1]["status"]), (&json!("pending"), &json!("unknown")));
+    assert_eq!(json_of(&world, &["domain", "list", "--json", "--state", "pending"]).await.as_array().unwrap().len(), 1);
+    assert_eq!(good(&world, &["domain", "list"]).await.lines().count(), 3);
+    let queue = good(&world, &["cert", "queue"]).await;
+    assert!(queue.lines().nth(1).unwrap().starts_with("shop.example  waiting  1"), "{queue}");
+    let (chain, key) = Pki::new(world.clock.now()).chain(&["shop.example"], 5);
+    std::fs::write(world.dir.path().join("chain.pem"), &chain).unwrap();
+    std::fs::write(world.dir.path().join("key.pem"), &key).unwrap();
+    let line = ["cert", "upload", "--chain", "chain.pem", "--key", "key.pem"];
+    let (code, out, err) = run(&world, &line).await;
+    assert_eq!((code, err.starts_with("tenantry: mind: it ends ")), (0, true), "{err}");
+    assert!(out.contains("in use for  shop.example") && out.contains("-----BEGIN CERTIFICATE-----\n"), "{out}");
+    let listed = json_of(&world, &["cert", "list", "--name", "shop.example", "--json"]).await;
+    let id = listed[0]["id"].as_str().unwrap();
+    assert!(good(&world, &["cert", "list"]).await.lines().nth(1).unwrap().ends_with("in use"));
+    assert!(good(&world, &["domain", "show", "shop.example"]).await.contains(id));
+    let (code, _, err) = run(&world, &["cert", "revoke", id]).await;
+    assert!(code == 1 && err.contains("409 not-ours"), "{err}");
+    let out = good(&world, &["cert", "revoke", id, "--only-here", "--reason", "key-compromise"]).await;
+    assert!(out.contains("revoked"), "{out}");
+    assert!(good(&world, &["cert", "issue", "shop.example"]).await.contains("waiting"));
+    let (code, _, err) = run(&world, &["cert", "renew", "shop.example"]).await;
+    assert!(code == 1 && err.contains("not-issued"), "{err}");
+    assert_eq!(good(&world, &["cert", "delete", id]).await, format!("deleted {id}\n"));
+    let events = json_of(&world, &["event", "list", "--subject", "shop.example", "--json"]).await;
+    let kinds: Vec<_> = events.as_array().unwrap().iter().map(|event| event["kind"].as_str().unwrap()).collect();
+    assert!(kinds.ends_with(&["certificate.uploaded", "certificate.revoked", "certificate.deleted"]), "{kinds:?}");
+    let after = events[events.as_array().unwrap().len() - 2]["id"].as_str().unwrap();
+    assert_eq!(good(&world, &["event", "list", "--after", after]).await.lines().count(), 2);
+    let (code, _, err) = run(&world, &["cert", "upload", "--chain", "nothing.pem", "--key", "key.pem"]).await;
+    assert!(code == 1 && err.contains("cannot read nothing.pem"), "{err}");
+}
+
+#[tokio::test]
 async fn refusals_end_with_1_and_name_the_field() {
     let world = World::new().await;
     let before = world.revision().await;
@@ -148,8 +190,14 @@ async fn a_command_line_that_makes_no_sense_ends_with_2() {
         assert_eq!((code, out.as_str()), (2, ""), "{line:?}");
         assert!(!err.is_empty(), "{line:?}");
     }
-    for line in [&["--help"] as &[&str], &["tenant", "--help"], &["tenant", "suspend", "--help"], &["token", "--help"]]
-    {
+    for line in [
+        &["--help"] as &[&str],
+        &["tenant", "--help"],
+        &["tenant", "suspend", "--help"],
+        &["token", "--help"],
+        &["cert", "--help"],
+        &["event", "--help"],
+    ] {
         assert!(good(&world, line).await.contains("Example"), "{line:?}");
     }
 }

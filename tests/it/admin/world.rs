@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
+use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
@@ -16,14 +17,14 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use tenantry::admin::{self, AdminState, Facts, Health};
+use tenantry::admin::{self, AdminState, Diagnosis, Facts, Health, Looks, RecordDiagnosis};
 use tenantry::certificates::{Certificates, NoAuthority};
 use tenantry::clock::{Clock, Timestamp};
 use tenantry::config::{Config, Sources};
 use tenantry::metrics::Metrics;
 use tenantry::seal::Sealer;
 use tenantry::store::Store;
-use tenantry::tenancy::{Actor, Applied, Tenancy};
+use tenantry::tenancy::{Actor, Applied, Tenancy, TenancyError};
 
 pub const MAX_BODY: usize = 4096;
 const TENANTRY: &str = r#"
@@ -80,6 +81,40 @@ impl Health for Probe {
     }
 }
 
+/// Always sees the same: no TXT record, and a name server that does not answer about the CNAME.
+struct Seen(Tenancy, Clock);
+
+#[async_trait]
+impl Looks for Seen {
+    async fn verify(&self, _: &Actor, name: &str, tenant: Option<&str>) -> Result<Diagnosis, TenancyError> {
+        self.diagnose(name, tenant).await
+    }
+
+    async fn diagnose(&self, name: &str, tenant: Option<&str>) -> Result<Diagnosis, TenancyError> {
+        let claim = self.0.domain(name, tenant).await?;
+        let record = |record: &tenantry::tenancy::Record, status, advice: &str| RecordDiagnosis {
+            kind: record.kind.into(),
+            name: record.name.clone(),
+            status,
+            expected: vec![record.value.clone()],
+            seen: Vec::new(),
+            server: Some("192.0.2.53:53".into()),
+            at: self.1.now(),
+            advice: advice.into(),
+        };
+        let txt = record(&claim.records[0], "missing", "Add the TXT record.");
+        let cname = record(&claim.records[1], "unknown", "");
+        Ok(Diagnosis {
+            domain: claim.domain.name.to_string(),
+            tenant: claim.domain.tenant.to_string(),
+            state: claim.domain.state,
+            summary: "One record is missing.".into(),
+            records: vec![txt, cname],
+            next_check: None,
+        })
+    }
+}
+
 pub fn config(tenantry: &str) -> Config {
     let sources = Sources::new(
         tenantry,
@@ -112,7 +147,9 @@ impl World {
             store_up: AtomicBool::new(true),
         });
         let certificates = Certificates::new(tenancy.clone(), Arc::new(NoAuthority));
-        let state = AdminState::new(tenancy.clone(), certificates, health.clone(), Arc::new(Metrics::new().unwrap()));
+        let metrics = Arc::new(Metrics::new().unwrap());
+        let state = AdminState::new(tenancy.clone(), certificates, health.clone(), metrics);
+        let state = state.looking(Arc::new(Seen(tenancy.clone(), clock.clone())));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         let (shutdown, stop) = watch::channel(false);
