@@ -265,7 +265,9 @@ impl Builder {
         helping.spawn(measure(Arc::clone(&self.directory)));
         let health = Arc::new(Health { draining: AtomicBool::new(false), applied: applied.clone() });
         let tenancy = self.tenancy(&config, &applied);
-        let admin = self.serve_admin(private, &tenancy, &health, stopping, &mut serving)?;
+        let certificates = Certificates::new(tenancy.clone(), Arc::new(NoAuthority));
+        helping.spawn(certificates.clone().run());
+        let admin = self.serve_admin(private, &tenancy, certificates, &health, stopping, &mut serving)?;
         helping.spawn(jobs::run(self.app.store.clone(), self.app.clock.clone()));
         if let Some(listeners) = &listeners {
             // Last of all: from here on strangers come in.
@@ -356,6 +358,7 @@ impl Builder {
         &self,
         socket: std::net::TcpListener,
         tenancy: &Tenancy,
+        certificates: Certificates,
         health: &Arc<Health>,
         stopping: watch::Receiver<bool>,
         serving: &mut JoinSet<()>,
@@ -363,7 +366,6 @@ impl Builder {
         let listener = TcpListener::from_std(socket).map_err(AppError::Runtime)?;
         let bound = listener.local_addr().map_err(AppError::Runtime)?;
         let health = Arc::clone(health) as Arc<dyn admin::Health>;
-        let certificates = Certificates::new(tenancy.clone(), Arc::new(NoAuthority));
         let state = AdminState::new(tenancy.clone(), certificates, health, Arc::clone(&self.metrics));
         let router = if self.app.roles.admin { admin::router(state) } else { admin::probes(state) };
         serving.spawn(admin::serve(listener, router, stopping));

@@ -2,6 +2,8 @@
 
 use std::process::Output;
 
+use base64::Engine;
+
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::process::Command;
@@ -217,4 +219,40 @@ async fn check_says_what_is_wrong_with_a_configuration() {
     let (code, out, err) = run(&world, &["check"]).await;
     assert_eq!((code, out.as_str()), (1, ""));
     assert!(err.contains("plans.toml:2:1: colour") && err.lines().count() > 1, "{err}");
+}
+
+#[tokio::test]
+async fn the_stores_key_is_changed_from_a_shell() {
+    let world = World::new().await;
+    let dir = world.dir.path();
+    let key = |byte: u8| base64::engine::general_purpose::STANDARD.encode([byte; 32]);
+    let url = dir.join("tenantry.db").display().to_string();
+    let configure = |lines: &str| {
+        let text = include_str!("../../../config/tenantry.toml")
+            .replace("sqlite:/var/lib/tenantry/tenantry.db", &format!("sqlite:{url}"))
+            .replace("key = \"credential:store-key\"\n", "")
+            .replace("old_keys = []\n", lines);
+        std::fs::create_dir_all(dir.join("config")).unwrap();
+        std::fs::write(dir.join("config/tenantry.toml"), text).unwrap();
+    };
+    configure("key = \"env:NEW\"\nold_keys = [\"env:OLD\"]\n");
+    for file in ["routing.toml", "plans.toml"] {
+        let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/config");
+        std::fs::copy(format!("{shipped}/{file}"), dir.join("config").join(file)).unwrap();
+    }
+    let call = async |line: &[&str]| {
+        let output = tenantry(&world).env("OLD", key(7)).env("NEW", key(8)).args(line).output().await.unwrap();
+        ended(output)
+    };
+    let (code, out, _) = call(&["check"]).await;
+    assert!(code == 0 && out.contains("1 key still configured; run `tenantry store reseal -c config`"), "{out}");
+    let (code, out, err) = call(&["store", "reseal"]).await;
+    assert_eq!((code, err.as_str()), (0, ""));
+    assert!(out.starts_with("everything is sealed under key ") && out.contains("needed no more"), "{out}");
+    configure("key = \"env:OLD\"\n");
+    let (code, _, err) = call(&["store", "reseal", "--json"]).await;
+    assert!(code == 1 && err.contains("store.old_keys") && !err.contains(&key(7)), "{err}");
+    configure("key = \"env:NEW\"\n");
+    let (code, out, _) = call(&["store", "reseal", "--json"]).await;
+    assert_eq!((code, serde_json::from_str::<Value>(&out).unwrap()["secrets"].clone()), (0, json!(0)));
 }
