@@ -47,7 +47,7 @@ pub struct AddDomain {
 #[into_params(parameter_in = Query)]
 pub struct WhoseClaim {
     /// Id or slug. Left out: the claim that holds the domain, or the only one there is.
-    tenant: Option<String>,
+    pub tenant: Option<String>,
 }
 
 /// Which claims to list.

@@ -90,6 +90,7 @@ impl Control {
         self.acme.want_base().await?;
         helping.spawn(self.domains.clone().run());
         helping.spawn(self.acme.clone().run());
+        helping.spawn(self.certificates.clone().run());
         Ok(())
     }
 }

@@ -13,10 +13,21 @@ use crate::tenancy::TenancyError;
 /// Days before the end.
 pub const REMINDERS: [u64; 5] = [30, 14, 7, 3, 1];
 
+const EVERY: Duration = Duration::from_secs(3600);
 const KIND: &str = "certificate.expiring";
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 impl Certificates {
+    /// Reminds for as long as it is polled. Any number of nodes may.
+    pub async fn run(self) {
+        loop {
+            if let Err(error) = self.remind().await {
+                tracing::error!(%error, "certificates.not_reminded: trying again later");
+            }
+            tokio::time::sleep(EVERY).await;
+        }
+    }
+
     /// Writes the events that are due, and says how many. To be called every hour or so. Of the reminders that came due
     /// while nobody looked, the last one is told.
     pub async fn remind(&self) -> Result<usize, TenancyError> {

@@ -78,7 +78,7 @@ mod tests {
             (String::new(), "not-a-key"),
             (secret.to_owned(), "not-a-key"),
             (format!("-----BEGIN CERTIFICATE-----\n{secret}\n-----END CERTIFICATE-----\n"), "not-a-key"),
-            (format!("-----BEGIN PRIVATE KEY-----\n{secret}AAA=\n-----END PRIVATE KEY-----\n"), "weak-key"),
+            (format!("-----BEGIN PRIVATE KEY-----\n{secret}AAAAA\n-----END PRIVATE KEY-----\n"), "weak-key"),
             (format!("-----BEGIN ENCRYPTED PRIVATE KEY-----\n{secret}\n"), "encrypted-key"),
             ("x".repeat(KEY_MAX + 1), "too-large"),
         ] {

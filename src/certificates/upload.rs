@@ -11,7 +11,7 @@ use super::holder::{self, Holder};
 use super::{CertificateState, Certificates, FALLBACK_READY};
 use crate::model::{Certificate, CertificateSource};
 use crate::store::{CertificateRow, Event, StoreError, Write};
-use crate::tenancy::{Actor, Done, TenancyError};
+use crate::tenancy::{Actor, Done, Fault, TenancyError};
 
 /// What is brought.
 #[derive(Clone, Default)]
@@ -44,6 +44,11 @@ impl Certificates {
     pub async fn upload(&self, actor: &Actor, new: &NewCertificate) -> Result<Done<Uploaded>, TenancyError> {
         let checked = checks::check(&new.chain, &new.key, self.now()).map_err(TenancyError::Invalid)?;
         let tenant = match &new.tenant {
+            // Not repeated, as a tenant's name elsewhere: it may be a key that went into the wrong field.
+            Some(key) if key.len() > TENANT_MAX => {
+                let detail = "a tenant is named by its id or its slug, and this is neither";
+                return Err(TenancyError::Invalid(vec![Fault::new("/tenant", "unknown-tenant", detail)]));
+            }
             Some(key) => Some(self.tenancy.show(key).await?.tenant.id),
             None => None,
         };
@@ -105,3 +110,6 @@ fn row_of(certificate: Certificate, write: &Write) -> CertificateRow {
         revision: write.revision(),
     }
 }
+
+/// Longer than any slug or id.
+const TENANT_MAX: usize = 64;

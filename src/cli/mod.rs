@@ -38,7 +38,7 @@ enum Command {
     Check(check::Check),
     /// Create, list, show and change tenants
     Tenant(tenant::Tenant),
-    /// Add, list, show and remove custom domains
+    /// Add, verify, diagnose, list, show and remove custom domains
     Domain(domain::Domain),
     /// List, show, bring, issue, renew and revoke certificates
     Cert(certificate::Certificate),

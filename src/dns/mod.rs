@@ -289,12 +289,11 @@ enum Read {
 }
 
 fn system_servers() -> Vec<SocketAddr> {
-    let servers = match read_system_conf() {
+    match read_system_conf() {
         Ok((config, _)) => config.name_servers().iter().map(|server| (server.ip, 53).into()).collect(),
         Err(error) => {
             warn!(%error, "dns.no_system_resolvers: name some in [dns] servers");
             Vec::new()
         }
-    };
-    servers
+    }
 }

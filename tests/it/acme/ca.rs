@@ -7,6 +7,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use tenantry::acme::ca::{Ca, CaOrder};
 use tenantry::acme::protocol::{CaError, Challenge, ChallengeKind, OrderStatus, OrderView};
+use tenantry::certificates::Reason;
 use tenantry::clock::Clock;
 use x509_parser::extensions::GeneralName;
 use x509_parser::parse_x509_certificate;
@@ -165,8 +166,8 @@ async fn an_order_is_found_again_after_a_restart_by_the_same_account() {
     order.challenge_ready(NAME, false, ChallengeKind::Http01).await.unwrap();
     let chain = issued(&mut order, &[NAME]).await;
     assert_eq!(bench.world.running.store().secret("acme-account/pebble").await.unwrap().unwrap(), secret);
-    bench.ca().revoke(&chain).await.unwrap();
-    bench.ca().revoke(&chain).await.unwrap();
+    bench.ca().revoke(&chain, Reason::Superseded).await.unwrap();
+    bench.ca().revoke(&chain, Reason::Superseded).await.unwrap();
     let nowhere = url.rsplit_once('/').unwrap().0.to_owned() + "/none";
     assert!(matches!(bench.ca().resume(&nowhere).await, Err(CaError::Gone(_))));
     assert_eq!(bench.ca().renewal_window(&chain).await.unwrap(), None);

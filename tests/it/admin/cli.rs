@@ -2,11 +2,14 @@
 
 use std::process::Output;
 
+use base64::Engine;
+
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::process::Command;
 
 use super::world::World;
+use crate::certificates::pki::Pki;
 
 fn tenantry(world: &World) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tenantry"));
@@ -101,6 +104,47 @@ async fn domains_and_tokens_from_a_shell() {
 }
 
 #[tokio::test]
+async fn certificates_orders_and_events_from_a_shell() {
+    let world = World::new().await;
+    world.tenant_with_domains("acme", &["shop.example"]).await;
+    good(&world, &["domain", "add", "acme", "later.example"]).await;
+    let out = good(&world, &["domain", "diagnose", "later.example"]).await;
+    assert!(out.contains("unknown  TXT") && out.contains("- Nobody could be asked for"), "{out}");
+    let seen = json_of(&world, &["domain", "verify", "later.example", "--tenant", "acme", "--json"]).await;
+    assert_eq!((&seen["state"], &seen["findings"][1]["verdict"]), (&json!("pending"), &json!("unknown")));
+    assert_eq!(json_of(&world, &["domain", "list", "--json", "--state", "pending"]).await.as_array().unwrap().len(), 1);
+    assert_eq!(good(&world, &["domain", "list"]).await.lines().count(), 3);
+    let queue = good(&world, &["cert", "queue"]).await;
+    assert!(queue.lines().nth(1).unwrap().starts_with("shop.example  waiting  1"), "{queue}");
+    let (chain, key) = Pki::new(world.clock.now()).chain(&["shop.example"], 5);
+    std::fs::write(world.dir.path().join("chain.pem"), &chain).unwrap();
+    std::fs::write(world.dir.path().join("key.pem"), &key).unwrap();
+    let line = ["cert", "upload", "--chain", "chain.pem", "--key", "key.pem"];
+    let (code, out, err) = run(&world, &line).await;
+    assert_eq!((code, err.starts_with("tenantry: mind: it ends ")), (0, true), "{err}");
+    assert!(out.contains("in use for  shop.example") && out.contains("-----BEGIN CERTIFICATE-----\n"), "{out}");
+    let listed = json_of(&world, &["cert", "list", "--name", "shop.example", "--json"]).await;
+    let id = listed[0]["id"].as_str().unwrap();
+    assert!(good(&world, &["cert", "list"]).await.lines().nth(1).unwrap().ends_with("in use"));
+    assert!(good(&world, &["domain", "show", "shop.example"]).await.contains(id));
+    let (code, _, err) = run(&world, &["cert", "revoke", id]).await;
+    assert!(code == 1 && err.contains("409 not-ours"), "{err}");
+    let out = good(&world, &["cert", "revoke", id, "--only-here", "--reason", "key-compromise"]).await;
+    assert!(out.contains("revoked"), "{out}");
+    assert!(good(&world, &["cert", "issue", "shop.example"]).await.contains("waiting"));
+    let (code, _, err) = run(&world, &["cert", "renew", "shop.example"]).await;
+    assert!(code == 1 && err.contains("not-issued"), "{err}");
+    assert_eq!(good(&world, &["cert", "delete", id]).await, format!("deleted {id}\n"));
+    let events = json_of(&world, &["event", "list", "--subject", "shop.example", "--json"]).await;
+    let kinds: Vec<_> = events.as_array().unwrap().iter().map(|event| event["kind"].as_str().unwrap()).collect();
+    assert!(kinds.ends_with(&["certificate.uploaded", "certificate.revoked", "certificate.deleted"]), "{kinds:?}");
+    let after = events[events.as_array().unwrap().len() - 2]["id"].as_str().unwrap();
+    assert_eq!(good(&world, &["event", "list", "--after", after]).await.lines().count(), 2);
+    let (code, _, err) = run(&world, &["cert", "upload", "--chain", "nothing.pem", "--key", "key.pem"]).await;
+    assert!(code == 1 && err.contains("cannot read nothing.pem"), "{err}");
+}
+
+#[tokio::test]
 async fn refusals_end_with_1_and_name_the_field() {
     let world = World::new().await;
     let before = world.revision().await;
@@ -148,8 +192,14 @@ async fn a_command_line_that_makes_no_sense_ends_with_2() {
         assert_eq!((code, out.as_str()), (2, ""), "{line:?}");
         assert!(!err.is_empty(), "{line:?}");
     }
-    for line in [&["--help"] as &[&str], &["tenant", "--help"], &["tenant", "suspend", "--help"], &["token", "--help"]]
-    {
+    for line in [
+        &["--help"] as &[&str],
+        &["tenant", "--help"],
+        &["tenant", "suspend", "--help"],
+        &["token", "--help"],
+        &["cert", "--help"],
+        &["event", "--help"],
+    ] {
         assert!(good(&world, line).await.contains("Example"), "{line:?}");
     }
 }
@@ -169,4 +219,40 @@ async fn check_says_what_is_wrong_with_a_configuration() {
     let (code, out, err) = run(&world, &["check"]).await;
     assert_eq!((code, out.as_str()), (1, ""));
     assert!(err.contains("plans.toml:2:1: colour") && err.lines().count() > 1, "{err}");
+}
+
+#[tokio::test]
+async fn the_stores_key_is_changed_from_a_shell() {
+    let world = World::new().await;
+    let dir = world.dir.path();
+    let key = |byte: u8| base64::engine::general_purpose::STANDARD.encode([byte; 32]);
+    let url = dir.join("tenantry.db").display().to_string();
+    let configure = |lines: &str| {
+        let text = include_str!("../../../config/tenantry.toml")
+            .replace("sqlite:/var/lib/tenantry/tenantry.db", &format!("sqlite:{url}"))
+            .replace("key = \"credential:store-key\"\n", "")
+            .replace("old_keys = []\n", lines);
+        std::fs::create_dir_all(dir.join("config")).unwrap();
+        std::fs::write(dir.join("config/tenantry.toml"), text).unwrap();
+    };
+    configure("key = \"env:NEW\"\nold_keys = [\"env:OLD\"]\n");
+    for file in ["routing.toml", "plans.toml"] {
+        let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/config");
+        std::fs::copy(format!("{shipped}/{file}"), dir.join("config").join(file)).unwrap();
+    }
+    let call = async |line: &[&str]| {
+        let output = tenantry(&world).env("OLD", key(7)).env("NEW", key(8)).args(line).output().await.unwrap();
+        ended(output)
+    };
+    let (code, out, _) = call(&["check"]).await;
+    assert!(code == 0 && out.contains("1 key still configured; run `tenantry store reseal -c config`"), "{out}");
+    let (code, out, err) = call(&["store", "reseal"]).await;
+    assert_eq!((code, err.as_str()), (0, ""));
+    assert!(out.starts_with("everything is sealed under key ") && out.contains("needed no more"), "{out}");
+    configure("key = \"env:OLD\"\n");
+    let (code, _, err) = call(&["store", "reseal", "--json"]).await;
+    assert!(code == 1 && err.contains("store.old_keys") && !err.contains(&key(7)), "{err}");
+    configure("key = \"env:NEW\"\n");
+    let (code, out, _) = call(&["store", "reseal", "--json"]).await;
+    assert_eq!((code, serde_json::from_str::<Value>(&out).unwrap()["secrets"].clone()), (0, json!(0)));
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
+use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
@@ -16,11 +17,17 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use tenantry::admin::{self, AdminState, Facts, Health};
+use tenantry::acme::fleet::Fleet;
+use tenantry::acme::proof::Proof;
+use tenantry::acme::{Acme, Needs};
+use tenantry::admin::{self, AdminState, Facts, Health, Services};
 use tenantry::certificates::{Certificates, NoAuthority};
 use tenantry::clock::{Clock, Timestamp};
 use tenantry::config::{Config, Sources};
+use tenantry::dns::Dns;
+use tenantry::domains::Domains;
 use tenantry::metrics::Metrics;
+use tenantry::outbound::Guard;
 use tenantry::seal::Sealer;
 use tenantry::store::Store;
 use tenantry::tenancy::{Actor, Applied, Tenancy};
@@ -39,6 +46,9 @@ max_body = "4KiB"
 [store]
 url = "sqlite:unused.db"
 key = "env:UNUSED"
+[dns]
+servers = ["127.0.0.1:1"]
+timeout = "200ms"
 "#;
 
 pub struct World {
@@ -80,6 +90,52 @@ impl Health for Probe {
     }
 }
 
+/// There is no listener to make a handshake with.
+struct Unproven;
+
+#[async_trait]
+impl Proof for Unproven {
+    async fn serves(&self, _: &str, _: &str) -> Result<(), String> {
+        Err("nothing listens here".into())
+    }
+}
+
+/// The rooms behind the API. Nobody answers DNS, and no authority is configured.
+fn services(
+    (tenancy, store, clock): (&Tenancy, &Store, &Clock),
+    config: &Arc<ArcSwap<Config>>,
+    metrics: &Arc<Metrics>,
+) -> Services {
+    let guard = Guard::new(&config.load().outbound);
+    let dns = Dns::new(&config.load().dns, guard.clone(), Arc::clone(metrics), clock.clone());
+    let (config, metrics) = (Arc::clone(config), Arc::clone(metrics));
+    let (tenancy, store, clock) = (tenancy.clone(), store.clone(), clock.clone());
+    let domains = Domains::new(
+        tenancy.clone(),
+        store.clone(),
+        dns.clone(),
+        guard,
+        Arc::clone(&config),
+        clock.clone(),
+        Arc::clone(&metrics),
+    );
+    let fleet = Fleet::new(store.clone(), clock.clone(), "test", Arc::new(()));
+    let certificates = Certificates::new(tenancy.clone(), Arc::new(NoAuthority));
+    let acme = Acme::new(Needs {
+        store,
+        clock,
+        config,
+        dns,
+        domains: domains.clone(),
+        fleet,
+        proof: Arc::new(Unproven),
+        metrics,
+        owner: "test".into(),
+        nudge: Arc::default(),
+    });
+    Services { tenancy, certificates, domains, acme: acme.unwrap() }
+}
+
 pub fn config(tenantry: &str) -> Config {
     let sources = Sources::new(
         tenantry,
@@ -111,8 +167,9 @@ impl World {
             draining: AtomicBool::new(false),
             store_up: AtomicBool::new(true),
         });
-        let certificates = Certificates::new(tenancy.clone(), Arc::new(NoAuthority));
-        let state = AdminState::new(tenancy.clone(), certificates, health.clone(), Arc::new(Metrics::new().unwrap()));
+        let metrics = Arc::new(Metrics::new().unwrap());
+        let services = services((&tenancy, &store, &clock), &config, &metrics);
+        let state = AdminState::new(services, health.clone(), metrics);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         let (shutdown, stop) = watch::channel(false);

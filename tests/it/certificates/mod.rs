@@ -2,6 +2,6 @@
 
 mod expiry;
 mod hand;
-mod pki;
+pub mod pki;
 mod refusals;
 mod serving;
