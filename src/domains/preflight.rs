@@ -4,15 +4,14 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{Request, StatusCode, header};
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper_util::rt::TokioIo;
+use http::StatusCode;
+use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 
 use super::{Domains, judge};
 use crate::clock::Timestamp;
 use crate::model::{Domain, DomainName, Hostname};
+use crate::outbound;
 use crate::store::StoreError;
 use crate::tenancy::wanted;
 
@@ -120,30 +119,12 @@ impl Domains {
     }
 }
 
-/// One GET, without following redirects; the body.
-async fn ask(tcp: tokio::net::TcpStream, host: &Hostname, token: &str) -> Result<String, String> {
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(tcp)).await.map_err(|error| error.to_string())?;
-    let request = Request::get(format!("/.well-known/acme-challenge/{token}"))
-        .header(header::HOST, host.as_str())
-        .header(header::CONNECTION, "close")
-        .body(Empty::<Bytes>::new())
-        .map_err(|error| error.to_string())?;
-    let talk = async {
-        let response = sender.send_request(request).await.map_err(|error| error.to_string())?;
-        if response.status() != StatusCode::OK {
-            return Err(format!("it says {}", response.status()));
-        }
-        let body = Limited::new(response.into_body(), MOST_BODY).collect().await.map_err(|error| error.to_string())?;
-        String::from_utf8(body.to_bytes().to_vec()).map_err(|_| "its answer is no text".to_owned())
-    };
-    // The connection has to be driven while it is talked over; it ends with the answer.
-    tokio::pin!(talk);
-    tokio::select! {
-        answer = &mut talk => answer,
-        broken = connection => match broken {
-            Ok(()) => talk.await,
-            Err(error) => Err(error.to_string()),
-        },
+/// What the domain answers to a challenge's question.
+async fn ask(tcp: TcpStream, host: &Hostname, token: &str) -> Result<String, String> {
+    let path = format!("/.well-known/acme-challenge/{token}");
+    let (status, body) = outbound::get(tcp, host.as_str(), &path, MOST_BODY).await?;
+    if status != StatusCode::OK {
+        return Err(format!("it says {status}"));
     }
+    String::from_utf8(body.to_vec()).map_err(|_| "its answer is no text".to_owned())
 }

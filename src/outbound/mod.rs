@@ -3,6 +3,8 @@
 
 mod guard;
 mod https;
+mod plain;
 
 pub use guard::{Guard, OutboundError, Refused};
 pub use https::{Https, HttpsError};
+pub use plain::get;

@@ -15,12 +15,12 @@ use tokio_rustls::TlsConnector;
 use tokio_tungstenite::tungstenite::Message;
 
 /// A running `tenantry dev`, ended with its guard.
-struct Dev {
+pub struct Dev {
     child: Child,
-    state: String,
-    https: u16,
+    pub state: String,
+    pub https: u16,
     http: u16,
-    admin: String,
+    pub admin: String,
 }
 
 fn tenantry() -> Command {
@@ -32,11 +32,16 @@ fn tenantry() -> Command {
 impl Dev {
     /// Starts it on free ports and reads its guide up to the end.
     fn start(state: &Path) -> Self {
+        Self::start_with(state, &[])
+    }
+
+    pub fn start_with(state: &Path, more: &[&str]) -> Self {
         let state = state.to_str().unwrap().to_owned();
         let ports = ["--https-port", "0", "--http-port", "0", "--admin-port", "0"];
         let mut child = tenantry()
             .args(["dev", "--state", &state])
             .args(ports)
+            .args(more)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()

@@ -16,3 +16,4 @@ mod edge;
 mod lifecycle;
 mod outbound;
 mod store;
+mod walkthrough;
