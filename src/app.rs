@@ -20,7 +20,7 @@ use tracing::{error, info, warn};
 pub use commands::{create_token, reseal};
 
 use self::control::{Control, Ear, Ground};
-use self::sockets::{bind, fallback};
+use self::sockets::{bind, fallback, reachable};
 use crate::acme::protocol::CaError;
 use crate::admin::{self, AdminState, Services};
 use crate::clock::Clock;
@@ -259,7 +259,7 @@ impl Builder {
         let mut serving = JoinSet::new();
         let (sockets, private) = bind(&mut config, self.app.roles)?;
         let addresses = config.listeners.iter().zip(&sockets).map(|(l, (_, address))| (l.name.clone(), *address));
-        let addresses = addresses.collect();
+        let addresses: Vec<(String, SocketAddr)> = addresses.collect();
         let config = Arc::new(config);
 
         subscribers.push(Arc::clone(&self.directory) as Arc<dyn Subscriber>);
@@ -283,7 +283,7 @@ impl Builder {
         helping.spawn(measure(Arc::clone(&self.directory)));
         let health = Arc::new(Health { draining: AtomicBool::new(false), applied: applied.clone() });
         let tenancy = self.tenancy(&config, &applied);
-        let control = self.control(&config, &tenancy, &applied, ear)?;
+        let control = self.control(&config, &tenancy, &applied, (ear, &addresses))?;
         let admin = self.serve_admin(private, (&tenancy, &control), &health, stopping, &mut serving)?;
         helping.spawn(jobs::run(self.app.store.clone(), self.app.clock.clone()));
         if self.app.roles.admin {
@@ -380,10 +380,11 @@ impl Builder {
         config: &Arc<Config>,
         tenancy: &Tenancy,
         applied: &Applied,
-        ear: Arc<Ear>,
+        (ear, addresses): (Arc<Ear>, &[(String, SocketAddr)]),
     ) -> Result<Control, AppError> {
         let open = |listener: &&config::Listener| listener.tls && listener.proxy_protocol.is_none();
-        let own = config.listeners.iter().find(open).filter(|_| self.app.roles.edge);
+        let own =
+            config.listeners.iter().find(open).and_then(|own| addresses.iter().find(|(name, _)| *name == own.name));
         Control::build(Ground {
             store: self.app.store.clone(),
             clock: self.app.clock.clone(),
@@ -393,7 +394,7 @@ impl Builder {
             metrics: Arc::clone(&self.metrics),
             node: self.node.clone(),
             ear,
-            listener: own.map(|listener| listener.address),
+            listener: own.map(|(_, address)| reachable(*address)),
         })
     }
 

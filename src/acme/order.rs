@@ -51,7 +51,13 @@ pub enum Stage {
     /// Proven. The key is kept beside the order; the certificate is asked for, or being made.
     Finalizing { authority: String, url: String, since: Timestamp },
     /// The certificate is in the store, and has to be seen in a handshake.
-    Installed { authority: String, certificate: String, tries: u32 },
+    Installed {
+        authority: String,
+        // Not `certificate`: that is, at the same level, the one in use.
+        #[serde(rename = "installed")]
+        certificate: String,
+        tries: u32,
+    },
     /// Served. `window`: what the authority said last of its renewal.
     Issued {
         authority: String,

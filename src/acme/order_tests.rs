@@ -166,7 +166,23 @@ fn renewals_that_were_held_do_not_come_back_together() {
 
 #[test]
 fn it_is_kept_as_json_that_names_its_stage() {
-    for order in [Order::new(), proving(), issued()] {
+    let stages = [
+        Stage::Waiting,
+        Stage::Placing { authority: "one".into(), since: NOW },
+        proving().stage,
+        Stage::Finalizing { authority: "one".into(), url: "u".into(), since: NOW },
+        Stage::Installed { authority: "one".into(), certificate: "c2".into(), tries: 3 },
+        issued().stage,
+    ];
+    // Each alone, and in the middle of a renewal that has had its troubles.
+    let troubled = |stage: Stage| {
+        let mut order = Order { stage, ..issued() };
+        order.note("dns", "why".into(), NOW);
+        order.tried.push(ChallengeKind::Http01);
+        order
+    };
+    let orders = stages.clone().map(at).into_iter().chain(stages.map(troubled));
+    for order in orders {
         let text = serde_json::to_string(&order).unwrap();
         assert!(text.contains(&format!("\"stage\":\"{}\"", order.stage.word())), "{text}");
         assert_eq!(serde_json::from_str::<Order>(&text).unwrap(), order);

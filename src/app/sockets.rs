@@ -1,6 +1,6 @@
 //! Sockets and files that the configuration names: bound and read before anything is served.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use tracing::warn;
@@ -58,4 +58,14 @@ pub(super) fn fallback(files: &FallbackCertificate, configs: &ServerConfigs) -> 
         authority: String::new(),
     };
     Ok(configs.build(&certificate)?)
+}
+
+/// Where a socket that listens at `address` is reached from this machine.
+pub(super) fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
 }

@@ -61,6 +61,15 @@ pub async fn tls(world: &World, sni: &str, alpn: &[&str]) -> std::io::Result<Tls
     connector.connect(ServerName::try_from(sni.to_owned()).unwrap(), tcp).await
 }
 
+/// A TLS connection that trusts this root (PEM) alone.
+pub async fn tls_trusting(root: &str, address: SocketAddr, sni: &str) -> std::io::Result<TlsStream<TcpStream>> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(root.as_bytes()).unwrap()).unwrap();
+    let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    let tcp = TcpStream::connect(address).await?;
+    TlsConnector::from(Arc::new(config)).connect(ServerName::try_from(sni.to_owned()).unwrap(), tcp).await
+}
+
 /// An HTTP/1.1 connection.
 pub async fn h1(world: &World, sni: &str) -> http1::SendRequest<Full<Bytes>> {
     let stream = tls(world, sni, &["http/1.1"]).await.unwrap();

@@ -104,6 +104,12 @@ impl Builder {
         self
     }
 
+    /// The same, of whatever server.
+    pub fn dns_at(mut self, server: SocketAddr) -> Self {
+        self.dns = Some(server);
+        self
+    }
+
     pub fn env(mut self, key: &str, value: &str) -> Self {
         self.environment.retain(|(name, _)| name != key);
         self.environment.push((key.into(), value.into()));

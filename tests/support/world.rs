@@ -38,6 +38,7 @@ pub struct Builder {
     ca: Option<LocalCa>,
     clock: Clock,
     ports: (u16, u16),
+    bare: bool,
 }
 
 impl World {
@@ -57,6 +58,7 @@ impl World {
             ca: None,
             clock: Clock::system(),
             ports: (0, 0),
+            bare: false,
         }
     }
 
@@ -164,6 +166,12 @@ impl Builder {
         self
     }
 
+    /// Without a certificate for the base domain.
+    pub fn bare(mut self) -> Self {
+        self.bare = true;
+        self
+    }
+
     pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
         self
@@ -205,7 +213,7 @@ impl Builder {
         let app = App::open(config, self.clock.clone(), Roles::ALL).await.unwrap();
         let running = app.start(Vec::new()).await.unwrap();
         let world = World { running, ca, backend, dir, clock: self.clock };
-        if first {
+        if first && !self.bare {
             world.certificate(&[&format!("*.{BASE}"), BASE]).await;
         }
         world

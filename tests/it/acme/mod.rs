@@ -4,3 +4,4 @@ mod ca;
 mod dns01;
 mod faults;
 mod fixtures;
+mod wildcard;
