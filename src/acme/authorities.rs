@@ -87,6 +87,17 @@ impl Authorities {
         Ok(Choice::Wait { until, why: format!("the authority {name} is to be left alone until {until}") })
     }
 
+    /// How many orders the authority that would be asked now has room for. One that has failed is tried with a single one
+    /// first.
+    pub async fn room(&self) -> Result<u32, StoreError> {
+        let Choice::Use(ca) = self.choose().await? else { return Ok(0) };
+        let Some(entry) = self.entry(ca.name()) else { return Ok(0) };
+        let account = self.store.bucket(&limiter::bucket_ids(ca.name(), &[]).account).await?;
+        let level = limiter::level(&account, entry.limits.orders, self.clock.now());
+        let failing = self.store.bucket(&health(ca.name())).await?.failures > 0;
+        Ok(if failing { level.min(1) } else { level })
+    }
+
     /// What an order for these names takes. A renewal that says what it replaces takes nothing, where the authority says
     /// so (RFC 9773 §5; <https://letsencrypt.org/docs/rate-limits/#exemptions-for-ari-renewals>).
     pub fn reservation(&self, authority: &str, names: &[String], exempt: bool) -> Reservation {

@@ -38,7 +38,7 @@ pub use error::StoreError;
 pub use events::{Event, EventRow};
 pub use feed::{MOST_NEWS, News};
 pub use nodes::NodeRow;
-pub use orders::{ISSUED, OrderRow, StageCount, WAITING};
+pub use orders::{BEFORE_ALL, ISSUED, OrderRow, StageCount, WAITING};
 pub use reseal::{Reseal, Resealed};
 pub use tenants::{Removed, TenantCounts};
 pub use tokens::TokenRow;
