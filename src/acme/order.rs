@@ -96,10 +96,11 @@ pub enum Event {
     },
     /// Every name is proven.
     Proven,
-    /// The authority has looked and does not believe it.
+    /// The authority has looked and does not believe it. `interrupted`: whoever was to answer it may have been gone.
     Disproven {
         code: String,
         why: String,
+        interrupted: bool,
     },
     /// The certificate is in the store.
     Stored {
@@ -211,7 +212,8 @@ impl Order {
             (Stage::Proving { authority, url, .. }, Event::Proven) => {
                 step.to(Stage::Finalizing { authority: authority.clone(), url: url.clone(), since: now }, now)
             }
-            (Stage::Proving { method, .. }, Event::Disproven { code, why }) => step.disproven(*method, code, why),
+            (Stage::Proving { .. }, Event::Disproven { code, why, interrupted: true }) => step.interrupted(&code, why),
+            (Stage::Proving { method, .. }, Event::Disproven { code, why, .. }) => step.disproven(*method, code, why),
             (Stage::Finalizing { authority, .. }, Event::Stored { certificate }) => {
                 step.to(Stage::Installed { authority: authority.clone(), certificate, tries: 0 }, now)
             }
@@ -292,6 +294,13 @@ impl Step<'_> {
         } else {
             next.order.tried.clear();
         }
+        next
+    }
+
+    /// The domain is not to blame when our answer was missing; its limit of failures at the authority bounds this.
+    fn interrupted(&self, code: &str, why: String) -> Next {
+        let mut next = self.to(Stage::Waiting, self.now + SHORTLY);
+        next.order.note(code, why, self.now);
         next
     }
 

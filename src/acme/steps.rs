@@ -140,7 +140,7 @@ impl Acme {
                     .iter()
                     .map(|(name, kind, problem)| format!("{name}, {}: {}", kind.as_str(), problem.detail));
                 let why = each.collect::<Vec<_>>().join("; ");
-                Ok((Event::Disproven { code, why }, With::Nothing))
+                Ok((Event::Disproven { code, why, interrupted: held.resumed }, With::Nothing))
             }
             _ => {
                 held.at_ca = Some(order);
@@ -277,7 +277,7 @@ fn has_asked(stage: &Stage, event: &Event) -> bool {
 
 fn unanswered(why: Unanswered) -> Cut {
     match why {
-        Unanswered::NoWay(why) => Cut::Event(Event::Disproven { code: "no-challenge".into(), why }),
+        Unanswered::NoWay(why) => Cut::Event(Event::Disproven { code: "no-challenge".into(), why, interrupted: false }),
         Unanswered::Dns(why) => failed("dns-update", why),
         Unanswered::Store(error) => Cut::Store(error),
     }
