@@ -118,6 +118,8 @@ pub enum Event {
     /// The authority was asked when it would like a renewal.
     Window(Option<RenewalWindow>),
     Refused(CaError),
+    /// The same before there was an order, and another authority can be asked now.
+    Elsewhere(CaError),
     /// Anything else that stops this try.
     Failed {
         code: String,
@@ -231,7 +233,8 @@ impl Order {
             }
             (Stage::Installed { .. }, Event::NotServed { why }) => step.failed("not-served".into(), why, None),
             (Stage::Issued { .. }, Event::Window(window)) => step.look_at_window(window),
-            (_, Event::Refused(error)) => step.refused(error),
+            (Stage::Placing { .. }, Event::Elsewhere(error)) => step.elsewhere(&error),
+            (_, Event::Refused(error) | Event::Elsewhere(error)) => step.refused(error),
             (_, Event::Failed { code, why }) => step.failed(code, why, None),
             // INVARIANT: the worker sends each stage only what its own action can bring about; what comes all the same
             // is treated as a failure of this try, never as progress.
@@ -340,6 +343,12 @@ impl Step<'_> {
             CaError::Refused(problem) => self.failed(problem.kind.clone(), problem.to_string(), None),
             CaError::Broken(why) => self.failed("internal".into(), why, None),
         }
+    }
+
+    fn elsewhere(&self, error: &CaError) -> Next {
+        let mut next = self.to(Stage::Waiting, self.now);
+        next.order.note("authority", error.to_string(), self.now);
+        next
     }
 
     /// An authority that is away is nobody's failure. What is under way there waits for it, but not for ever.

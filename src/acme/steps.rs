@@ -74,11 +74,14 @@ impl Acme {
             Err(Cut::Store(error)) => Err(error),
             Err(Cut::Ca(error)) => {
                 held.at_ca = None;
-                let error = match authority {
-                    Some(authority) => self.0.authorities.note(&authority, &held.row.names, error).await?,
-                    None => error,
+                let Some(authority) = authority else { return Ok((Event::Refused(error), With::Nothing)) };
+                let error = self.0.authorities.note(&authority, &held.row.names, error).await?;
+                let placing = matches!(held.order.stage, Stage::Placing { .. });
+                let event = match placing && self.0.authorities.stands_in_for(&authority).await? {
+                    true => Event::Elsewhere(error),
+                    false => Event::Refused(error),
                 };
-                Ok((Event::Refused(error), With::Nothing))
+                Ok((event, With::Nothing))
             }
         }
     }
@@ -226,6 +229,10 @@ impl Acme {
         };
         if row.revoked.is_some() {
             return Err(failed("revoked", "the certificate was revoked; another one is ordered"));
+        }
+        if let Some(until) = self.0.authorities.blocked(authority).await? {
+            let why = format!("{authority} is to be left alone until {until}");
+            return Err(Cut::Event(Event::Refused(CaError::Unavailable { retry_after: Some(until), why })));
         }
         // An authority that is not configured any more is asked nothing: the lifetime decides.
         let window = match self.0.authorities.get(authority) {

@@ -6,4 +6,5 @@ mod faults;
 mod fixtures;
 mod killed;
 mod many;
+mod outage;
 mod wildcard;
