@@ -111,6 +111,7 @@ struct State {
     seen: Vec<Seen>,
     profiles: BTreeMap<String, String>,
     window: Option<(Timestamp, Timestamp, String)>,
+    next_window: Option<(Timestamp, Timestamp)>,
     patience: String,
 }
 
@@ -160,6 +161,11 @@ impl Front {
     /// Offers renewal information (RFC 9773): this window for every certificate, and `Retry-After` unless empty.
     pub fn renewal(&self, start: Timestamp, end: Timestamp, retry_after: &str) {
         self.state(|state| state.window = Some((start, end, retry_after.into())));
+    }
+
+    /// This window instead, as soon as something has been replaced.
+    pub fn renewal_of_renewed(&self, start: Timestamp, end: Timestamp) {
+        self.state(|state| state.next_window = Some((start, end)));
     }
 
     /// Says this as `Retry-After` whenever an order is asked for.
@@ -273,7 +279,7 @@ impl Shared {
     fn dressed(&self, answer: Response<Bytes>, seen: &Seen) -> Response<Bytes> {
         let (mut head, body) = answer.into_parts();
         let Ok(mut object) = serde_json::from_slice::<Value>(&body) else { return Response::from_parts(head, body) };
-        let state = self.state.lock().unwrap();
+        let mut state = self.state.lock().unwrap();
         match seen.endpoint {
             Endpoint::Directory => {
                 object["meta"]["profiles"] = json!(state.profiles);
@@ -282,6 +288,9 @@ impl Shared {
                 }
             }
             Endpoint::NewOrder if head.status == StatusCode::CREATED => {
+                if let Some((start, end)) = state.next_window.take_if(|_| seen.replaces.is_some()) {
+                    state.window = Some((start, end, String::new()));
+                }
                 for (name, value) in [("replaces", &seen.replaces), ("profile", &seen.profile)] {
                     if let Some(value) = value {
                         object[name] = value.as_str().into();
