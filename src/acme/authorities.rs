@@ -36,6 +36,18 @@ pub(super) enum Choice<'a> {
     },
 }
 
+/// Room for new orders.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Room {
+    Open {
+        orders: u32,
+    },
+    /// Nothing is placed before `until`.
+    Closed {
+        until: Timestamp,
+    },
+}
+
 /// What one order takes out of which buckets.
 pub(super) struct Reservation {
     pub authority: String,
@@ -85,6 +97,20 @@ impl Authorities {
         }
         let (until, name) = earliest.unwrap_or((now + self.failover_after, "nobody"));
         Ok(Choice::Wait { until, why: format!("the authority {name} is to be left alone until {until}") })
+    }
+
+    /// How many new orders there is room for now: at the authority that would be asked, none when all are to be left alone.
+    /// What there is no room for is not even looked at, so that a queue of thousands costs no questions.
+    pub async fn room(&self) -> Result<Room, StoreError> {
+        match self.choose().await? {
+            Choice::Wait { until, .. } => Ok(Room::Closed { until }),
+            Choice::Use(ca) => {
+                let id = limiter::bucket_ids(ca.name(), &[]).account;
+                let limits = self.entry(ca.name()).map_or(NONE, |entry| entry.limits);
+                let level = limiter::level(&self.store.bucket(&id).await?, limits.orders, self.clock.now());
+                Ok(Room::Open { orders: level })
+            }
+        }
     }
 
     /// What an order for these names takes. A renewal that says what it replaces takes nothing, where the authority says

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::authorities::Room;
 use super::{Acme, limiter};
 use crate::clock::Timestamp;
 use crate::config::Rate;
@@ -22,7 +23,11 @@ impl Acme {
             }
             _ => Duration::ZERO,
         };
-        Ok(row.not_before.max(now) + wait)
+        let open = match self.0.authorities.room().await? {
+            Room::Closed { until } if position.is_some() => until,
+            _ => now,
+        };
+        Ok(row.not_before.max(open) + wait)
     }
 }
 

@@ -8,6 +8,7 @@ use tokio::task::JoinSet;
 use tracing::{error, warn};
 
 use super::Acme;
+use super::authorities::Room;
 use super::ca::CaOrder;
 use super::order::{Event, Order, Stage};
 use super::record::Recorded;
@@ -80,7 +81,10 @@ impl Acme {
         let (store, now) = (&self.0.store, self.0.clock.now());
         let mut found = store.abandoned_orders(now, room).await?;
         found.extend(store.due_renewals(now, room).await?);
-        found.extend(store.due_orders(now, room.saturating_mul(READ_AHEAD)).await?);
+        if let Room::Open { orders } = self.0.authorities.room().await? {
+            let due = store.due_orders(now, room.saturating_mul(READ_AHEAD)).await?;
+            found.extend(within_budget(due, orders));
+        }
         let chosen = choose(found, &running.orders, most as usize, room as usize);
         for row in self.take(chosen).await? {
             running.orders.insert(row.name.clone(), row.tenant);
@@ -167,6 +171,17 @@ impl Acme {
     }
 }
 
+/// Those that can be placed: as many new ones as the budget has, and the renewals among them, which may be exempt from it.
+fn within_budget(due: Vec<OrderRow>, budget: u32) -> impl Iterator<Item = OrderRow> {
+    let mut left = budget;
+    due.into_iter().filter(move |row| {
+        let renews = serde_json::from_str::<Order>(&row.data).is_ok_and(|order| order.certificate.is_some());
+        let fits = renews || left > 0;
+        left = left.saturating_sub(u32::from(!renews));
+        fits
+    })
+}
+
 /// The first `room` of them that are not under way already. No tenant takes more than three quarters of all places, so
 /// that one whose orders all hang does not keep the others out.
 fn choose(
@@ -220,6 +235,19 @@ mod tests {
             created: Timestamp(0),
             updated: Timestamp(0),
         }
+    }
+
+    #[test]
+    fn what_there_is_no_budget_for_is_left_alone() {
+        let renewal =
+            OrderRow { data: "{\"stage\":\"waiting\",\"certificate\":\"c1\"}".into(), ..row("renewal.example", None) };
+        let fresh =
+            |n: usize| OrderRow { data: "{\"stage\":\"waiting\"}".into(), ..row(&format!("{n}.example"), None) };
+        let due = vec![fresh(1), fresh(2), renewal, fresh(3)];
+        let names = |budget| within_budget(due.clone(), budget).map(|row| row.name).collect::<Vec<_>>();
+        assert_eq!(names(0), ["renewal.example"]);
+        assert_eq!(names(1), ["1.example", "renewal.example"]);
+        assert_eq!(names(9).len(), 4);
     }
 
     #[test]
