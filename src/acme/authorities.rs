@@ -36,18 +36,6 @@ pub(super) enum Choice<'a> {
     },
 }
 
-/// Room for new orders.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Room {
-    Open {
-        orders: u32,
-    },
-    /// Nothing is placed before `until`.
-    Closed {
-        until: Timestamp,
-    },
-}
-
 /// What one order takes out of which buckets.
 pub(super) struct Reservation {
     pub authority: String,
@@ -99,18 +87,15 @@ impl Authorities {
         Ok(Choice::Wait { until, why: format!("the authority {name} is to be left alone until {until}") })
     }
 
-    /// How many new orders there is room for now: at the authority that would be asked, none when all are to be left alone.
-    /// What there is no room for is not even looked at, so that a queue of thousands costs no questions.
-    pub async fn room(&self) -> Result<Room, StoreError> {
-        match self.choose().await? {
-            Choice::Wait { until, .. } => Ok(Room::Closed { until }),
-            Choice::Use(ca) => {
-                let id = limiter::bucket_ids(ca.name(), &[]).account;
-                let limits = self.entry(ca.name()).map_or(NONE, |entry| entry.limits);
-                let level = limiter::level(&self.store.bucket(&id).await?, limits.orders, self.clock.now());
-                Ok(Room::Open { orders: level })
-            }
-        }
+    /// How many orders the authority that would be asked now has room for. One that has failed is tried with a single one
+    /// first.
+    pub async fn room(&self) -> Result<u32, StoreError> {
+        let Choice::Use(ca) = self.choose().await? else { return Ok(0) };
+        let Some(entry) = self.entry(ca.name()) else { return Ok(0) };
+        let account = self.store.bucket(&limiter::bucket_ids(ca.name(), &[]).account).await?;
+        let level = limiter::level(&account, entry.limits.orders, self.clock.now());
+        let failing = self.store.bucket(&health(ca.name())).await?.failures > 0;
+        Ok(if failing { level.min(1) } else { level })
     }
 
     /// What an order for these names takes. A renewal that says what it replaces takes nothing, where the authority says

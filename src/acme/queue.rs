@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::authorities::Room;
+use super::authorities::Choice;
 use super::{Acme, limiter};
 use crate::clock::Timestamp;
 use crate::config::Rate;
@@ -10,7 +10,7 @@ use crate::store::{OrderRow, StoreError};
 
 impl Acme {
     /// When something will be done for this order: its own back-off, the orders before it (`position`, from 1, when it waits
-    /// for its turn), and the rate at which the first authority takes orders.
+    /// for its turn), the rate at which the first authority takes orders, and how long all of them are to be left alone.
     pub async fn expected(&self, row: &OrderRow, position: Option<u64>) -> Result<Timestamp, StoreError> {
         let now = self.0.clock.now();
         let config = self.0.config.load_full();
@@ -23,11 +23,11 @@ impl Acme {
             }
             _ => Duration::ZERO,
         };
-        let open = match self.0.authorities.room().await? {
-            Room::Closed { until } if position.is_some() => until,
+        let asked = match (position, self.0.authorities.choose().await?) {
+            (Some(_), Choice::Wait { until, .. }) => until,
             _ => now,
         };
-        Ok(row.not_before.max(open) + wait)
+        Ok(row.not_before.max(asked).max(now) + wait)
     }
 }
 

@@ -183,11 +183,12 @@ impl Acme {
         write.event(&store::Event { kind: kind.into(), tenant: held.row.tenant, subject, detail }).await
     }
 
-    /// The row as it is to be: back in the queue it takes a new turn and gives up the lease.
+    /// The row as it is to be: back in the queue it takes a new turn (a renewal comes before all) and gives up the lease.
     async fn row_of(&self, aside: &mut Aside, held: &Held, next: &Next) -> Result<OrderRow, StoreError> {
         let rests = self.rests(held, next);
-        let turn = match is_queued(held, next) || next.failed {
-            true => aside.next_turn(held.row.tenant).await?,
+        let turn = match next.order.stage == Stage::Waiting && next.order.certificate.is_some() {
+            true => store::BEFORE_ALL,
+            false if is_queued(held, next) || next.failed => aside.next_turn(held.row.tenant).await?,
             false => held.row.turn,
         };
         let data = serde_json::to_string(&next.order).map_err(|error| StoreError::Corrupt(error.to_string()))?;
@@ -217,6 +218,9 @@ impl Acme {
         held.row.failures = next.failures;
         held.row.not_before = next.at;
         held.order = next.order;
+        if held.order.stage != Stage::Waiting {
+            held.in_line = None;
+        }
         if rests { Recorded::Rests } else { Recorded::GoOn }
     }
 

@@ -65,7 +65,7 @@ impl Acme {
         };
         match outcome {
             Ok(outcome) => {
-                if let Some(authority) = authority.filter(|_| !matches!(held.order.stage, Stage::Installed { .. })) {
+                if let Some(authority) = authority.filter(|_| has_asked(&held.order.stage, &outcome.0)) {
                     self.0.authorities.answered(&authority).await?;
                 }
                 Ok(outcome)
@@ -263,6 +263,15 @@ impl Acme {
         self.0.authorities.get(authority).ok_or_else(|| {
             failed("no-authority", format!("no authority of the name {authority:?} is configured any more"))
         })
+    }
+}
+
+/// Whether this stage's action has had an answer from the authority.
+fn has_asked(stage: &Stage, event: &Event) -> bool {
+    match stage {
+        Stage::Waiting | Stage::Installed { .. } => false,
+        Stage::Issued { .. } => matches!(event, Event::Window(Some(_))),
+        Stage::Placing { .. } | Stage::Proving { .. } | Stage::Finalizing { .. } => true,
     }
 }
 

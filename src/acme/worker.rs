@@ -2,19 +2,19 @@
 //! Of any number of nodes exactly one works on an order: it has the lease, and whoever had it before can write no more.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
 use tracing::{error, warn};
 
 use super::Acme;
-use super::authorities::Room;
 use super::ca::CaOrder;
 use super::order::{Event, Order, Stage};
 use super::record::Recorded;
 use crate::clock::Timestamp;
 use crate::model::TenantId;
-use crate::store::{OrderRow, StoreError, WAITING};
+use crate::store::{BEFORE_ALL, OrderRow, StoreError, WAITING};
 
 /// An order that this worker has the lease of.
 pub(super) struct Held {
@@ -26,6 +26,8 @@ pub(super) struct Held {
     pub answers: Vec<String>,
     /// The revision of the last write that edges have to follow.
     pub revision: i64,
+    /// Held until it has taken its budget: it counts against those that may come from the queue.
+    pub in_line: Option<Arc<()>>,
 }
 
 /// What is under way here.
@@ -33,6 +35,8 @@ pub(super) struct Held {
 struct Running {
     tasks: JoinSet<String>,
     orders: HashMap<String, Option<TenantId>>,
+    /// Shared by each that has come from the queue and has not taken its budget yet.
+    line: Arc<()>,
 }
 
 /// How long a lease lasts that is not renewed: as long as the work of a killed process rests.
@@ -81,14 +85,18 @@ impl Acme {
         let (store, now) = (&self.0.store, self.0.clock.now());
         let mut found = store.abandoned_orders(now, room).await?;
         found.extend(store.due_renewals(now, room).await?);
-        if let Room::Open { orders } = self.0.authorities.room().await? {
-            let due = store.due_orders(now, room.saturating_mul(READ_AHEAD)).await?;
-            found.extend(within_budget(due, orders));
+        let mut queue = store.due_orders(now, room.saturating_mul(READ_AHEAD)).await?;
+        if queue.iter().any(is_in_line) {
+            let in_line = Arc::strong_count(&running.line) - 1;
+            let mut budget = (self.0.authorities.room().await? as usize).saturating_sub(in_line);
+            queue.retain(|row| !running.orders.contains_key(&row.name) && (!is_in_line(row) || take_one(&mut budget)));
         }
+        found.extend(queue);
         let chosen = choose(found, &running.orders, most as usize, room as usize);
         for row in self.take(chosen).await? {
             running.orders.insert(row.name.clone(), row.tenant);
-            running.tasks.spawn(self.clone().work(row));
+            let in_line = is_in_line(&row).then(|| Arc::clone(&running.line));
+            running.tasks.spawn(self.clone().work(row, in_line));
         }
         Ok(())
     }
@@ -111,11 +119,11 @@ impl Acme {
     }
 
     /// One order, until it rests, is somebody else's, or the store cannot be asked.
-    async fn work(self, row: OrderRow) -> String {
+    async fn work(self, row: OrderRow, in_line: Option<Arc<()>>) -> String {
         let name = row.name.clone();
         let fence = row.fence;
         let outcome = tokio::select! {
-            outcome = self.advance(row) => outcome,
+            outcome = self.advance(row, in_line) => outcome,
             () = self.keep_lease(&name, fence) => {
                 warn!(order.name = name, "acme.lease_lost: another node has it");
                 Ok(())
@@ -127,14 +135,14 @@ impl Acme {
         name
     }
 
-    async fn advance(&self, row: OrderRow) -> Result<(), StoreError> {
+    async fn advance(&self, row: OrderRow, in_line: Option<Arc<()>>) -> Result<(), StoreError> {
         let mut order: Order = serde_json::from_str(&row.data)
             .map_err(|error| StoreError::Corrupt(format!("table orders, row {}, column data: {error}", row.name)))?;
         if row.stage == WAITING {
             // Whoever has put it back into the queue has said so in the column alone.
             order.stage = Stage::Waiting;
         }
-        let mut held = Held { row, order, at_ca: None, answers: Vec::new(), revision: 0 };
+        let mut held = Held { row, order, at_ca: None, answers: Vec::new(), revision: 0, in_line };
         let (mut event, mut with) = (Event::Resumed, Default::default());
         if held.order.stage.rests() {
             (event, with) = self.act(&mut held).await?;
@@ -171,15 +179,17 @@ impl Acme {
     }
 }
 
-/// Those that can be placed: as many new ones as the budget has, and the renewals among them, which may be exempt from it.
-fn within_budget(due: Vec<OrderRow>, budget: u32) -> impl Iterator<Item = OrderRow> {
-    let mut left = budget;
-    due.into_iter().filter(move |row| {
-        let renews = serde_json::from_str::<Order>(&row.data).is_ok_and(|order| order.certificate.is_some());
-        let fits = renews || left > 0;
-        left = left.saturating_sub(u32::from(!renews));
-        fits
-    })
+/// Whether it waits for its turn at the budget. No more of those are taken than there is budget for, because whoever is
+/// taken has the same chance at it, whatever its turn; and nobody's DNS is asked for an order that cannot be placed.
+/// Renewals wait for nobody: most cost nothing, and each has to come back later than others when it is held.
+fn is_in_line(row: &OrderRow) -> bool {
+    row.stage == WAITING && row.turn > BEFORE_ALL
+}
+
+fn take_one(budget: &mut usize) -> bool {
+    let left = budget.checked_sub(1);
+    *budget = left.unwrap_or(0);
+    left.is_some()
 }
 
 /// The first `room` of them that are not under way already. No tenant takes more than three quarters of all places, so
@@ -235,19 +245,6 @@ mod tests {
             created: Timestamp(0),
             updated: Timestamp(0),
         }
-    }
-
-    #[test]
-    fn what_there_is_no_budget_for_is_left_alone() {
-        let renewal =
-            OrderRow { data: "{\"stage\":\"waiting\",\"certificate\":\"c1\"}".into(), ..row("renewal.example", None) };
-        let fresh =
-            |n: usize| OrderRow { data: "{\"stage\":\"waiting\"}".into(), ..row(&format!("{n}.example"), None) };
-        let due = vec![fresh(1), fresh(2), renewal, fresh(3)];
-        let names = |budget| within_budget(due.clone(), budget).map(|row| row.name).collect::<Vec<_>>();
-        assert_eq!(names(0), ["renewal.example"]);
-        assert_eq!(names(1), ["1.example", "renewal.example"]);
-        assert_eq!(names(9).len(), 4);
     }
 
     #[test]

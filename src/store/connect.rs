@@ -4,7 +4,7 @@
 use std::fs::OpenOptions;
 use std::future::Future;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -38,6 +38,8 @@ pub(super) enum Engine {
 /// Where the store is, checked.
 pub(super) struct Place {
     pub engine: Engine,
+    /// Of SQLite.
+    pub file: Option<PathBuf>,
     pub options: AnyConnectOptions,
 }
 
@@ -51,9 +53,12 @@ impl Place {
     /// Reads `sqlite:<path>` or `postgres://…`. An SQLite file is made when missing, for its owner's eyes only.
     pub fn parse(url: &str) -> Result<Self, StoreError> {
         sqlx::any::install_default_drivers();
-        let (engine, url) = match url.split_once(':') {
-            Some(("sqlite", path)) => (Engine::Sqlite, sqlite_url(path.strip_prefix("//").unwrap_or(path))?),
-            Some(("postgres" | "postgresql", _)) => (Engine::Postgres, url.to_owned()),
+        let (engine, file, url) = match url.split_once(':') {
+            Some(("sqlite", path)) => {
+                let path = path.strip_prefix("//").unwrap_or(path);
+                (Engine::Sqlite, Some(PathBuf::from(path)), sqlite_url(path)?)
+            }
+            Some(("postgres" | "postgresql", _)) => (Engine::Postgres, None, url.to_owned()),
             Some((scheme, _)) => {
                 return Err(StoreError::Url(format!(
                     "it starts with {scheme:?}; it must be sqlite:<path> or postgres://<user>@<host>/<database>"
@@ -63,7 +68,7 @@ impl Place {
                 return Err(StoreError::Url("it must be sqlite:<path> or postgres://<user>@<host>/<database>".into()));
             }
         };
-        Ok(Self { engine, options: AnyConnectOptions::from_str(&url)?.disable_statement_logging() })
+        Ok(Self { engine, file, options: AnyConnectOptions::from_str(&url)?.disable_statement_logging() })
     }
 
     /// One connection outside the pools. It says at once what is wrong; a pool would try again until its time is up.

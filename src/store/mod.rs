@@ -2,6 +2,7 @@
 //! through the change feed. One SQL text serves SQLite and PostgreSQL. Nothing here decides who may do what, or what
 //! follows from a row: a row goes in and comes out as it is, and every wait has an end.
 
+mod alone;
 mod audit;
 mod buckets;
 mod certificates;
@@ -38,12 +39,13 @@ pub use error::StoreError;
 pub use events::{Event, EventRow};
 pub use feed::{MOST_NEWS, News};
 pub use nodes::NodeRow;
-pub use orders::{ISSUED, OrderRow, StageCount, WAITING};
+pub use orders::{BEFORE_ALL, ISSUED, OrderRow, StageCount, WAITING};
 pub use reseal::{Reseal, Resealed};
 pub use tenants::{Removed, TenantCounts};
 pub use tokens::TokenRow;
 pub use write::{Aside, Write};
 
+use self::alone::Presence;
 use self::connect::{Engine, Lease, Place, Pools, Statement};
 use self::feed::Announced;
 use crate::clock::Clock;
@@ -59,7 +61,8 @@ struct Inner {
     sealer: Sealer,
     clock: Clock,
     announced: Announced,
-    /// Ends with the last handle.
+    /// Both end with the last handle.
+    _presence: Option<Presence>,
     _listener: Option<AbortOnDropHandle<()>>,
 }
 
@@ -91,6 +94,10 @@ impl Store {
     pub async fn open(url: &str, max_connections: u32, sealer: Sealer, clock: Clock) -> Result<Self, StoreError> {
         let place = Place::parse(url)?;
         migrate::migrate(&place, &sealer, clock.now()).await?;
+        let presence = match &place.file {
+            Some(file) => Some(Presence::enter(file, &mut place.connect().await?).await?),
+            None => None,
+        };
         let announced = Announced::new();
         let listener = match place.engine {
             Engine::Sqlite => None,
@@ -100,7 +107,8 @@ impl Store {
             }
         };
         let pools = place.pools(max_connections);
-        let inner = Inner { engine: place.engine, pools, sealer, clock, announced, _listener: listener };
+        let inner =
+            Inner { engine: place.engine, pools, sealer, clock, announced, _presence: presence, _listener: listener };
         Ok(Self(Arc::new(inner)))
     }
 

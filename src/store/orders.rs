@@ -16,6 +16,9 @@ pub const WAITING: &str = "waiting";
 /// The stage of an order whose certificate is there; `not_before` says when it is to be renewed.
 pub const ISSUED: &str = "issued";
 
+/// The turn of a renewal: what is served already must not end because others are waiting.
+pub const BEFORE_ALL: i64 = 0;
+
 /// A certificate that is wanted, and how far it has come.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct OrderRow {

@@ -26,6 +26,7 @@ use serde_json::{Value, json};
 use tenantry::clock::Timestamp;
 use tenantry::config::Authority;
 use tokio::net::TcpListener;
+use tokio::sync::RwLock;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -99,6 +100,8 @@ struct Shared {
     pebble: SocketAddr,
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     state: Mutex<State>,
+    /// Pebble 2.4 locks itself up when it makes an order while it shows an authorization: makers share it, a look has it alone.
+    gate: RwLock<()>,
 }
 
 #[derive(Default)]
@@ -119,6 +122,7 @@ impl Front {
             pebble: pebble.address,
             client: client(pebble),
             state: Mutex::default(),
+            gate: RwLock::default(),
         };
         let shared = Arc::new(shared);
         let server = tokio::spawn(serve(listener, acceptor(pebble), Arc::clone(&shared)));
@@ -224,7 +228,18 @@ impl Shared {
             answered(answer.status());
             return Ok(answer);
         }
-        let answer = self.forward(head, body).await.map_err(std::io::Error::other)?;
+        let answer = match endpoint {
+            Endpoint::NewOrder => {
+                let _making = self.gate.read().await;
+                self.forward(head, body).await
+            }
+            Endpoint::Authorization => {
+                let _looking = self.gate.write().await;
+                self.forward(head, body).await
+            }
+            _ => self.forward(head, body).await,
+        };
+        let answer = answer.map_err(std::io::Error::other)?;
         let answer = self.dressed(answer, &seen);
         answered(answer.status());
         match fault {

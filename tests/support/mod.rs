@@ -3,6 +3,7 @@
 pub mod backend;
 pub mod client;
 pub mod front;
+pub mod internet;
 pub mod knot;
 pub mod pebble;
 pub mod postgres;

@@ -4,4 +4,5 @@ mod ca;
 mod dns01;
 mod faults;
 mod fixtures;
+mod many;
 mod wildcard;
