@@ -4,5 +4,6 @@ mod ca;
 mod dns01;
 mod faults;
 mod fixtures;
+mod fleet;
 mod many;
 mod wildcard;
