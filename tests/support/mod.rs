@@ -5,6 +5,7 @@ pub mod client;
 pub mod front;
 pub mod internet;
 pub mod knot;
+pub mod node;
 pub mod pebble;
 pub mod postgres;
 pub mod program;

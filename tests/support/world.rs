@@ -228,7 +228,7 @@ fn actor() -> Actor {
     Actor::new("test")
 }
 
-const ROUTING: &str = r#"
+pub const ROUTING: &str = r#"
 [[pool]]
 name = "app"
 backends = ["${BACKEND}"]

@@ -5,5 +5,6 @@ mod dns01;
 mod faults;
 mod fixtures;
 mod fleet;
+mod killed;
 mod many;
 mod wildcard;
