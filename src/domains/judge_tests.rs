@@ -37,7 +37,7 @@ fn nothing() -> Seen {
         doubled: None,
         cname: none("shop.acme.example", RecordKind::Cname),
         addresses: [none("shop.acme.example", RecordKind::A), none("shop.acme.example", RecordKind::Aaaa)],
-        ours: wanted().addresses,
+        ours: Some(wanted().addresses),
         challenge: [
             none("_acme-challenge.shop.acme.example", RecordKind::Cname),
             none("_acme-challenge.shop.acme.example", RecordKind::Txt),
@@ -72,7 +72,7 @@ fn the_proof() {
     says(&judged(&Seen { doubled: Some(doubled), ..nothing() }), Verdict::Wrong, "leave it out of the name");
     for (outcome, verdict, words) in [
         (Outcome::Failed("timeout".into()), Verdict::Unknown, "we will ask again"),
-        (Outcome::DnssecFailed, Verdict::Wrong, "DNSSEC"),
+        (Outcome::DnssecFailed, Verdict::Bogus, "DNSSEC"),
     ] {
         let proof = look(&wanted().proof.0, RecordKind::Txt, outcome);
         says(&judged(&Seen { proof, ..nothing() }), verdict, words);
@@ -103,6 +103,8 @@ fn where_visitors_are_led() {
     ] {
         says(&traffic(&wanted(), &seen(cname, four, six)), verdict, words);
     }
+    let unknown = Seen { ours: None, ..seen(&[], &["198.51.100.7"], &[]) };
+    says(&traffic(&wanted(), &unknown), Verdict::Unknown, "could not be looked up");
     let apex = Wanted { apex: true, visited: "acme.example".into(), ..wanted() };
     says(&traffic(&apex, &nothing()), Verdict::Missing, "can have no CNAME");
     assert!(traffic(&apex, &nothing()).advice.contains("192.0.2.1"));
@@ -111,7 +113,7 @@ fn where_visitors_are_led() {
     says(&traffic(&wanted(), &unknown), Verdict::Unknown, "we will ask again");
     let dnssec = look("shop.acme.example", RecordKind::A, Outcome::DnssecFailed);
     let broken = Seen { addresses: [dnssec, failed(RecordKind::Aaaa)], ..nothing() };
-    says(&traffic(&wanted(), &broken), Verdict::Wrong, "DNSSEC");
+    says(&traffic(&wanted(), &broken), Verdict::Bogus, "DNSSEC");
 }
 
 #[test]
