@@ -87,6 +87,16 @@ impl Authorities {
         Ok(Choice::Wait { until, why: format!("the authority {name} is to be left alone until {until}") })
     }
 
+    /// Until when this authority is to be left alone, if it is now.
+    pub async fn blocked(&self, authority: &str) -> Result<Option<Timestamp>, StoreError> {
+        Ok(limiter::blocked(&self.store.bucket(&health(authority)).await?, self.clock.now()))
+    }
+
+    /// Whether another one would be asked now, because this one is to be left alone.
+    pub async fn stands_in_for(&self, authority: &str) -> Result<bool, StoreError> {
+        Ok(matches!(self.choose().await?, Choice::Use(ca) if ca.name() != authority))
+    }
+
     /// How many orders the authority that would be asked now has room for. One that has failed is tried with a single one
     /// first.
     pub async fn room(&self) -> Result<u32, StoreError> {
@@ -98,15 +108,16 @@ impl Authorities {
         Ok(if failing { level.min(1) } else { level })
     }
 
-    /// What an order for these names takes. A renewal that says what it replaces takes nothing, where the authority says
-    /// so (RFC 9773 §5; <https://letsencrypt.org/docs/rate-limits/#exemptions-for-ari-renewals>).
+    /// What an order for these names takes. A renewal that says what it replaces costs nothing at the authority (RFC 9773
+    /// §5; <https://letsencrypt.org/docs/rate-limits/#exemptions-for-ari-renewals>); only our own limit holds then, so that
+    /// an authority that wishes for one renewal after the other does not get them.
     pub fn reservation(&self, authority: &str, names: &[String], exempt: bool) -> Reservation {
         let ids = limiter::bucket_ids(authority, names);
         let limits = self.entry(authority).map(|entry| entry.limits).unwrap_or(NONE);
         let account = (ids.account.clone(), limits.orders);
         if exempt {
             let authority = authority.to_owned();
-            return Reservation { authority, buckets: Vec::new(), failures: Vec::new(), account };
+            return Reservation { authority, buckets: vec![(ids.renewals, RENEWALS)], failures: Vec::new(), account };
         }
         let mut buckets = vec![(ids.account, limits.orders), (ids.set, limits.per_set)];
         buckets.extend(ids.domains.into_iter().map(|id| (id, limits.per_domain)));
@@ -244,6 +255,8 @@ fn health(authority: &str) -> String {
 
 /// A limit without a time: an hour is what most limits are counted in.
 const UNTOLD: Duration = Duration::from_secs(3600);
+/// Of one certificate.
+const RENEWALS: Rate = Rate { number: 3, per: Duration::from_secs(86_400) };
 const SOONEST: Duration = Duration::from_secs(1);
 /// For an authority that was taken out of the configuration meanwhile: it is not asked for anything more.
 const NONE: AuthorityLimits = {

@@ -21,6 +21,8 @@ pub struct BucketIds {
     pub domains: Vec<String>,
     /// Certificates for exactly these names.
     pub set: String,
+    /// Renewals of exactly these names that the authority does not count.
+    pub renewals: String,
     /// Failed validations of each name.
     pub failures: Vec<String>,
 }
@@ -97,6 +99,7 @@ pub fn bucket_ids(authority: &str, names: &[String]) -> BucketIds {
         account: format!("orders/{authority}"),
         domains: registered.iter().map(|domain| format!("domain/{authority}/{domain}")).collect(),
         set: format!("set/{authority}/{}", sorted.join(",")),
+        renewals: format!("renewals/{authority}/{}", sorted.join(",")),
         failures: names.iter().map(|name| format!("failures/{authority}/{name}")).collect(),
     }
 }

@@ -81,7 +81,8 @@ impl Acme {
     /// Fails when an authority's trust anchors cannot be read. Asks nobody anything yet.
     pub fn new(needs: Needs) -> Result<Self, CaError> {
         let config = needs.config.load_full();
-        let make = |authority| Ca::new(authority, &config.acme.contact, needs.store.clone(), needs.clock.clone());
+        let (contact, deadline) = (&config.acme.contact, config.acme.deadline);
+        let make = |authority| Ca::within(deadline, authority, contact, needs.store.clone(), needs.clock.clone());
         let all = config.acme.authorities.iter().map(make).collect::<Result<Vec<_>, _>>()?;
         let authorities = Authorities::new(all, &config.acme, needs.store.clone(), needs.clock.clone());
         Ok(Self(Arc::new(Parts {

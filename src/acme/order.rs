@@ -99,10 +99,11 @@ pub enum Event {
     },
     /// Every name is proven.
     Proven,
-    /// The authority has looked and does not believe it.
+    /// The authority has looked and does not believe it. `interrupted`: whoever was to answer it may have been gone.
     Disproven {
         code: String,
         why: String,
+        interrupted: bool,
     },
     /// The certificate is in the store.
     Stored {
@@ -120,6 +121,8 @@ pub enum Event {
     /// The authority was asked when it would like a renewal.
     Window(Option<RenewalWindow>),
     Refused(CaError),
+    /// The same before there was an order, and another authority can be asked now.
+    Elsewhere(CaError),
     /// Anything else that stops this try.
     Failed {
         code: String,
@@ -221,7 +224,8 @@ impl Order {
             (Stage::Proving { authority, url, .. }, Event::Proven) => {
                 step.to(Stage::Finalizing { authority: authority.clone(), url: url.clone(), since: now }, now)
             }
-            (Stage::Proving { method, .. }, Event::Disproven { code, why }) => step.disproven(*method, code, why),
+            (Stage::Proving { .. }, Event::Disproven { code, why, interrupted: true }) => step.interrupted(&code, why),
+            (Stage::Proving { method, .. }, Event::Disproven { code, why, .. }) => step.disproven(*method, code, why),
             (Stage::Finalizing { authority, .. }, Event::Stored { certificate }) => {
                 step.to(Stage::Installed { authority: authority.clone(), certificate, tries: 0 }, now)
             }
@@ -239,7 +243,8 @@ impl Order {
             }
             (Stage::Installed { .. }, Event::NotServed { why }) => step.failed("not-served".into(), why, None),
             (Stage::Issued { .. }, Event::Window(window)) => step.look_at_window(window),
-            (_, Event::Refused(error)) => step.refused(error),
+            (Stage::Placing { .. }, Event::Elsewhere(error)) => step.elsewhere(&error),
+            (_, Event::Refused(error) | Event::Elsewhere(error)) => step.refused(error),
             (_, Event::Failed { code, why }) => step.failed(code, why, None),
             // INVARIANT: the worker sends each stage only what its own action can bring about; what comes all the same
             // is treated as a failure of this try, never as progress.
@@ -317,6 +322,13 @@ impl Step<'_> {
         next
     }
 
+    /// The domain is not to blame when our answer was missing; its limit of failures at the authority bounds this.
+    fn interrupted(&self, code: &str, why: String) -> Next {
+        let mut next = self.to(Stage::Waiting, self.now + SHORTLY);
+        next.order.note(code, why, self.now);
+        next
+    }
+
     fn issued(&self, authority: &str, certificate: &str, not_before: Timestamp, not_after: Timestamp) -> Next {
         let stage = Stage::Issued { authority: authority.to_owned(), not_before, not_after, window: None };
         let mut order = Order::new();
@@ -353,6 +365,12 @@ impl Step<'_> {
             CaError::Refused(problem) => self.failed(problem.kind.clone(), problem.to_string(), None),
             CaError::Broken(why) => self.failed("internal".into(), why, None),
         }
+    }
+
+    fn elsewhere(&self, error: &CaError) -> Next {
+        let mut next = self.to(Stage::Waiting, self.now);
+        next.order.note("authority", error.to_string(), self.now);
+        next
     }
 
     /// An authority that is away is nobody's failure. What is under way there waits for it, but not for ever.

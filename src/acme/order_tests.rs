@@ -85,8 +85,17 @@ fn what_fails_backs_off_and_what_is_nobodys_fault_does_not_count() {
 }
 
 #[test]
+fn a_proof_that_nobody_was_there_to_give_is_no_failure_of_the_domain() {
+    let gone = Event::Disproven { code: "connection".into(), why: "refused".into(), interrupted: true };
+    let next = step(&proving(), gone);
+    assert_eq!((next.order.stage.clone(), next.failed, next.failures), (Stage::Waiting, false, 0));
+    assert_eq!(next.order.method(), ChallengeKind::Http01, "the same way again");
+    assert!(next.at > NOW && next.at <= NOW + Duration::from_secs(60));
+}
+
+#[test]
 fn the_other_way_of_proving_is_tried_before_it_backs_off() {
-    let no = || Event::Disproven { code: "connection".into(), why: "refused".into() };
+    let no = || Event::Disproven { code: "connection".into(), why: "refused".into(), interrupted: false };
     let first = step(&proving(), no());
     assert_eq!(first.order.method(), ChallengeKind::TlsAlpn01);
     assert!(first.at <= NOW + Duration::from_secs(60));

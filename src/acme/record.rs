@@ -245,7 +245,7 @@ impl Acme {
                     "acme.failed"
                 );
             }
-            Event::Refused(error) => {
+            Event::Refused(error) | Event::Elsewhere(error) => {
                 count(error.word());
                 warn!(order.name = held.row.name, authority, %error, next_try = %next.at, "acme.held");
             }

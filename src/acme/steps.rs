@@ -74,11 +74,14 @@ impl Acme {
             Err(Cut::Store(error)) => Err(error),
             Err(Cut::Ca(error)) => {
                 held.at_ca = None;
-                let error = match authority {
-                    Some(authority) => self.0.authorities.note(&authority, &held.row.names, error).await?,
-                    None => error,
+                let Some(authority) = authority else { return Ok((Event::Refused(error), With::Nothing)) };
+                let error = self.0.authorities.note(&authority, &held.row.names, error).await?;
+                let placing = matches!(held.order.stage, Stage::Placing { .. });
+                let event = match placing && self.0.authorities.stands_in_for(&authority).await? {
+                    true => Event::Elsewhere(error),
+                    false => Event::Refused(error),
                 };
-                Ok((Event::Refused(error), With::Nothing))
+                Ok((event, With::Nothing))
             }
         }
     }
@@ -140,7 +143,7 @@ impl Acme {
                     .iter()
                     .map(|(name, kind, problem)| format!("{name}, {}: {}", kind.as_str(), problem.detail));
                 let why = each.collect::<Vec<_>>().join("; ");
-                Ok((Event::Disproven { code, why }, With::Nothing))
+                Ok((Event::Disproven { code, why, interrupted: held.resumed }, With::Nothing))
             }
             _ => {
                 held.at_ca = Some(order);
@@ -227,6 +230,10 @@ impl Acme {
         if row.revoked.is_some() {
             return Err(failed("revoked", "the certificate was revoked; another one is ordered"));
         }
+        if let Some(until) = self.0.authorities.blocked(authority).await? {
+            let why = format!("{authority} is to be left alone until {until}");
+            return Err(Cut::Event(Event::Refused(CaError::Unavailable { retry_after: Some(until), why })));
+        }
         // An authority that is not configured any more is asked nothing: the lifetime decides.
         let window = match self.0.authorities.get(authority) {
             Some(ca) => ca.renewal_window(&row.chain).await?,
@@ -277,7 +284,7 @@ fn has_asked(stage: &Stage, event: &Event) -> bool {
 
 fn unanswered(why: Unanswered) -> Cut {
     match why {
-        Unanswered::NoWay(why) => Cut::Event(Event::Disproven { code: "no-challenge".into(), why }),
+        Unanswered::NoWay(why) => Cut::Event(Event::Disproven { code: "no-challenge".into(), why, interrupted: false }),
         Unanswered::Dns(why) => failed("dns-update", why),
         Unanswered::Store(error) => Cut::Store(error),
     }

@@ -26,6 +26,8 @@ pub(super) struct Held {
     pub answers: Vec<String>,
     /// The revision of the last write that edges have to follow.
     pub revision: i64,
+    /// Taken up where somebody else, or this process before, has left it.
+    pub resumed: bool,
     /// Held until it has taken its budget: it counts against those that may come from the queue.
     pub in_line: Option<Arc<()>>,
 }
@@ -142,9 +144,10 @@ impl Acme {
             // Whoever has put it back into the queue has said so in the column alone.
             order.stage = Stage::Waiting;
         }
-        let mut held = Held { row, order, at_ca: None, answers: Vec::new(), revision: 0, in_line };
+        let resumed = !order.stage.rests();
+        let mut held = Held { row, order, resumed, at_ca: None, answers: Vec::new(), revision: 0, in_line };
         let (mut event, mut with) = (Event::Resumed, Default::default());
-        if held.order.stage.rests() {
+        if !resumed {
             (event, with) = self.act(&mut held).await?;
         }
         loop {

@@ -37,6 +37,8 @@ pub struct Acme {
     /// The ports at which an authority, and the probe, reach this fleet. Default 80 and 443; others are for tests.
     pub http_port: u16,
     pub tls_port: u16,
+    /// How long one exchange with an authority may take, its answer included. Default 30 s.
+    pub deadline: Duration,
     /// How long to wait for every node to know the answer to a challenge before the authority is told. Default 10 s.
     pub node_wait: Duration,
     /// An authority that is to be left alone for longer than this is passed over for the next one. Default 10 minutes.
@@ -159,6 +161,7 @@ impl Acme {
             self_probe: section.flag("self_probe", true),
             http_port: section.number("http_port", 1..=u16::MAX, 80),
             tls_port: section.number("tls_port", 1..=u16::MAX, 443),
+            deadline: section.duration("deadline", SECOND..=300 * SECOND, 30 * SECOND),
             node_wait: section.duration("node_wait", SECOND / 10..=300 * SECOND, 10 * SECOND),
             failover_after: section.duration("failover_after", Duration::ZERO..=24 * HOUR, 600 * SECOND),
             dns: section.optional_section("dns", DnsProvider::read).flatten(),

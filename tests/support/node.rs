@@ -16,10 +16,8 @@ use super::world::{BASE, ROUTING};
 /// What outlives a process: its configuration, its store and its key.
 pub struct Site {
     dir: TempDir,
-    /// Where its processes say how they are.
-    pub admin: SocketAddr,
+
     pub https: SocketAddr,
-    pub http: SocketAddr,
     _backend: Backend,
 }
 
@@ -41,7 +39,7 @@ impl Site {
         std::fs::write(path("tenantry.toml"), tenantry).unwrap();
         std::fs::write(path("routing.toml"), ROUTING.replace("${BACKEND}", &backend.address.to_string())).unwrap();
         std::fs::write(path("plans.toml"), include_str!("../../config/plans.toml")).unwrap();
-        Self { dir, admin, https, http, _backend: backend }
+        Self { dir, https, _backend: backend }
     }
 
     /// Its store, opened by this process; nobody works on it.

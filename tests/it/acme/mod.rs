@@ -7,4 +7,5 @@ mod fixtures;
 mod fleet;
 mod killed;
 mod many;
+mod outage;
 mod wildcard;
