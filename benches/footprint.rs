@@ -5,14 +5,14 @@ mod common;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tenantry::app::{self, App, Roles};
 use tenantry::clock::Clock;
 use tenantry::config::{Config, Sources};
 use tenantry::model::{Certificate, Hostname};
 use tenantry::seal::KeyFile;
-use tenantry::tls::LocalCa;
+use tenantry::tls::{LocalCa, probe};
 use tokio::runtime::Runtime;
 
 #[global_allocator]
@@ -20,6 +20,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const HOSTS: usize = 1_000_000;
 const CERTIFICATES: usize = 100_000;
+/// Handshakes of each kind that are timed.
+const SEEN: usize = 1_000;
+const DEADLINE: Duration = Duration::from_secs(10);
 
 fn main() {
     // `cargo test` builds and starts benchmarks too, to see that they run; this one would take minutes.
@@ -73,7 +76,7 @@ async fn start() {
     };
     let app = App::open(config(), Clock::system(), Roles::ALL).await.expect("a store");
     let filled = Instant::now();
-    fill(&app).await;
+    let chain = fill(&app).await;
     println!("data set: {HOSTS} tenants and {CERTIFICATES} certificates in {:.0?}", filled.elapsed());
     app.store().close().await;
     drop(app);
@@ -81,10 +84,11 @@ async fn start() {
     let app = App::open(config(), Clock::system(), Roles::ALL).await.expect("a store");
     let running = app.start(Vec::new()).await.expect("a start");
     println!("start with them: listening after {:.0?}, resident {} MiB", begun.elapsed(), resident() >> 20);
-    running.stop(std::time::Duration::from_secs(1)).await;
+    visit(&running, &chain).await;
+    running.stop(Duration::from_secs(1)).await;
 }
 
-async fn fill(app: &App) {
+async fn fill(app: &App) -> String {
     let ca = LocalCa::create(Clock::system()).expect("an authority");
     let model = ca.issue(&["bench.example".into()], 90).expect("a certificate");
     for chunk in 0..HOSTS / 20_000 {
@@ -102,6 +106,40 @@ async fn fill(app: &App) {
             write.insert_certificate(&certificate).await.expect("a certificate");
         }
         write.commit().await.expect("a commit");
+    }
+    model.chain
+}
+
+/// The first handshake with a certificate that was never served against the next ones; and what a node keeps when it has
+/// served more certificates than its cache holds.
+async fn visit(running: &app::Running, chain: &str) {
+    let address = running.address("https").expect("a listener");
+    let name = |n: usize| format!("c{n}.customer.example");
+    let round = async |names: std::ops::Range<usize>| {
+        let mut times = Vec::with_capacity(names.len());
+        for n in names {
+            let begun = Instant::now();
+            probe(address, &name(n), chain, DEADLINE).await.expect("a handshake");
+            times.push(begun.elapsed());
+        }
+        times.sort();
+        (times[times.len() / 2], times[times.len() * 99 / 100])
+    };
+    round(0..SEEN.min(100)).await;
+    let (cold, hot) = (round(100..SEEN + 100).await, round(100..SEEN + 100).await);
+    println!(
+        "handshakes, the client's half included: cold {:.2?} (p99 {:.2?}), hot {:.2?} (p99 {:.2?}), so {:.2?} for the first",
+        cold.0,
+        cold.1,
+        hot.0,
+        hot.1,
+        cold.0.saturating_sub(hot.0)
+    );
+    let kept = usize::try_from(running.config().tls.cache).unwrap_or(usize::MAX);
+    for (what, upto) in [("as many as are kept", kept), ("half as many again", kept * 3 / 2)] {
+        let upto = upto.min(CERTIFICATES);
+        round(SEEN..upto.max(SEEN + 1)).await;
+        println!("{upto} certificates served ({what}): resident {} MiB", resident() >> 20);
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod commands;
 mod control;
+mod keys;
 mod sockets;
 
 use std::net::SocketAddr;
@@ -20,6 +21,7 @@ use tracing::{error, info, warn};
 pub use commands::{create_token, reseal};
 
 use self::control::{Control, Ear, Ground};
+use self::keys::{KeysEar, follow_keys, install_keys};
 use self::sockets::{bind, fallback, reachable};
 use crate::acme::protocol::CaError;
 use crate::admin::{self, AdminState, Services};
@@ -29,9 +31,8 @@ use crate::directory::{Allowance, Applied, Directory, DirectorySettings, Followe
 use crate::edge::listener::{Listeners, Parts, Settings, SocketError};
 use crate::edge::{Assertions, Edge, EdgeServer, Live, PoolError, Pools, Proxy, Reaper, Registry, server};
 use crate::jobs::{self, JobError};
-use crate::keyring::{Keyring, KeyringError};
+use crate::keyring::KeyringError;
 use crate::metrics::Metrics;
-use crate::model::Change;
 use crate::seal::{SealError, Sealer};
 use crate::store::{Store, StoreError};
 use crate::tenancy::{self, Tenancy, TenancyError, hash_token};
@@ -143,6 +144,7 @@ pub struct Running {
     shutdown: watch::Sender<bool>,
     serving: JoinSet<()>,
     helping: JoinSet<()>,
+    node: String,
     /// Others' things that are to live as long.
     kept: Vec<Box<dyn std::any::Any + Send + Sync>>,
 }
@@ -218,6 +220,7 @@ impl Running {
             warn!("process.drain_deadline: ending what is left");
         }
         self.helping.shutdown().await;
+        control::farewell(&self.store, &self.node).await;
         self.store.close().await;
     }
 }
@@ -286,6 +289,11 @@ impl Builder {
         let control = self.control(&config, &tenancy, &applied, (ear, &addresses))?;
         let admin = self.serve_admin(private, (&tenancy, &control), &health, stopping, &mut serving)?;
         helping.spawn(jobs::run(self.app.store.clone(), self.app.clock.clone()));
+        helping.spawn(jobs::measure(self.app.store.clone(), self.app.clock.clone(), Arc::clone(&self.metrics)));
+        if self.app.roles.edge {
+            let (store, clock) = (self.app.store.clone(), self.app.clock.clone());
+            helping.spawn(jobs::report_node(store, clock, self.node.clone(), applied.watch()));
+        }
         if self.app.roles.admin {
             control.start(&mut helping).await?;
         }
@@ -310,6 +318,7 @@ impl Builder {
             shutdown,
             serving,
             helping,
+            node: self.node,
             kept: Vec::new(),
         })
     }
@@ -423,34 +432,6 @@ impl Builder {
     }
 }
 
-async fn install_keys(source: &dyn Source, assertions: &Assertions) -> Result<(), AppError> {
-    if let Some(bytes) = source.secret(Keyring::SECRET).await? {
-        assertions.install(Keyring::from_bytes(&bytes)?);
-    }
-    Ok(())
-}
-
-/// Hears that the signing keys have changed.
-struct KeysEar(mpsc::UnboundedSender<()>);
-
-impl Subscriber for KeysEar {
-    fn apply(&self, change: &Change) {
-        if matches!(change, Change::Keys | Change::Reset) {
-            // The reader lives as long as the process.
-            let _ = self.0.send(());
-        }
-    }
-}
-
-async fn follow_keys(source: Arc<dyn Source>, assertions: Arc<Assertions>, mut changed: mpsc::UnboundedReceiver<()>) {
-    while changed.recv().await.is_some() {
-        while let Err(error) = install_keys(&*source, &assertions).await {
-            error!(error = %error, "signing_keys.not_read: the old ones stay in use");
-            tokio::time::sleep(KEYS_RETRY).await;
-        }
-    }
-}
-
 /// Keeps the gauges of the caches' sizes current.
 async fn measure(directory: Arc<Directory>) {
     loop {
@@ -492,5 +473,4 @@ const KEPT_ASSERTIONS: u64 = 65_536;
 const BY_HOST_RATE: u32 = 20;
 const BY_HOST_BURST: u32 = 60;
 const APPLY_PATIENCE: Duration = Duration::from_secs(5);
-const KEYS_RETRY: Duration = Duration::from_secs(5);
 const MEASURE_EVERY: Duration = Duration::from_secs(15);

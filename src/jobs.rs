@@ -1,12 +1,18 @@
-//! What the control plane does by the clock: the signing keys, made on first use and rotated with overlap; and the
-//! change feed, cut to what followers can still need.
+//! What is done by the clock: the signing keys, made on first use and rotated with overlap; the change feed, cut to what
+//! followers can still need; what has ended, forgotten; gauges, kept current; and each node's word that it lives.
 
+mod report;
+
+use std::sync::Arc;
 use std::time::Duration;
 
-use tracing::{error, info};
+pub use report::report_node;
+
+use tracing::{debug, error, info};
 
 use crate::clock::Clock;
 use crate::keyring::{Keyring, KeyringError};
+use crate::metrics::Metrics;
 use crate::store::{AuditEntry, Store, StoreError};
 
 #[derive(Debug, thiserror::Error)]
@@ -59,8 +65,56 @@ pub async fn run(store: Store, clock: Clock) {
         if let Err(error) = store.prune_changes(KEPT_CHANGES).await {
             error!(error = %error, "changes.not_pruned: trying again later");
         }
+        if let Err(error) = tidy(&store, &clock).await {
+            error!(error = %error, "store.not_tidied: trying again later");
+        }
     }
 }
+
+/// Forgets what nobody asks for any more: certificates that ended long ago, old events, buckets that are full again.
+pub async fn tidy(store: &Store, clock: &Clock) -> Result<(), StoreError> {
+    let now = clock.now();
+    loop {
+        let mut aside = store.aside().await?;
+        let gone = aside.prune_certificates(now - KEPT_CERTIFICATES, BATCH).await?;
+        aside.commit().await?;
+        if gone < u64::from(BATCH) {
+            break;
+        }
+    }
+    let mut aside = store.aside().await?;
+    aside.prune_buckets().await?;
+    aside.prune_events(now - KEPT_EVENTS).await?;
+    aside.commit().await
+}
+
+/// Keeps the gauges current that tell of certificates and orders, until the task is dropped.
+pub async fn measure(store: Store, clock: Clock, metrics: Arc<Metrics>) {
+    loop {
+        if let Err(error) = measure_once(&store, &clock, &metrics).await {
+            debug!(error = %error, "certificates.not_measured");
+        }
+        tokio::time::sleep(MEASURE_EVERY).await;
+    }
+}
+
+async fn measure_once(store: &Store, clock: &Clock, metrics: &Metrics) -> Result<(), StoreError> {
+    let counts = store.order_counts().await?;
+    let soonest = store.soonest_expiry(clock.now()).await?;
+    metrics.order_queue.reset();
+    for stage in counts {
+        metrics.order_queue.with_label_values(&[&stage.stage]).set(stage.count);
+    }
+    metrics.soonest_expiry.set(soonest.map_or(0, |at| at.secs()));
+    Ok(())
+}
+
+/// Ended certificates are kept for those who look at what was.
+const KEPT_CERTIFICATES: Duration = Duration::from_secs(30 * 86_400);
+const KEPT_EVENTS: Duration = Duration::from_secs(90 * 86_400);
+/// Rows that one transaction removes.
+const BATCH: u32 = 500;
+const MEASURE_EVERY: Duration = Duration::from_secs(15);
 
 /// Revisions whose changes are kept. A follower that is further behind forgets everything and starts afresh.
 const KEPT_CHANGES: i64 = 100_000;

@@ -67,6 +67,8 @@ metrics! {
     handshakes: counters "tenantry_tls_handshakes_total" ["version", "resumed"];
     /// TLS handshakes that failed or were refused, by reason.
     handshakes_failed: counters "tenantry_tls_handshakes_failed_total" ["reason"];
+    /// Visitors who wait for a certificate that is being ordered.
+    certificate_waiters: gauge "tenantry_tls_certificate_waiters";
     /// Directory look-ups, by cache and outcome (hit, stale, negative, miss, busy).
     lookups: counters "tenantry_directory_lookups_total" ["cache", "outcome"];
     /// Entries in a directory cache, absent names included.

@@ -143,7 +143,8 @@ impl Authorities {
         }
         for (id, rate) in &reservation.failures {
             let mut row = aside.lock_bucket(id).await?;
-            until = until.max(limiter::take(&mut row, *rate, now).err());
+            let room = limiter::blocked(&row, now).map_or_else(|| limiter::take(&mut row, *rate, now), Err);
+            until = until.max(room.err());
         }
         if let Some(until) = until {
             return Ok(Err(until));
@@ -195,8 +196,11 @@ impl Authorities {
             CaError::RateLimited { retry_after, detail } => {
                 let scope = limiter::scope(&detail, names);
                 let until = retry_after.unwrap_or(now + UNTOLD).max(now + SOONEST);
+                let ids = limiter::bucket_ids(authority, names);
                 match scope {
-                    Scope::Names => self.block(limiter::bucket_ids(authority, names).domains, until).await?,
+                    Scope::Domain => self.block(ids.domains, until).await?,
+                    Scope::Set => self.block(vec![ids.set], until).await?,
+                    Scope::Failures => self.block(ids.failures, until).await?,
                     Scope::Authority => self.leave_alone(authority, Some(until)).await.map(drop)?,
                 }
                 Ok(CaError::RateLimited { retry_after: Some(until), detail })

@@ -27,6 +27,9 @@ pub struct Order {
     /// When the certificate in use ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ends: Option<Timestamp>,
+    /// How often in a row nobody could tell whether it was ready: asked less and less often.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub doubts: i64,
     /// Ways of proving that have failed since the last success: the other one is tried next.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tried: Vec<ChallengeKind>,
@@ -142,6 +145,8 @@ pub struct Next {
 /// Handshakes that may show something else before the certificate is taken back.
 const MOST_SHOWINGS: u32 = 5;
 const BETWEEN_SHOWINGS: Duration = Duration::from_secs(2);
+/// Up to 100 minutes between two questions.
+const MOST_DOUBTS: i64 = 3;
 /// How soon it looks again where nobody is to blame.
 const SHORTLY: Duration = Duration::from_secs(30);
 
@@ -181,6 +186,7 @@ impl Order {
             stage: Stage::Waiting,
             certificate: None,
             ends: None,
+            doubts: 0,
             tried: Vec::new(),
             reason: None,
             failure: None,
@@ -204,9 +210,13 @@ impl Order {
             // Nobody knows whether the authority has made that order. Its budget stays spent; another one is made.
             (Stage::Placing { .. }, Event::Resumed) => step.to(Stage::Waiting, now),
             (stage, Event::Resumed) => step.to(stage.clone(), now),
-            (Stage::Waiting, Event::Reserved { authority }) => step.to(Stage::Placing { authority, since: now }, now),
+            (Stage::Waiting, Event::Reserved { authority }) => {
+                let mut next = step.to(Stage::Placing { authority, since: now }, now);
+                next.order.doubts = 0;
+                next
+            }
             (Stage::Waiting, Event::Held { until, why }) => step.held(until, why),
-            (Stage::Waiting, Event::CannotTell { why }) => step.held(now + SHORTLY, why),
+            (Stage::Waiting, Event::CannotTell { why }) => step.in_doubt(why),
             (Stage::Waiting, Event::NotReady { code, why }) => step.failed(code, why, None),
             (Stage::Placing { authority, since }, Event::Placed { url, method }) => {
                 step.to(Stage::Proving { authority: authority.clone(), url, method, since: *since }, now)
@@ -253,6 +263,10 @@ impl Default for Order {
     }
 }
 
+fn is_zero(number: &i64) -> bool {
+    *number == 0
+}
+
 /// One event at one order.
 struct Step<'o> {
     order: &'o Order,
@@ -274,6 +288,14 @@ impl Step<'_> {
             self.order.ends.map_or(Duration::ZERO, |ends| renewal::spread(self.name, ends.since(self.now) / 10));
         let mut next = self.to(Stage::Waiting, until.max(self.now + Duration::from_millis(1)) + spread);
         next.order.note("held", why, self.now);
+        next
+    }
+
+    /// Nobody could be asked: no failure of the domain's, but a server that is dead for good is not asked twice a minute.
+    fn in_doubt(&self, why: String) -> Next {
+        let doubts = self.order.doubts + 1;
+        let mut next = self.held(self.now + limiter::backoff(doubts.min(MOST_DOUBTS), self.name), why);
+        next.order.doubts = doubts;
         next
     }
 

@@ -113,6 +113,19 @@ impl Revoker for AtAuthority {
     }
 }
 
+/// This node serves no more: nobody need wait for it.
+pub(super) async fn farewell(store: &Store, node: &str) {
+    let leave = async {
+        let mut aside = store.aside().await?;
+        aside.remove_node(node).await?;
+        aside.commit().await
+    };
+    // A store that is away does not keep a process from ending.
+    if !matches!(tokio::time::timeout(FAREWELL, leave).await, Ok(Ok(()))) {
+        warn!("node.not_removed: it is waited for a little while");
+    }
+}
+
 /// The proof that a certificate is served: a handshake with this process's own listener.
 struct OwnListener(Option<SocketAddr>);
 
@@ -130,4 +143,5 @@ impl Proof for OwnListener {
     }
 }
 
+const FAREWELL: Duration = Duration::from_secs(1);
 const PROOF_DEADLINE: Duration = Duration::from_secs(10);

@@ -30,6 +30,11 @@ impl Applied {
         *self.revision.borrow()
     }
 
+    /// The revision, for whoever wants to hear of each.
+    pub fn watch(&self) -> watch::Receiver<i64> {
+        self.revision.clone()
+    }
+
     pub fn store_up(&self) -> bool {
         *self.store_up.borrow()
     }

@@ -164,16 +164,22 @@ impl Directory {
         })
     }
 
-    /// Whether this custom host leads to a tenant. `client` pays for wrong guesses.
-    pub async fn leads_somewhere(&self, host: &Hostname, client: IpAddr) -> Result<bool, Trouble> {
-        if self.brand.classify(host) != HostClass::Custom {
-            return Ok(false);
+    /// Whether this host, which no certificate was found for, is a custom domain of somebody's. One that is nobody's is a
+    /// wrong guess of `client`'s if the store had to be asked about it, here or (`asked`) before.
+    pub async fn leads_somewhere(&self, host: &Hostname, client: IpAddr, asked: bool) -> Result<bool, Trouble> {
+        let known = match self.brand.classify(host) {
+            HostClass::Custom => self.hosts.peek(host),
+            _ => Cached::Absent,
+        };
+        match known {
+            Cached::Fresh(_) | Cached::Stale(_) => return Ok(true),
+            Cached::Unknown => return Ok(self.discover(host, client).await?.is_some()),
+            Cached::Absent if !asked => return Ok(false),
+            Cached::Absent => {}
         }
-        Ok(match self.hosts.peek(host) {
-            Cached::Fresh(_) | Cached::Stale(_) => true,
-            Cached::Absent => false,
-            Cached::Unknown => self.discover(host, client).await?.is_some(),
-        })
+        let turn = self.gate.enter(client).await.map_err(|_| Trouble::Busy)?;
+        self.gate.charge(&turn);
+        Ok(false)
     }
 
     /// The view of a tenant by id, with its parents' word taken into account.
@@ -210,14 +216,10 @@ impl Directory {
         Ok(answer)
     }
 
-    /// Whether a certificate for this host is on its way. A stranger's name pays at the same gate as an unknown host.
+    /// Whether a certificate for this host, which is somebody's, is on its way. Waits its turn at the gate.
     pub async fn issuing(&self, host: &Hostname, client: IpAddr) -> Result<bool, Trouble> {
-        let turn = self.gate.enter(client).await.map_err(|_| Trouble::Busy)?;
-        let issuing = self.source.issuing(host).await.map_err(|e| unavailable(failed("order", &e)))?;
-        if !issuing {
-            self.gate.charge(&turn);
-        }
-        Ok(issuing)
+        let _turn = self.gate.enter(client).await.map_err(|_| Trouble::Busy)?;
+        self.source.issuing(host).await.map_err(|e| unavailable(failed("order", &e)))
     }
 
     /// The same gate guards look-ups of certificates by strangers.

@@ -11,6 +11,7 @@ use std::time::Duration;
 use hickory_proto::rr::RecordType;
 use hickory_resolver::system_conf::read_system_conf;
 use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
 use tracing::warn;
 
 use self::exchange::{Answer, Code, Flags};
@@ -110,6 +111,8 @@ impl Look {
     }
 }
 
+/// How many questions' time all that is asked for one look may take.
+const MOST_TIMEOUTS: u32 = 2;
 /// CNAMEs that are followed by us, where a server does not.
 const MOST_ALIASES: usize = 8;
 /// Servers of one zone that are asked.
@@ -131,7 +134,10 @@ impl Dns {
 
     /// Asks the resolvers; where they say no, the zone's own servers (if that is configured), whose answer goes first.
     pub async fn look(&self, name: &str, kind: RecordKind) -> Look {
-        let look = self.look_at_resolvers(name, kind).await;
+        let look = match timeout(self.0.timeout * MOST_TIMEOUTS, self.look_at_resolvers(name, kind)).await {
+            Ok(look) => look,
+            Err(_) => self.seen(name, kind, Outcome::Failed("no answer in time".into()), None),
+        };
         match look.outcome {
             Outcome::Records(_) | Outcome::DnssecFailed => look,
             _ => self.look_at_zone(name, kind).await.unwrap_or(look),
@@ -144,6 +150,10 @@ impl Dns {
         if !self.0.authoritative {
             return None;
         }
+        timeout(self.0.timeout * MOST_TIMEOUTS, self.ask_zones(name, kind)).await.ok().flatten()
+    }
+
+    async fn ask_zones(&self, name: &str, kind: RecordKind) -> Option<Look> {
         let mut asked = name.to_owned();
         for _ in 0..MOST_ALIASES {
             let (server, answer) = self.ask_zone(&asked, kind).await?;
@@ -192,8 +202,14 @@ impl Dns {
             if answer.code == Code::ServerFailure {
                 // A resolver that validates fails where signatures do not hold; asked not to validate, it answers.
                 let unchecked = self.ask(server, &asked, kind, Flags { unchecked: true, ..flags }).await;
-                return match unchecked {
-                    Ok(answer) if answer.code == Code::NoError => Outcome::DnssecFailed,
+                let again = self.ask(server, &asked, kind, flags).await;
+                // Failing twice where it answers in between is no accident.
+                return match (unchecked, again) {
+                    (Ok(unchecked), Ok(again))
+                        if unchecked.code == Code::NoError && again.code == Code::ServerFailure =>
+                    {
+                        Outcome::DnssecFailed
+                    }
                     _ => Outcome::Failed("the server failed (SERVFAIL)".into()),
                 };
             }

@@ -83,15 +83,11 @@ impl Domains {
     async fn carry_out(
         &self,
         mut look: Look<'_>,
-        (step, mut progress, next): (Step, Progress, Option<Timestamp>),
+        (step, progress, next): (Step, Progress, Option<Timestamp>),
         config: &Config,
     ) -> Result<Diagnosis, StoreError> {
         let before = look.domain.state;
-        look.domain.state = after(before, step);
-        look.diagnosis.state = look.domain.state;
-        look.diagnosis.next_check = next;
-        look.diagnosis.summary = looks::summary(&look.diagnosis, &progress, look.holder.is_some());
-        progress.last = Some(look.diagnosis.clone());
+        look.becomes(after(before, step), next, &progress);
         let kept = serde_json::to_string(&progress).map_err(|error| StoreError::Corrupt(error.to_string()))?;
         if step == Step::Stay {
             let mut aside = self.store.aside().await?;
@@ -109,11 +105,15 @@ impl Domains {
         let current = write.claims(&look.domain.name).await?.into_iter().find(|c| c.tenant == look.domain.tenant);
         if current.is_none_or(|current| current.state != before) {
             // Somebody has done something with it meanwhile; the next look sees what.
+            look.becomes(before, next, &progress);
             return Ok(look.diagnosis);
         }
         match self.write(&mut write, &look, step, config).await {
             // Another claim was quicker: this one stays as it is, and is looked at again.
-            Err(StoreError::Conflict(_)) => return Ok(look.diagnosis),
+            Err(StoreError::Conflict(_)) => {
+                look.becomes(before, next, &progress);
+                return Ok(look.diagnosis);
+            }
             other => other?,
         }
         write.set_domain_progress(&look.domain.name, look.domain.tenant, next, &kept).await?;
@@ -135,6 +135,7 @@ impl Domains {
                 if let Some(holder) = &look.holder {
                     write.set_domain_state(name, holder.tenant, DomainState::Released).await?;
                     write.set_domain_progress(name, holder.tenant, None, "{}").await?;
+                    write.set_domain_token(name, holder.tenant, &fresh_token()).await?;
                     let event = Event { tenant: Some(holder.tenant), ..look.event("domain.released", step) };
                     write.event(&event).await?;
                     write.drop_order(&order[0]).await?;
@@ -148,6 +149,7 @@ impl Domains {
                 write.drop_order(&order[0]).await?;
                 let until = write.now() + config.domains.cooldown;
                 write.set_cooldown(name, *tenant, until).await?;
+                write.set_domain_token(name, *tenant, &fresh_token()).await?;
             }
             Step::Set(_) | Step::Fail | Step::Move | Step::Return(_) => {
                 write.set_domain_state(name, *tenant, *state).await?;
@@ -187,6 +189,14 @@ struct Look<'a> {
 }
 
 impl Look<'_> {
+    /// What the claim is after this look, and what that comes to in words.
+    fn becomes(&mut self, state: DomainState, next: Option<Timestamp>, progress: &Progress) {
+        self.domain.state = state;
+        self.diagnosis.state = state;
+        self.diagnosis.next_check = next;
+        self.diagnosis.summary = looks::summary(&self.diagnosis, progress, self.holder.is_some());
+    }
+
     fn event(&self, kind: &str, step: Step) -> Event {
         let wrong: Vec<_> = self.diagnosis.findings.iter().filter(|finding| !finding.advice.is_empty()).collect();
         let advice: Vec<_> = wrong.iter().map(|finding| finding.advice.clone()).collect();
@@ -208,6 +218,11 @@ impl Look<'_> {
             request_id: None,
         }
     }
+}
+
+/// What was given up has to be proven afresh: the record that proved it before does so no more.
+fn fresh_token() -> String {
+    uuid::Uuid::new_v4().simple().to_string()
 }
 
 fn after(before: DomainState, step: Step) -> DomainState {

@@ -64,6 +64,8 @@ pub enum Verdict {
     Wrong,
     /// Left over from elsewhere; does no harm yet.
     Stale,
+    /// There are records, but their DNSSEC signatures do not hold: nobody who checks them is shown one.
+    Bogus,
     /// Nobody could be asked, which is no answer.
     Unknown,
 }
@@ -75,6 +77,7 @@ impl Verdict {
             Self::Missing => "missing",
             Self::Wrong => "wrong",
             Self::Stale => "stale",
+            Self::Bogus => "bogus",
             Self::Unknown => "unknown",
         }
     }
@@ -84,7 +87,7 @@ impl Verdict {
         match self {
             Self::Ok | Self::Stale => Some(true),
             Self::Missing | Self::Wrong => Some(false),
-            Self::Unknown => None,
+            Self::Bogus | Self::Unknown => None,
         }
     }
 }
@@ -109,7 +112,7 @@ impl Finding {
     pub fn without_answer(look: &Look, expected: Vec<String>) -> Option<Self> {
         let (verdict, advice) = match &look.outcome {
             Outcome::DnssecFailed => (
-                Verdict::Wrong,
+                Verdict::Bogus,
                 format!(
                     "The DNSSEC signatures of {} do not hold, so resolvers refuse to show it: sign the zone again, or remove \
                      its DS record at the registrar.",

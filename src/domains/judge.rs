@@ -20,8 +20,8 @@ pub struct Seen {
     pub cname: Look,
     /// Its addresses, of both families.
     pub addresses: [Look; 2],
-    /// The addresses that lead here.
-    pub ours: Vec<IpAddr>,
+    /// The addresses that lead here; `None`: nobody could be asked, and then no address is wrong.
+    pub ours: Option<Vec<IpAddr>>,
     /// The `_acme-challenge` name: its CNAME and its TXT records.
     pub challenge: [Look; 2],
     /// The CAA records that count for the name, from itself or from above (RFC 8659 §3).
@@ -64,7 +64,7 @@ pub fn proof(wanted: &Wanted, prefix: &str, seen: &Seen) -> Finding {
 /// Whether visitors are led here: by the CNAME, or by addresses.
 pub fn traffic(wanted: &Wanted, seen: &Seen) -> Finding {
     let by_address = |verdict, advice| {
-        let expected = seen.ours.iter().map(IpAddr::to_string).collect();
+        let expected = ours(seen).iter().map(IpAddr::to_string).collect();
         let look = seen.addresses.iter().find(|look| !look.records().is_empty()).unwrap_or(&seen.addresses[0]);
         let mut finding = Finding::of(look, expected, verdict, advice);
         finding.seen = seen.addresses.iter().flat_map(|look| look.records()).cloned().collect();
@@ -77,9 +77,13 @@ pub fn traffic(wanted: &Wanted, seen: &Seen) -> Finding {
     let found: Vec<IpAddr> =
         seen.addresses.iter().flat_map(|look| look.records()).filter_map(|text| text.parse().ok()).collect();
     if !found.is_empty() {
-        return match found.iter().all(|address| seen.ours.contains(address)) {
-            true => by_address(Verdict::Ok, String::new()),
-            false => by_address(Verdict::Wrong, elsewhere(wanted, seen, &found)),
+        return match &seen.ours {
+            None => {
+                let why = format!("The addresses of {} could not be looked up; we will ask again.", wanted.edge);
+                by_address(Verdict::Unknown, why)
+            }
+            Some(ours) if found.iter().all(|address| ours.contains(address)) => by_address(Verdict::Ok, String::new()),
+            Some(_) => by_address(Verdict::Wrong, elsewhere(wanted, seen, &found)),
         };
     }
     // No address at all: either there is none, or nobody has said.
@@ -99,11 +103,15 @@ pub fn traffic(wanted: &Wanted, seen: &Seen) -> Finding {
     }
 }
 
+fn ours(seen: &Seen) -> &[IpAddr] {
+    seen.ours.as_deref().unwrap_or_default()
+}
+
 /// The sentence for a name that leads to somebody else.
 fn elsewhere(wanted: &Wanted, seen: &Seen, found: &[IpAddr]) -> String {
     let name = &wanted.visited;
     let strangers: Vec<String> =
-        found.iter().filter(|address| !seen.ours.contains(address)).map(IpAddr::to_string).collect();
+        found.iter().filter(|address| !ours(seen).contains(address)).map(IpAddr::to_string).collect();
     if strangers.len() < found.len() {
         return format!("Some addresses of {name} are ours and some are not: remove {}", strangers.join(", "));
     }
@@ -124,7 +132,7 @@ fn to_set(wanted: &Wanted, seen: &Seen) -> String {
     if !wanted.apex {
         return format!("Set a CNAME record at {name} to {edge}");
     }
-    let addresses: Vec<String> = seen.ours.iter().map(IpAddr::to_string).collect();
+    let addresses: Vec<String> = ours(seen).iter().map(IpAddr::to_string).collect();
     match addresses.is_empty() {
         true => format!("A domain itself can have no CNAME: set an ALIAS or ANAME record at {name} to {edge}"),
         false => format!(

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::diagnosis::Diagnosis;
 use super::schedule;
 use crate::clock::Timestamp;
 use crate::config;
@@ -27,8 +26,6 @@ pub struct Progress {
     pub uncovered: Option<Timestamp>,
     /// Looks that were asked for lately.
     pub asked: Vec<Timestamp>,
-    /// The last look.
-    pub last: Option<Diagnosis>,
 }
 
 /// What a look has found out; `None` where nobody could be asked.
@@ -136,7 +133,11 @@ fn claimed(
             return (Step::Fail, None);
         }
     }
-    let pause = if facts.proven.is_none() { schedule::UNKNOWN } else { schedule::pending(progress.looks) };
+    let pause = match facts.proven {
+        // As soon as it would be looked at anyway, but not in vain for ever.
+        None => schedule::pending(progress.looks + 1).min(schedule::UNKNOWN),
+        Some(_) => schedule::pending(progress.looks),
+    };
     let partly = facts.points_here == Some(true);
     let step = match (state, partly) {
         (DomainState::Pending, true) => Step::Set(DomainState::Verifying),

@@ -46,12 +46,17 @@ impl Domains {
         self.dns.look_at_zone(name, kind).await.unwrap_or(look)
     }
 
-    /// The addresses that lead here: those configured, else those of the name that customers point at.
-    async fn ours(&self, wanted: &Wanted) -> Vec<IpAddr> {
-        match wanted.addresses.is_empty() {
-            false => wanted.addresses.clone(),
-            true => self.dns.addresses(&wanted.edge).await.unwrap_or_default(),
+    /// The addresses that lead here: those configured, else those of the name that customers point at. `None`: not all of
+    /// them could be learnt, and then nobody's address is wrong.
+    async fn ours(&self, wanted: &Wanted) -> Option<Vec<IpAddr>> {
+        if !wanted.addresses.is_empty() {
+            return Some(wanted.addresses.clone());
         }
+        let looks =
+            tokio::join!(self.dns.look(&wanted.edge, RecordKind::A), self.dns.look(&wanted.edge, RecordKind::Aaaa));
+        let looks = [looks.0, looks.1];
+        let all = looks.iter().flat_map(Look::records).filter_map(|text| text.parse().ok());
+        Some(all.collect::<Vec<_>>()).filter(|all| !all.is_empty() && looks.iter().all(Look::is_answer))
     }
 
     /// The CAA records that count for a host: its own, or those of the nearest name above that has any.
@@ -108,7 +113,7 @@ fn unicode(name: &DomainName) -> Option<String> {
 /// What a look comes to, in one sentence.
 pub(super) fn summary(diagnosis: &Diagnosis, progress: &life::Progress, held_by_another: bool) -> String {
     let at = |time: Option<Timestamp>| time.map_or_else(|| "when you ask for it".to_owned(), |at| format!("at {at}"));
-    let wrong = |finding: &&Finding| matches!(finding.verdict, Verdict::Missing | Verdict::Wrong);
+    let wrong = |finding: &&Finding| matches!(finding.verdict, Verdict::Missing | Verdict::Wrong | Verdict::Bogus);
     let count = diagnosis.findings.iter().filter(wrong).count();
     let next = at(diagnosis.next_check);
     match diagnosis.state {

@@ -5,7 +5,7 @@ use sqlx::any::AnyRow;
 use sqlx::query;
 
 use super::row::{Row, storable, to_json};
-use super::{Page, Store, StoreError, Write};
+use super::{Aside, Page, Store, StoreError, Write};
 use crate::clock::Timestamp;
 use crate::model::TenantId;
 
@@ -87,7 +87,9 @@ impl Write {
             .bind(to_json(&event.detail)?);
         self.execute(statement).await.map(drop)
     }
+}
 
+impl Aside {
     /// Forgets the events before `before`; returns how many.
     pub async fn prune_events(&mut self, before: Timestamp) -> Result<u64, StoreError> {
         self.execute(query("DELETE FROM events WHERE at < $1").bind(before.millis())).await

@@ -113,7 +113,7 @@ impl Store {
     /// or has never failed and is due.
     pub async fn issuing(&self, host: &Hostname) -> Result<bool, StoreError> {
         let wildcard = host.as_str().split_once('.').map(|(_, above)| format!("*.{above}")).unwrap_or_default();
-        let sql = "SELECT name FROM orders WHERE name IN ($1, $2) AND (stage NOT IN ('waiting', 'issued') \
+        let sql = "SELECT name FROM orders WHERE name IN ($1, $2) AND (stage NOT IN ('waiting', 'issued') AND not_before <= $3 \
                    OR (stage = 'waiting' AND failures = 0 AND not_before <= $3)) LIMIT 1";
         let statement = query(sql).bind(host.as_str()).bind(wildcard).bind(self.0.clock.now().millis());
         Ok(self.one(statement).await?.is_some())

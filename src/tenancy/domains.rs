@@ -9,7 +9,7 @@ use super::tenants::current;
 use super::{Actor, Done, Tenancy, TenantState, tokens};
 use crate::config::Config;
 use crate::model::{BrandError, Domain, DomainName, DomainState, Feature, Hostname, Tenant, TenantId};
-use crate::store::{Page, StoreError, Write};
+use crate::store::{Event, Page, StoreError, Write};
 
 /// The feature that lets a tenant have domains of its own.
 pub const CUSTOM_DOMAIN: &str = "custom_domain";
@@ -55,6 +55,8 @@ impl Tenancy {
         let wanted = if new.verified { DomainState::Verified } else { DomainState::Pending };
         let (domain, is_new) = claim(&mut write, &state.tenant, name, wanted, token, self.clock.now()).await?;
         let action = if new.verified { "domain.add-verified" } else { "domain.add" };
+        let kind = if new.verified { "domain.verified" } else { "domain.added" };
+        write.event(&event(kind, &domain)).await?;
         let detail = json!({ "tenant": state.tenant.slug, "state": domain.state });
         let entry = actor.entry(action, Some(id), &domain.name, detail);
         self.finish(write, entry, described(domain, &config, is_new)).await
@@ -107,6 +109,7 @@ impl Tenancy {
             let until = write.now() + self.config().domains.cooldown;
             write.set_cooldown(&domain.name, domain.tenant, until).await?;
         }
+        write.event(&event("domain.removed", &domain)).await?;
         let detail = json!({ "state": domain.state });
         let entry = actor.entry("domain.remove", Some(domain.tenant), &domain.name, detail);
         self.finish(write, entry, ()).await
@@ -145,6 +148,8 @@ async fn claim(
     match claims.into_iter().find(|c| c.tenant == tenant.id) {
         Some(own) if wanted.is_held() && !own.state.is_held() => {
             write.set_domain_state(&name, tenant.id, wanted).await?;
+            // Whatever was seen of it before, it is looked at from now on as any held one.
+            write.set_domain_progress(&name, tenant.id, Some(now), "{}").await?;
             write.want_order(&[name.to_string()], Some(tenant.id), now).await?;
             Ok((Domain { state: wanted, updated: now, revision, ..own }, false))
         }
@@ -160,6 +165,15 @@ async fn claim(
             }
             Ok((domain, true))
         }
+    }
+}
+
+fn event(kind: &str, domain: &Domain) -> Event {
+    Event {
+        kind: kind.into(),
+        tenant: Some(domain.tenant),
+        subject: domain.name.to_string(),
+        detail: json!({ "state": domain.state }),
     }
 }
 

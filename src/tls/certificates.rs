@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::FutureExt;
+use prometheus::IntGauge;
 use rustls::ServerConfig;
 use tokio::sync::{Semaphore, watch};
 use tracing::warn;
@@ -29,6 +30,7 @@ pub struct CertificateCache {
     /// How long a first visitor waits, and how many may.
     wait: Duration,
     waiters: Semaphore,
+    waiting: IntGauge,
     /// Counts the certificates that have come.
     news: watch::Sender<u64>,
 }
@@ -82,13 +84,14 @@ impl CertificateCache {
             fallback,
             wait: settings.wait,
             waiters: Semaphore::new(MOST_WAITERS),
+            waiting: metrics.certificate_waiters.clone(),
             news: watch::Sender::new(0),
         })
     }
 
     /// Whether this host can be visited over TLS.
     pub async fn has(&self, host: &Hostname, client: IpAddr) -> Result<bool, Trouble> {
-        Ok(self.find(host, client).await?.is_some())
+        Ok(self.find(host, client).await?.0.is_some())
     }
 
     /// Sizes of the cache.
@@ -97,65 +100,79 @@ impl CertificateCache {
     }
 
     /// Slug hosts share the base domain's wildcard, so it is asked for first: one entry serves them all. Everybody else's
-    /// own certificate goes before that of a wildcard above.
-    async fn find(&self, host: &Hostname, client: IpAddr) -> Result<Option<Arc<ServerConfig>>, Trouble> {
+    /// own certificate goes before that of a wildcard above. Says too whether the store had to be asked for a name that
+    /// may be anybody's.
+    async fn find(&self, host: &Hostname, client: IpAddr) -> Result<(Option<Arc<ServerConfig>>, bool), Trouble> {
         let beneath = host.beneath(&self.base);
         if beneath.is_some_and(|label| !label.contains('.'))
-            && let Some(config) = self.current(&self.wildcard, None).await?
+            && let Some(config) = self.current(&self.wildcard).await?
         {
-            return Ok(Some(config));
+            return Ok((Some(config), false));
         }
-        if let Some(config) = self.current(host.as_str(), Some(client)).await? {
-            return Ok(Some(config));
+        let above = host.as_str().split_once('.').map(|(_, above)| above);
+        // Two labels at least: nobody can claim what is beneath a top-level domain.
+        let wildcard = above.filter(|above| beneath.is_none() && above.contains('.')).map(|above| format!("*.{above}"));
+        let names: Vec<&str> = [Some(host.as_str()), wildcard.as_deref()].into_iter().flatten().collect();
+        let is_unknown = |name: &&str| matches!(self.cache.peek(*name), Cached::Unknown);
+        if !names.iter().any(is_unknown) {
+            return Ok((self.first(&names).await?, false));
         }
-        match host.as_str().split_once('.') {
-            // Two labels at least: nobody can claim what is beneath a top-level domain.
-            Some((_, above)) if beneath.is_none() && above.contains('.') => {
-                self.current(&format!("*.{above}"), Some(client)).await
+        // One turn for all that is read. Nobody pays yet: the name may be somebody's all the same.
+        match self.directory.gate().enter(client).await {
+            Ok(_turn) => Ok((self.first(&names).await?, true)),
+            // What is known is served, however busy it is.
+            Err(_) => {
+                let known: Vec<&str> = names.into_iter().filter(|name| !is_unknown(name)).collect();
+                self.first(&known).await?.map(|config| (Some(config), false)).ok_or(Trouble::Busy)
             }
-            _ => Ok(None),
         }
     }
 
-    /// Waits for a certificate that is being ordered, as long as is configured; strangers' names are not waited for.
-    async fn find_soon(&self, host: &Hostname, client: IpAddr) -> Result<Option<Arc<ServerConfig>>, Trouble> {
-        // Heard from here on: a certificate that comes between the look and the wait is not missed.
-        let mut news = self.news.subscribe();
-        if let Some(config) = self.find(host, client).await? {
-            return Ok(Some(config));
-        }
-        let Ok(_place) = self.waiters.try_acquire() else { return Ok(None) };
-        if self.wait.is_zero() || !self.is_issuing(host, client).await? {
-            return Ok(None);
-        }
-        let deadline = tokio::time::Instant::now() + self.wait;
-        while tokio::time::timeout_at(deadline, news.changed()).await.is_ok_and(|heard| heard.is_ok()) {
-            if let Some(config) = self.find(host, client).await? {
+    async fn first(&self, names: &[&str]) -> Result<Option<Arc<ServerConfig>>, Trouble> {
+        for name in names {
+            if let Some(config) = self.current(name).await? {
                 return Ok(Some(config));
             }
         }
         Ok(None)
     }
 
-    /// Asked only for hosts that lead to somebody, which the directory knows without asking.
-    async fn is_issuing(&self, host: &Hostname, client: IpAddr) -> Result<bool, Trouble> {
-        match self.directory.leads_somewhere(host, client).await? {
-            true => self.directory.issuing(host, client).await,
-            false => Ok(false),
+    /// Waits for a certificate that is being ordered, as long as is configured; strangers' names are not waited for, and are
+    /// wrong guesses.
+    async fn find_soon(&self, host: &Hostname, client: IpAddr) -> Result<Option<Arc<ServerConfig>>, Trouble> {
+        // Heard from here on: a certificate that comes between the look and the wait is not missed.
+        let mut news = self.news.subscribe();
+        let (found, asked) = self.find(host, client).await?;
+        if found.is_some() {
+            return Ok(found);
+        }
+        if !self.directory.leads_somewhere(host, client, asked).await? || self.wait.is_zero() {
+            return Ok(None);
+        }
+        if !self.directory.issuing(host, client).await? {
+            return Ok(None);
+        }
+        let Ok(_place) = self.waiters.try_acquire() else { return Ok(None) };
+        let _waiting = Counted::new(&self.waiting);
+        let deadline = tokio::time::Instant::now() + self.wait;
+        loop {
+            let heard = tokio::time::timeout_at(deadline, news.changed()).await;
+            let (found, _) = self.find(host, client).await?;
+            if found.is_some() || !matches!(heard, Ok(Ok(()))) {
+                return Ok(found);
+            }
         }
     }
 
-    /// The certificate of this name, unless it has expired. `client`: who pays when the name is nobody's; `None` for our
-    /// own.
-    async fn current(&self, name: &str, client: Option<IpAddr>) -> Result<Option<Arc<ServerConfig>>, Trouble> {
+    /// The certificate of this name, unless it has expired.
+    async fn current(&self, name: &str) -> Result<Option<Arc<ServerConfig>>, Trouble> {
         for _ in 0..2 {
-            let found = match (self.cache.peek(name), client) {
-                (Cached::Fresh(ready), _) => Some(ready),
-                (Cached::Absent, _) => None,
+            let found = match self.cache.peek(name) {
+                Cached::Fresh(ready) => Some(ready),
+                Cached::Absent => None,
                 // If what took its place is unusable, the one at hand goes on serving: better than none.
-                (Cached::Stale(old), _) => self.cache.refresh(name.to_owned(), old.clone()).await.unwrap_or(Some(old)),
-                (Cached::Unknown, Some(client)) => self.discover(name, client).await?,
-                (Cached::Unknown, None) => self.cache.get(&name.to_owned()).await.map_err(unavailable)?,
+                Cached::Stale(old) => self.cache.refresh(name.to_owned(), old.clone()).await.unwrap_or(Some(old)),
+                Cached::Unknown => self.cache.get(&name.to_owned()).await.map_err(unavailable)?,
             };
             match found {
                 Some(ready) if ready.not_after <= self.clock.now() => self.cache.forget(&name.to_owned()),
@@ -163,15 +180,6 @@ impl CertificateCache {
             }
         }
         Ok(None)
-    }
-
-    async fn discover(&self, name: &str, client: IpAddr) -> Result<Option<Ready>, Trouble> {
-        let turn = self.directory.gate().enter(client).await.map_err(|_| Trouble::Busy)?;
-        let found = self.cache.get(&name.to_owned()).await.map_err(unavailable)?;
-        if found.is_none() {
-            self.directory.gate().charge(&turn);
-        }
-        Ok(found)
     }
 
     async fn challenge(&self, name: &Hostname, client: IpAddr) -> Result<Arc<ServerConfig>, Refusal> {
@@ -211,7 +219,10 @@ impl Subscriber for CertificateCache {
                 self.cache.forget(name);
                 self.news.send_modify(|count| *count += 1);
             }
-            Change::Reset => self.cache.forget_all(),
+            Change::Reset => {
+                self.cache.forget_all();
+                self.news.send_modify(|count| *count += 1);
+            }
             Change::Tenant(_)
             | Change::Slug(_)
             | Change::Host(_)
@@ -248,6 +259,22 @@ fn refusal(trouble: Trouble) -> Refusal {
     match trouble {
         Trouble::Busy => Refusal::Busy,
         Trouble::Unavailable => Refusal::Unavailable,
+    }
+}
+
+/// Counts a visitor while it waits.
+struct Counted(IntGauge);
+
+impl Counted {
+    fn new(gauge: &IntGauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.dec();
     }
 }
 

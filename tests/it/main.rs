@@ -12,6 +12,7 @@ mod config;
 mod connection;
 mod dev;
 mod directory;
+mod domains;
 mod edge;
 mod lifecycle;
 mod outbound;

@@ -6,6 +6,7 @@ mod dns01;
 mod failover;
 mod faults;
 mod fixtures;
+mod fleet;
 mod killed;
 mod many;
 mod outage;

@@ -7,6 +7,7 @@ mod gate;
 mod outage;
 mod source;
 mod stress;
+mod wildcard;
 
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -3,6 +3,7 @@
 mod assertions;
 mod certificates;
 mod first;
+mod first_visitor;
 mod forwarding;
 mod hops;
 mod hosts;

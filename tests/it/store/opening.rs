@@ -91,5 +91,5 @@ async fn a_new_sqlite_file_is_for_its_owner_only() {
         assert_eq!(entry.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{entry:?}");
         files += 1;
     }
-    assert_eq!(files, 3, "the database, its log and its index");
+    assert_eq!(files, 4, "the database, its log, its index, and the lock of who is there");
 }
