@@ -61,3 +61,39 @@ impl Drop for Presence {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use sqlx::Row;
+    use tempfile::TempDir;
+
+    use super::super::connect::Place;
+    use super::*;
+
+    #[tokio::test]
+    async fn only_who_is_alone_takes_away_what_others_have_left() {
+        let dir = TempDir::new().unwrap();
+        let path = dir.path().join("store.db");
+        let place = Place::parse(&format!("sqlite:{}", path.display())).unwrap();
+        let mut connection = place.connect().await.unwrap();
+        let tables = "CREATE TABLE orders (lease BIGINT, owner TEXT); CREATE TABLE nodes (id TEXT);";
+        connection.execute(raw_sql(tables)).await.unwrap();
+        let lease = "INSERT INTO orders VALUES (5, 'killed')";
+        connection.execute(raw_sql(lease)).await.unwrap();
+        let first = Presence::enter(&path, &mut connection).await.unwrap();
+        assert_eq!(leased(&mut connection).await, 0);
+        connection.execute(raw_sql(lease)).await.unwrap();
+        let second = Presence::enter(&path, &mut connection).await.unwrap();
+        drop(first);
+        let third = Presence::enter(&path, &mut connection).await.unwrap();
+        assert_eq!(leased(&mut connection).await, 1, "somebody was there all the time");
+        drop((second, third));
+        Presence::enter(&path, &mut connection).await.unwrap();
+        assert_eq!(leased(&mut connection).await, 0);
+    }
+
+    async fn leased(connection: &mut AnyConnection) -> i64 {
+        let row = connection.fetch_one(raw_sql("SELECT COUNT(*) FROM orders WHERE lease > 0")).await.unwrap();
+        row.get(0)
+    }
+}

@@ -76,6 +76,26 @@ async fn the_authoritys_wish_is_followed_once_and_says_what_it_replaces() {
     assert_eq!(life(&store.order(NAME).await.unwrap().unwrap()).certificate, Some(second), "once");
 }
 
+/// An authority whose window is always past wishes for one renewal after the other.
+#[tokio::test(flavor = "multi_thread")]
+async fn wishes_without_end_are_not_followed_without_end() {
+    let internet = Internet::start().await;
+    let clock = Clock::manual(Clock::system().now());
+    let now = clock.now();
+    internet.front.renewal(now - 2 * DAY, now - DAY, "");
+    let world = internet.world("").clock(clock.clone()).start().await;
+    world.tenant("acme", "growth").await;
+    world.claim("acme", NAME, true).await;
+    let store = world.running.store();
+    let rests = async || {
+        let row = store.order(NAME).await.unwrap();
+        row.is_some_and(|row| row.lease <= clock.now() && row.not_before > clock.now())
+    };
+    until(store, PATIENCE, rests).await;
+    assert_eq!(internet.front.orders()[&vec![NAME.to_owned()]], 4, "one, and three renewals in a day");
+    assert_eq!(store.order(NAME).await.unwrap().unwrap().failures, 0);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_operator_renews_and_revokes_and_the_authority_is_told() {
     let internet = Internet::start().await;
