@@ -116,6 +116,8 @@ const MOST_ALIASES: usize = 8;
 const MOST_ZONE_SERVERS: usize = 3;
 /// Labels that are gone up in search of a zone.
 const MOST_LABELS: usize = 10;
+/// How long finding and asking a zone's servers may take, in timeouts of one question.
+const ZONE_TIMEOUTS: u32 = 3;
 
 impl Dns {
     /// Where no resolver is configured and the system has none, every question is one that nobody could be asked.
@@ -131,19 +133,32 @@ impl Dns {
 
     /// Asks the resolvers; where they say no, the zone's own servers (if that is configured), whose answer goes first.
     pub async fn look(&self, name: &str, kind: RecordKind) -> Look {
+        self.look_for(name, kind, |look| !look.records().is_empty()).await
+    }
+
+    /// The same for those who hope for something: where resolvers say anything else, it may be out of date, and the zone's
+    /// own servers are asked. Not so where signatures do not hold: whoever answers then may be anybody.
+    pub async fn look_for(&self, name: &str, kind: RecordKind, good: impl Fn(&Look) -> bool) -> Look {
         let look = self.look_at_resolvers(name, kind).await;
         match look.outcome {
-            Outcome::Records(_) | Outcome::DnssecFailed => look,
+            Outcome::DnssecFailed => look,
+            _ if good(&look) => look,
             _ => self.look_at_zone(name, kind).await.unwrap_or(look),
         }
     }
 
     /// Asks the zone's own servers alone: for when what resolvers say may be out of date. `None`: that is not configured, or
-    /// none of them could be found or asked.
+    /// none of them could be found or asked in time.
     pub async fn look_at_zone(&self, name: &str, kind: RecordKind) -> Option<Look> {
         if !self.0.authoritative {
             return None;
         }
+        // Many questions, each of which may go unanswered: all of them together take no longer than a few.
+        tokio::time::timeout(self.0.timeout * ZONE_TIMEOUTS, self.ask_along(name, kind)).await.ok().flatten()
+    }
+
+    /// Asks the zone, and along a chain of CNAMEs the zones that they lead to.
+    async fn ask_along(&self, name: &str, kind: RecordKind) -> Option<Look> {
         let mut asked = name.to_owned();
         for _ in 0..MOST_ALIASES {
             let (server, answer) = self.ask_zone(&asked, kind).await?;
@@ -256,11 +271,12 @@ impl Dns {
     /// What an answer says of `name`.
     fn read(&self, name: &str, kind: RecordKind, answer: &Answer) -> Read {
         let wanted = kind.wire();
-        let owner_counts = kind == RecordKind::Cname;
+        // A zone's servers are those of its own name, not of the name that this one is an alias of.
+        let owner_counts = matches!(kind, RecordKind::Cname | RecordKind::Ns);
         let records: Vec<String> = answer
             .records
             .iter()
-            // Records of another owner are at the end of a chain of CNAMEs; a CNAME asked for is the name's own.
+            // Records of another owner are at the end of a chain of CNAMEs.
             .filter(|(owner, value)| value.kind == wanted && (!owner_counts || owner.eq_ignore_ascii_case(name)))
             .map(|(_, value)| value.text.clone())
             .collect();

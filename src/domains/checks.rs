@@ -5,7 +5,7 @@ use serde_json::json;
 use tracing::info;
 
 use super::life::{self, Facts, Holder, Progress, Step};
-use super::{Diagnosis, Domains, looks};
+use super::{Diagnosis, Domains, judge, looks};
 use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::dns::RecordKind;
@@ -77,7 +77,7 @@ impl Domains {
             Some(look) => look,
             None => self.dns.look(&name, RecordKind::Txt).await,
         };
-        look.is_answer().then(|| look.records().iter().any(|text| text.trim().trim_matches('"') == value))
+        look.is_answer().then(|| judge::proves(&look, &value))
     }
 
     async fn carry_out(

@@ -37,7 +37,7 @@ fn nothing() -> Seen {
         doubled: None,
         cname: none("shop.acme.example", RecordKind::Cname),
         addresses: [none("shop.acme.example", RecordKind::A), none("shop.acme.example", RecordKind::Aaaa)],
-        ours: wanted().addresses,
+        ours: Ours { addresses: wanted().addresses, complete: true },
         challenge: [
             none("_acme-challenge.shop.acme.example", RecordKind::Cname),
             none("_acme-challenge.shop.acme.example", RecordKind::Txt),

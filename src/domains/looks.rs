@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::diagnosis::{Diagnosis, Finding, Verdict};
-use super::judge::{self, Seen};
+use super::judge::{self, Ours, Seen};
 use super::{Domains, life};
 use crate::clock::Timestamp;
 use crate::config::Config;
@@ -20,8 +20,8 @@ impl Domains {
         let host = name.host().as_str();
         let challenge = format!("_acme-challenge.{host}");
         let (proof, cname, four, six, ours, alias, txt, caa) = tokio::join!(
-            self.fresh(&wanted.proof.0, RecordKind::Txt, |look| look.records().contains(&wanted.proof.1)),
-            self.fresh(&wanted.visited, RecordKind::Cname, |look| look.records().contains(&wanted.edge)),
+            self.dns.look_for(&wanted.proof.0, RecordKind::Txt, |look| judge::proves(look, &wanted.proof.1)),
+            self.dns.look_for(&wanted.visited, RecordKind::Cname, |look| look.records().contains(&wanted.edge)),
             self.dns.look(&wanted.visited, RecordKind::A),
             self.dns.look(&wanted.visited, RecordKind::Aaaa),
             self.ours(wanted),
@@ -34,24 +34,29 @@ impl Domains {
             true => Some(self.dns.look(&format!("{}.{host}", wanted.proof.0), RecordKind::Txt).await),
             false => None,
         };
-        Seen { proof, doubled, cname, addresses: [four, six], ours, challenge: [alias, txt], caa }
-    }
-
-    /// Asks the resolvers; when they say something else than is hoped for, the zone's own servers, since resolvers remember.
-    async fn fresh(&self, name: &str, kind: RecordKind, good: impl Fn(&Look) -> bool) -> Look {
-        let look = self.dns.look(name, kind).await;
-        if good(&look) || look.authoritative {
-            return look;
+        let mut seen = Seen { proof, doubled, cname, addresses: [four, six], ours, challenge: [alias, txt], caa };
+        if judge::traffic(wanted, &seen).verdict == Verdict::Wrong {
+            // The addresses may be those of yesterday, out of a cache.
+            for look in seen.addresses.iter_mut().filter(|look| look.is_answer() && !look.authoritative) {
+                if let Some(now) = self.dns.look_at_zone(&wanted.visited, look.kind).await {
+                    *look = now;
+                }
+            }
         }
-        self.dns.look_at_zone(name, kind).await.unwrap_or(look)
+        seen
     }
 
     /// The addresses that lead here: those configured, else those of the name that customers point at.
-    async fn ours(&self, wanted: &Wanted) -> Vec<IpAddr> {
-        match wanted.addresses.is_empty() {
-            false => wanted.addresses.clone(),
-            true => self.dns.addresses(&wanted.edge).await.unwrap_or_default(),
+    async fn ours(&self, wanted: &Wanted) -> Ours {
+        if !wanted.addresses.is_empty() {
+            return Ours { addresses: wanted.addresses.clone(), complete: true };
         }
+        let ask = |kind| self.dns.look(&wanted.edge, kind);
+        let (four, six) = tokio::join!(ask(RecordKind::A), ask(RecordKind::Aaaa));
+        let records = four.records().iter().chain(six.records());
+        let addresses: Vec<IpAddr> = records.filter_map(|text| text.parse().ok()).collect();
+        let complete = four.is_answer() && six.is_answer() && !addresses.is_empty();
+        Ours { addresses, complete }
     }
 
     /// The CAA records that count for a host: its own, or those of the nearest name above that has any.
@@ -80,7 +85,8 @@ impl Domains {
         let proof = judge::proof(&wanted, &config.brand.verification_prefix, &seen);
         let traffic = judge::traffic(&wanted, &seen);
         let others = [judge::challenge(&wanted, &seen), judge::caa(&caa, domain.name.is_wildcard(), &seen)];
-        let (proven, points_here) = (proof.verdict.holds(), traffic.verdict.holds());
+        let proven = proof.verdict.holds().filter(|_| seen.proof.is_answer());
+        let points_here = traffic.verdict.holds().filter(|_| !judge::hidden(&seen));
         let mut findings = vec![proof, traffic];
         findings.extend(others.into_iter().flatten());
         let diagnosis = Diagnosis {
