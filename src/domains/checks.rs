@@ -107,18 +107,35 @@ impl Domains {
         }
         let mut write = self.store.write().await?;
         let current = write.claims(&look.domain.name).await?.into_iter().find(|c| c.tenant == look.domain.tenant);
-        if current.is_none_or(|current| current.state != before) {
+        // A token of its own tells a claim from one that was made afresh under the same name.
+        let same = |current: &Domain| current.state == before && current.token == look.domain.token;
+        if !current.as_ref().is_some_and(same) {
             // Somebody has done something with it meanwhile; the next look sees what.
-            return Ok(look.diagnosis);
+            let state = current.map_or(before, |current| current.state);
+            drop(write);
+            return self.undone(look, state).await;
         }
         match self.write(&mut write, &look, step, config).await {
             // Another claim was quicker: this one stays as it is, and is looked at again.
-            Err(StoreError::Conflict(_)) => return Ok(look.diagnosis),
+            Err(StoreError::Conflict(_)) => {
+                drop(write);
+                return self.undone(look, before).await;
+            }
             other => other?,
         }
         write.set_domain_progress(&look.domain.name, look.domain.tenant, next, &kept).await?;
         write.commit().await?;
         info!(domain.name = %look.domain.name, from = %before, to = %look.domain.state, ?step, "domain.changed");
+        Ok(look.diagnosis)
+    }
+
+    /// What was seen, when nothing has followed from it.
+    async fn undone(&self, mut look: Look<'_>, state: DomainState) -> Result<Diagnosis, StoreError> {
+        look.diagnosis.state = state;
+        look.diagnosis.next_check = self.next_check(&look.domain).await?;
+        let (progress, held) = (self.progress(&look.domain).await?, self.store.held_domain(&look.domain.name).await?);
+        let by_another = held.is_some_and(|held| held.tenant != look.domain.tenant);
+        look.diagnosis.summary = looks::summary(&look.diagnosis, &progress, by_another);
         Ok(look.diagnosis)
     }
 

@@ -136,7 +136,10 @@ fn claimed(
             return (Step::Fail, None);
         }
     }
-    let pause = if facts.proven.is_none() { schedule::UNKNOWN } else { schedule::pending(progress.looks) };
+    let pause = match facts.proven {
+        None => schedule::unknown(now.since(created), config.pending_for),
+        Some(_) => schedule::pending(progress.looks),
+    };
     let partly = facts.points_here == Some(true);
     let step = match (state, partly) {
         (DomainState::Pending, true) => Step::Set(DomainState::Verifying),
@@ -168,7 +171,7 @@ fn challenge(
     if let Some(since) = progress.contested {
         return match now.since(since) >= config.grace {
             true => {
-                *progress = Progress::default();
+                *progress = Progress { asked: progress.asked.clone(), ..Progress::default() };
                 (Step::Transfer, Some(now + schedule::MOVED))
             }
             false => (Step::Stay, again),
