@@ -18,6 +18,11 @@ pub(super) fn remembered(json: &str) -> Progress {
     serde_json::from_str(json).unwrap_or_default()
 }
 
+/// The other way round.
+pub(super) fn kept(progress: &Progress) -> Result<String, StoreError> {
+    serde_json::to_string(progress).map_err(|error| StoreError::Corrupt(error.to_string()))
+}
+
 impl Domains {
     pub(super) async fn progress(&self, domain: &Domain) -> Result<Progress, StoreError> {
         let kept = self.store.domain_progress(&domain.name, domain.tenant).await?;
@@ -92,24 +97,28 @@ impl Domains {
         look.diagnosis.next_check = next;
         look.diagnosis.summary = looks::summary(&look.diagnosis, &progress, look.holder.is_some());
         progress.last = Some(look.diagnosis.clone());
-        let kept = serde_json::to_string(&progress).map_err(|error| StoreError::Corrupt(error.to_string()))?;
+        let (name, tenant) = (look.domain.name.clone(), look.domain.tenant);
         if step == Step::Stay {
             let mut aside = self.store.aside().await?;
-            match aside.set_domain_progress(&look.domain.name, look.domain.tenant, next, &kept).await {
-                // Given up while DNS was asked.
-                Err(StoreError::Missing(_)) => {}
-                other => {
-                    other?;
-                    aside.commit().await?;
-                }
+            // It may have been given up while DNS was asked.
+            if let Some(now) = aside.lock_domain_progress(&name, tenant).await? {
+                progress.asked = remembered(&now).asked;
+                aside.set_domain_progress(&name, tenant, next, &kept(&progress)?).await?;
+                aside.commit().await?;
             }
             return Ok(look.diagnosis);
         }
         let mut write = self.store.write().await?;
-        let current = write.claims(&look.domain.name).await?.into_iter().find(|c| c.tenant == look.domain.tenant);
+        let current = write.claims(&name).await?.into_iter().find(|claim| claim.tenant == tenant);
         // A token of its own tells a claim from one that was made afresh under the same name.
         let same = |current: &Domain| current.state == before && current.token == look.domain.token;
-        if !current.as_ref().is_some_and(same) {
+        let now = write.lock_domain_progress(&name, tenant).await?.map(|json| remembered(&json)).unwrap_or_default();
+        let told = match step {
+            Step::Contest => now.contested.is_some(),
+            Step::Uncover => now.uncovered.is_some(),
+            _ => false,
+        };
+        if told || !current.as_ref().is_some_and(same) {
             // Somebody has done something with it meanwhile; the next look sees what.
             let state = current.map_or(before, |current| current.state);
             drop(write);
@@ -123,7 +132,9 @@ impl Domains {
             }
             other => other?,
         }
-        write.set_domain_progress(&look.domain.name, look.domain.tenant, next, &kept).await?;
+        // Others may have asked for a look meanwhile: that counts.
+        progress.asked = now.asked;
+        write.set_domain_progress(&name, tenant, next, &kept(&progress)?).await?;
         write.commit().await?;
         info!(domain.name = %look.domain.name, from = %before, to = %look.domain.state, ?step, "domain.changed");
         Ok(look.diagnosis)

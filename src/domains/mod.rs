@@ -23,14 +23,16 @@ use tracing::warn;
 pub use diagnosis::{Diagnosis, Finding, Verdict};
 pub use preflight::Readiness;
 
+use self::life::Progress;
 use self::preflight::Probe;
 use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
 use crate::dns::Dns;
 use crate::metrics::Metrics;
+use crate::model::Domain;
 use crate::outbound::Guard;
 use crate::store::{Store, StoreError};
-use crate::tenancy::{Actor, Tenancy, TenancyError};
+use crate::tenancy::{Actor, Kind, Tenancy, TenancyError};
 
 /// The room's one value; clones share it.
 #[derive(Clone)]
@@ -104,11 +106,7 @@ impl Domains {
     /// A look that somebody asks for, with everything that follows from it. Limited per claim.
     pub async fn verify(&self, actor: &Actor, name: &str, tenant: Option<&str>) -> Result<Diagnosis, TenancyError> {
         let domain = self.tenancy.domain(name, tenant).await?.domain;
-        let mut progress = self.progress(&domain).await?;
-        let limit = self.config.load().domains.verify_limit;
-        if let Err(retry_after) = life::ask(&mut progress, limit, self.clock.now()) {
-            return Err(TenancyError::TooOften { retry_after });
-        }
+        let progress = self.asked(&domain).await?;
         let diagnosis = self.check(domain, progress, &actor.name).await?;
         Ok(diagnosis)
     }
@@ -124,6 +122,21 @@ impl Domains {
         let by_another = held.is_some_and(|held| held.tenant != domain.tenant);
         diagnosis.summary = looks::summary(&diagnosis, &progress, by_another);
         Ok(diagnosis)
+    }
+
+    /// Puts down that a look was asked for, unless that was too often. Before the look, so that many at once count too.
+    async fn asked(&self, domain: &Domain) -> Result<Progress, TenancyError> {
+        let limit = self.config.load().domains.verify_limit;
+        let mut aside = self.store.aside().await?;
+        let Some(kept) = aside.lock_domain_progress(&domain.name, domain.tenant).await? else {
+            return Err(TenancyError::NotFound(Kind::Domain, domain.name.to_string()));
+        };
+        let mut progress = checks::remembered(&kept);
+        life::ask(&mut progress, limit, self.clock.now())
+            .map_err(|retry_after| TenancyError::TooOften { retry_after })?;
+        aside.note_domain_progress(&domain.name, domain.tenant, &checks::kept(&progress)?).await?;
+        aside.commit().await?;
+        Ok(progress)
     }
 
     async fn check_one(&self, due: crate::store::DueDomain, now: Timestamp) -> Result<bool, StoreError> {
