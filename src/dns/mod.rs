@@ -208,7 +208,7 @@ impl Dns {
                 // A resolver that validates fails where signatures do not hold; asked not to validate, it answers.
                 let unchecked = self.ask(server, &asked, kind, Flags { unchecked: true, ..flags }).await;
                 return match unchecked {
-                    Ok(answer) if answer.code == Code::NoError => Outcome::DnssecFailed,
+                    Ok(answer) if matches!(answer.code, Code::NoError | Code::NoName) => Outcome::DnssecFailed,
                     _ => Outcome::Failed("the server failed (SERVFAIL)".into()),
                 };
             }

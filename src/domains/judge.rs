@@ -55,7 +55,12 @@ fn bare(text: &str) -> &str {
 /// elsewhere: nobody loses a domain over it.
 pub fn hidden(seen: &Seen) -> bool {
     let looks = || seen.addresses.iter().chain([&seen.cname]);
-    looks().any(|look| look.outcome == Outcome::DnssecFailed) && seen.found().next().is_none()
+    looks().any(|look| look.outcome == Outcome::DnssecFailed) && !has_address(seen)
+}
+
+/// Whether any address was seen that visitors are led to.
+pub fn has_address(seen: &Seen) -> bool {
+    seen.found().next().is_some()
 }
 
 /// The ownership record.

@@ -19,23 +19,29 @@ impl Domains {
     pub(super) async fn see(&self, wanted: &Wanted, name: &DomainName) -> Seen {
         let host = name.host().as_str();
         let challenge = format!("_acme-challenge.{host}");
+        let delegated = wanted.delegation.as_ref().map(|(_, target)| target);
+        // Where a "no" out of a cache delays nobody, the zone is not asked as well.
         let (proof, cname, four, six, ours, alias, txt, caa) = tokio::join!(
             self.dns.look_for(&wanted.proof.0, RecordKind::Txt, |look| judge::proves(look, &wanted.proof.1)),
             self.dns.look_for(&wanted.visited, RecordKind::Cname, |look| look.records().contains(&wanted.edge)),
-            self.dns.look(&wanted.visited, RecordKind::A),
-            self.dns.look(&wanted.visited, RecordKind::Aaaa),
+            self.answer(&wanted.visited, RecordKind::A),
+            self.answer(&wanted.visited, RecordKind::Aaaa),
             self.ours(wanted),
-            self.dns.look(&challenge, RecordKind::Cname),
-            self.dns.look(&challenge, RecordKind::Txt),
+            self.dns.look_for(&challenge, RecordKind::Cname, |look| match delegated {
+                Some(target) => look.records().contains(target),
+                None => look.is_answer(),
+            }),
+            self.answer(&challenge, RecordKind::Txt),
             self.caa_of(name.host()),
         );
         let missing = matches!(proof.outcome, Outcome::NoRecords | Outcome::NoName);
         let doubled = match missing {
-            true => Some(self.dns.look(&format!("{}.{host}", wanted.proof.0), RecordKind::Txt).await),
+            true => Some(self.answer(&format!("{}.{host}", wanted.proof.0), RecordKind::Txt).await),
             false => None,
         };
         let mut seen = Seen { proof, doubled, cname, addresses: [four, six], ours, challenge: [alias, txt], caa };
-        if judge::traffic(wanted, &seen).verdict == Verdict::Wrong {
+        let verdict = judge::traffic(wanted, &seen).verdict;
+        if matches!(verdict, Verdict::Wrong | Verdict::Missing) || !judge::has_address(&seen) {
             // The addresses may be those of yesterday, out of a cache.
             for look in seen.addresses.iter_mut().filter(|look| look.is_answer() && !look.authoritative) {
                 if let Some(now) = self.dns.look_at_zone(&wanted.visited, look.kind).await {
@@ -44,6 +50,11 @@ impl Domains {
             }
         }
         seen
+    }
+
+    /// Asks the resolvers, and the zone's own servers only where those have no answer of any kind.
+    async fn answer(&self, name: &str, kind: RecordKind) -> Look {
+        self.dns.look_for(name, kind, Look::is_answer).await
     }
 
     /// The addresses that lead here: those configured, else those of the name that customers point at.
@@ -62,14 +73,14 @@ impl Domains {
     /// The CAA records that count for a host: its own, or those of the nearest name above that has any.
     pub(super) async fn caa_of(&self, host: &Hostname) -> Look {
         let mut name = host.as_str();
-        let mut look = self.dns.look(name, RecordKind::Caa).await;
+        let mut look = self.answer(name, RecordKind::Caa).await;
         for _ in 0..MOST_ABOVE {
             if !matches!(look.outcome, Outcome::NoRecords | Outcome::NoName) {
                 break;
             }
             let Some((_, above)) = name.split_once('.') else { break };
             name = above;
-            look = self.dns.look(name, RecordKind::Caa).await;
+            look = self.answer(name, RecordKind::Caa).await;
         }
         look
     }

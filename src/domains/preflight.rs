@@ -73,8 +73,7 @@ impl Domains {
         if name.is_wildcard() || !config.acme.self_probe {
             return Ok(Readiness::Ready);
         }
-        let mut looks = seen.addresses.iter();
-        if looks.all(|look| look.records().is_empty())
+        if !judge::has_address(&seen)
             && let Some(finding) = seen.addresses.iter().find_map(|look| Finding::without_answer(look, Vec::new()))
         {
             return Ok(Readiness::Unknown { why: finding.advice });
