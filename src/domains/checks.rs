@@ -5,7 +5,7 @@ use serde_json::json;
 use tracing::info;
 
 use super::life::{self, Facts, Holder, Progress, Step};
-use super::{Diagnosis, Domains, looks};
+use super::{Diagnosis, Domains, judge, looks};
 use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::dns::RecordKind;
@@ -16,6 +16,11 @@ use crate::tenancy::{CUSTOM_DOMAIN, wanted};
 /// What the store remembers of a claim; whatever does not read is as if nothing had been seen.
 pub(super) fn remembered(json: &str) -> Progress {
     serde_json::from_str(json).unwrap_or_default()
+}
+
+/// The other way round.
+pub(super) fn kept(progress: &Progress) -> Result<String, StoreError> {
+    serde_json::to_string(progress).map_err(|error| StoreError::Corrupt(error.to_string()))
 }
 
 impl Domains {
@@ -77,48 +82,71 @@ impl Domains {
             Some(look) => look,
             None => self.dns.look(&name, RecordKind::Txt).await,
         };
-        look.is_answer().then(|| look.records().iter().any(|text| text.trim().trim_matches('"') == value))
+        look.is_answer().then(|| judge::proves(&look, &value))
     }
 
     async fn carry_out(
         &self,
         mut look: Look<'_>,
-        (step, progress, next): (Step, Progress, Option<Timestamp>),
+        (step, mut progress, next): (Step, Progress, Option<Timestamp>),
         config: &Config,
     ) -> Result<Diagnosis, StoreError> {
         let before = look.domain.state;
-        look.becomes(after(before, step), next, &progress);
-        let kept = serde_json::to_string(&progress).map_err(|error| StoreError::Corrupt(error.to_string()))?;
+        look.domain.state = after(before, step);
+        look.diagnosis.state = look.domain.state;
+        look.diagnosis.next_check = next;
+        look.diagnosis.summary = looks::summary(&look.diagnosis, &progress, look.holder.is_some());
+        progress.last = Some(look.diagnosis.clone());
+        let (name, tenant) = (look.domain.name.clone(), look.domain.tenant);
         if step == Step::Stay {
             let mut aside = self.store.aside().await?;
-            match aside.set_domain_progress(&look.domain.name, look.domain.tenant, next, &kept).await {
-                // Given up while DNS was asked.
-                Err(StoreError::Missing(_)) => {}
-                other => {
-                    other?;
-                    aside.commit().await?;
-                }
+            // It may have been given up while DNS was asked.
+            if let Some(now) = aside.lock_domain_progress(&name, tenant).await? {
+                progress.asked = remembered(&now).asked;
+                aside.set_domain_progress(&name, tenant, next, &kept(&progress)?).await?;
+                aside.commit().await?;
             }
             return Ok(look.diagnosis);
         }
         let mut write = self.store.write().await?;
-        let current = write.claims(&look.domain.name).await?.into_iter().find(|c| c.tenant == look.domain.tenant);
-        if current.is_none_or(|current| current.state != before) {
+        let current = write.claims(&name).await?.into_iter().find(|claim| claim.tenant == tenant);
+        // A token of its own tells a claim from one that was made afresh under the same name.
+        let same = |current: &Domain| current.state == before && current.token == look.domain.token;
+        let now = write.lock_domain_progress(&name, tenant).await?.map(|json| remembered(&json)).unwrap_or_default();
+        let told = match step {
+            Step::Contest => now.contested.is_some(),
+            Step::Uncover => now.uncovered.is_some(),
+            _ => false,
+        };
+        if told || !current.as_ref().is_some_and(same) {
             // Somebody has done something with it meanwhile; the next look sees what.
-            look.becomes(before, next, &progress);
-            return Ok(look.diagnosis);
+            let state = current.map_or(before, |current| current.state);
+            drop(write);
+            return self.undone(look, state).await;
         }
         match self.write(&mut write, &look, step, config).await {
             // Another claim was quicker: this one stays as it is, and is looked at again.
             Err(StoreError::Conflict(_)) => {
-                look.becomes(before, next, &progress);
-                return Ok(look.diagnosis);
+                drop(write);
+                return self.undone(look, before).await;
             }
             other => other?,
         }
-        write.set_domain_progress(&look.domain.name, look.domain.tenant, next, &kept).await?;
+        // Others may have asked for a look meanwhile: that counts.
+        progress.asked = now.asked;
+        write.set_domain_progress(&name, tenant, next, &kept(&progress)?).await?;
         write.commit().await?;
         info!(domain.name = %look.domain.name, from = %before, to = %look.domain.state, ?step, "domain.changed");
+        Ok(look.diagnosis)
+    }
+
+    /// What was seen, when nothing has followed from it.
+    async fn undone(&self, mut look: Look<'_>, state: DomainState) -> Result<Diagnosis, StoreError> {
+        look.diagnosis.state = state;
+        look.diagnosis.next_check = self.next_check(&look.domain).await?;
+        let (progress, held) = (self.progress(&look.domain).await?, self.store.held_domain(&look.domain.name).await?);
+        let by_another = held.is_some_and(|held| held.tenant != look.domain.tenant);
+        look.diagnosis.summary = looks::summary(&look.diagnosis, &progress, by_another);
         Ok(look.diagnosis)
     }
 
@@ -135,7 +163,6 @@ impl Domains {
                 if let Some(holder) = &look.holder {
                     write.set_domain_state(name, holder.tenant, DomainState::Released).await?;
                     write.set_domain_progress(name, holder.tenant, None, "{}").await?;
-                    write.set_domain_token(name, holder.tenant, &fresh_token()).await?;
                     let event = Event { tenant: Some(holder.tenant), ..look.event("domain.released", step) };
                     write.event(&event).await?;
                     write.drop_order(&order[0]).await?;
@@ -149,7 +176,6 @@ impl Domains {
                 write.drop_order(&order[0]).await?;
                 let until = write.now() + config.domains.cooldown;
                 write.set_cooldown(name, *tenant, until).await?;
-                write.set_domain_token(name, *tenant, &fresh_token()).await?;
             }
             Step::Set(_) | Step::Fail | Step::Move | Step::Return(_) => {
                 write.set_domain_state(name, *tenant, *state).await?;
@@ -189,14 +215,6 @@ struct Look<'a> {
 }
 
 impl Look<'_> {
-    /// What the claim is after this look, and what that comes to in words.
-    fn becomes(&mut self, state: DomainState, next: Option<Timestamp>, progress: &Progress) {
-        self.domain.state = state;
-        self.diagnosis.state = state;
-        self.diagnosis.next_check = next;
-        self.diagnosis.summary = looks::summary(&self.diagnosis, progress, self.holder.is_some());
-    }
-
     fn event(&self, kind: &str, step: Step) -> Event {
         let wrong: Vec<_> = self.diagnosis.findings.iter().filter(|finding| !finding.advice.is_empty()).collect();
         let advice: Vec<_> = wrong.iter().map(|finding| finding.advice.clone()).collect();
@@ -218,11 +236,6 @@ impl Look<'_> {
             request_id: None,
         }
     }
-}
-
-/// What was given up has to be proven afresh: the record that proved it before does so no more.
-fn fresh_token() -> String {
-    uuid::Uuid::new_v4().simple().to_string()
 }
 
 fn after(before: DomainState, step: Step) -> DomainState {

@@ -19,9 +19,9 @@ pub struct Diagnosis {
     pub state: DomainState,
     #[schema(value_type = String, format = DateTime)]
     pub checked_at: Timestamp,
-    /// The proof of ownership was seen; `null`: nobody could be asked.
+    /// The proof of ownership was seen; `null`: nobody could be asked, or what they say is not signed as it should be.
     pub proven: Option<bool>,
-    /// Visitors are led here; `null`: nobody could be asked.
+    /// Visitors are led here; `null` as above.
     pub points_here: Option<bool>,
     /// What it comes to, in one sentence.
     pub summary: String,

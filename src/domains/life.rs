@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::diagnosis::Diagnosis;
 use super::schedule;
 use crate::clock::Timestamp;
 use crate::config;
@@ -26,6 +27,8 @@ pub struct Progress {
     pub uncovered: Option<Timestamp>,
     /// Looks that were asked for lately.
     pub asked: Vec<Timestamp>,
+    /// The last look.
+    pub last: Option<Diagnosis>,
 }
 
 /// What a look has found out; `None` where nobody could be asked.
@@ -134,8 +137,7 @@ fn claimed(
         }
     }
     let pause = match facts.proven {
-        // As soon as it would be looked at anyway, but not in vain for ever.
-        None => schedule::pending(progress.looks + 1).min(schedule::UNKNOWN),
+        None => schedule::unknown(now.since(created), config.pending_for),
         Some(_) => schedule::pending(progress.looks),
     };
     let partly = facts.points_here == Some(true);
@@ -169,7 +171,7 @@ fn challenge(
     if let Some(since) = progress.contested {
         return match now.since(since) >= config.grace {
             true => {
-                *progress = Progress::default();
+                *progress = Progress { asked: progress.asked.clone(), ..Progress::default() };
                 (Step::Transfer, Some(now + schedule::MOVED))
             }
             false => (Step::Stay, again),

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::diagnosis::{Diagnosis, Finding, Verdict};
-use super::judge::{self, Seen};
+use super::judge::{self, Ours, Seen};
 use super::{Domains, life};
 use crate::clock::Timestamp;
 use crate::config::Config;
@@ -19,57 +19,68 @@ impl Domains {
     pub(super) async fn see(&self, wanted: &Wanted, name: &DomainName) -> Seen {
         let host = name.host().as_str();
         let challenge = format!("_acme-challenge.{host}");
+        let delegated = wanted.delegation.as_ref().map(|(_, target)| target);
+        // Where a "no" out of a cache delays nobody, the zone is not asked as well.
         let (proof, cname, four, six, ours, alias, txt, caa) = tokio::join!(
-            self.fresh(&wanted.proof.0, RecordKind::Txt, |look| look.records().contains(&wanted.proof.1)),
-            self.fresh(&wanted.visited, RecordKind::Cname, |look| look.records().contains(&wanted.edge)),
-            self.dns.look(&wanted.visited, RecordKind::A),
-            self.dns.look(&wanted.visited, RecordKind::Aaaa),
+            self.dns.look_for(&wanted.proof.0, RecordKind::Txt, |look| judge::proves(look, &wanted.proof.1)),
+            self.dns.look_for(&wanted.visited, RecordKind::Cname, |look| look.records().contains(&wanted.edge)),
+            self.answer(&wanted.visited, RecordKind::A),
+            self.answer(&wanted.visited, RecordKind::Aaaa),
             self.ours(wanted),
-            self.dns.look(&challenge, RecordKind::Cname),
-            self.dns.look(&challenge, RecordKind::Txt),
+            self.dns.look_for(&challenge, RecordKind::Cname, |look| match delegated {
+                Some(target) => look.records().contains(target),
+                None => look.is_answer(),
+            }),
+            self.answer(&challenge, RecordKind::Txt),
             self.caa_of(name.host()),
         );
         let missing = matches!(proof.outcome, Outcome::NoRecords | Outcome::NoName);
         let doubled = match missing {
-            true => Some(self.dns.look(&format!("{}.{host}", wanted.proof.0), RecordKind::Txt).await),
+            true => Some(self.answer(&format!("{}.{host}", wanted.proof.0), RecordKind::Txt).await),
             false => None,
         };
-        Seen { proof, doubled, cname, addresses: [four, six], ours, challenge: [alias, txt], caa }
-    }
-
-    /// Asks the resolvers; when they say something else than is hoped for, the zone's own servers, since resolvers remember.
-    async fn fresh(&self, name: &str, kind: RecordKind, good: impl Fn(&Look) -> bool) -> Look {
-        let look = self.dns.look(name, kind).await;
-        if good(&look) || look.authoritative {
-            return look;
+        let mut seen = Seen { proof, doubled, cname, addresses: [four, six], ours, challenge: [alias, txt], caa };
+        let verdict = judge::traffic(wanted, &seen).verdict;
+        if matches!(verdict, Verdict::Wrong | Verdict::Missing) || !judge::has_address(&seen) {
+            // The addresses may be those of yesterday, out of a cache.
+            for look in seen.addresses.iter_mut().filter(|look| look.is_answer() && !look.authoritative) {
+                if let Some(now) = self.dns.look_at_zone(&wanted.visited, look.kind).await {
+                    *look = now;
+                }
+            }
         }
-        self.dns.look_at_zone(name, kind).await.unwrap_or(look)
+        seen
     }
 
-    /// The addresses that lead here: those configured, else those of the name that customers point at. `None`: not all of
-    /// them could be learnt, and then nobody's address is wrong.
-    async fn ours(&self, wanted: &Wanted) -> Option<Vec<IpAddr>> {
+    /// Asks the resolvers, and the zone's own servers only where those have no answer of any kind.
+    async fn answer(&self, name: &str, kind: RecordKind) -> Look {
+        self.dns.look_for(name, kind, Look::is_answer).await
+    }
+
+    /// The addresses that lead here: those configured, else those of the name that customers point at.
+    async fn ours(&self, wanted: &Wanted) -> Ours {
         if !wanted.addresses.is_empty() {
-            return Some(wanted.addresses.clone());
+            return Ours { addresses: wanted.addresses.clone(), complete: true };
         }
-        let looks =
-            tokio::join!(self.dns.look(&wanted.edge, RecordKind::A), self.dns.look(&wanted.edge, RecordKind::Aaaa));
-        let looks = [looks.0, looks.1];
-        let all = looks.iter().flat_map(Look::records).filter_map(|text| text.parse().ok());
-        Some(all.collect::<Vec<_>>()).filter(|all| !all.is_empty() && looks.iter().all(Look::is_answer))
+        let ask = |kind| self.dns.look(&wanted.edge, kind);
+        let (four, six) = tokio::join!(ask(RecordKind::A), ask(RecordKind::Aaaa));
+        let records = four.records().iter().chain(six.records());
+        let addresses: Vec<IpAddr> = records.filter_map(|text| text.parse().ok()).collect();
+        let complete = four.is_answer() && six.is_answer() && !addresses.is_empty();
+        Ours { addresses, complete }
     }
 
     /// The CAA records that count for a host: its own, or those of the nearest name above that has any.
     pub(super) async fn caa_of(&self, host: &Hostname) -> Look {
         let mut name = host.as_str();
-        let mut look = self.dns.look(name, RecordKind::Caa).await;
+        let mut look = self.answer(name, RecordKind::Caa).await;
         for _ in 0..MOST_ABOVE {
             if !matches!(look.outcome, Outcome::NoRecords | Outcome::NoName) {
                 break;
             }
             let Some((_, above)) = name.split_once('.') else { break };
             name = above;
-            look = self.dns.look(name, RecordKind::Caa).await;
+            look = self.answer(name, RecordKind::Caa).await;
         }
         look
     }
@@ -85,7 +96,8 @@ impl Domains {
         let proof = judge::proof(&wanted, &config.brand.verification_prefix, &seen);
         let traffic = judge::traffic(&wanted, &seen);
         let others = [judge::challenge(&wanted, &seen), judge::caa(&caa, domain.name.is_wildcard(), &seen)];
-        let (proven, points_here) = (proof.verdict.holds(), traffic.verdict.holds());
+        let proven = proof.verdict.holds().filter(|_| seen.proof.is_answer());
+        let points_here = traffic.verdict.holds().filter(|_| !judge::hidden(&seen));
         let mut findings = vec![proof, traffic];
         findings.extend(others.into_iter().flatten());
         let diagnosis = Diagnosis {
@@ -113,7 +125,7 @@ fn unicode(name: &DomainName) -> Option<String> {
 /// What a look comes to, in one sentence.
 pub(super) fn summary(diagnosis: &Diagnosis, progress: &life::Progress, held_by_another: bool) -> String {
     let at = |time: Option<Timestamp>| time.map_or_else(|| "when you ask for it".to_owned(), |at| format!("at {at}"));
-    let wrong = |finding: &&Finding| matches!(finding.verdict, Verdict::Missing | Verdict::Wrong | Verdict::Bogus);
+    let wrong = |finding: &&Finding| matches!(finding.verdict, Verdict::Missing | Verdict::Wrong);
     let count = diagnosis.findings.iter().filter(wrong).count();
     let next = at(diagnosis.next_check);
     match diagnosis.state {

@@ -8,7 +8,7 @@ use http::StatusCode;
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 
-use super::{Domains, judge};
+use super::{Domains, Finding, judge};
 use crate::clock::Timestamp;
 use crate::model::{Domain, DomainName, Hostname};
 use crate::outbound;
@@ -72,6 +72,11 @@ impl Domains {
         }
         if name.is_wildcard() || !config.acme.self_probe {
             return Ok(Readiness::Ready);
+        }
+        if !judge::has_address(&seen)
+            && let Some(finding) = seen.addresses.iter().find_map(|look| Finding::without_answer(look, Vec::new()))
+        {
+            return Ok(Readiness::Unknown { why: finding.advice });
         }
         let addresses = seen.addresses.iter().flat_map(|look| look.records());
         let addresses = addresses.filter_map(|text| text.parse().ok());

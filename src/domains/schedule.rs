@@ -24,6 +24,12 @@ pub fn pending(looks: u32) -> Duration {
     Duration::from_secs(4 * HOUR)
 }
 
+/// The pause after a look that had no answer. A claim is never failed for that, so one whose DNS has gone for good is
+/// looked at for ever; from the day on which it would have failed, seldom.
+pub fn unknown(age: Duration, pending_for: Duration) -> Duration {
+    if age < pending_for { UNKNOWN } else { CHALLENGE }
+}
+
 /// The next look at a held domain: every `recheck`, give or take a tenth by name, so that many are not looked at together.
 pub fn held(name: &str, now: Timestamp, recheck: Duration) -> Timestamp {
     let sum = name.bytes().fold(0_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
@@ -53,6 +59,13 @@ mod tests {
         }
         assert!((70..=80).contains(&looks), "{looks}");
         assert!(first_hour >= 15, "{first_hour}");
+    }
+
+    #[test]
+    fn a_claim_of_which_nobody_can_tell_anything_is_looked_at_less_when_it_is_old() {
+        let week = Duration::from_secs(7 * 24 * HOUR);
+        assert_eq!(unknown(week / 2, week), UNKNOWN);
+        assert_eq!(unknown(week, week), CHALLENGE);
     }
 
     #[test]

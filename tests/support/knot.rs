@@ -13,6 +13,8 @@ pub const KEY: (&str, &str) = ("tenantry.", "bWFueSB0aG91c2FuZCBjdXN0b21lcnMgYXJ
 pub struct Knot {
     _program: Program,
     _dir: TempDir,
+    zone: String,
+    algorithm: String,
     /// UDP and TCP.
     pub address: SocketAddr,
 }
@@ -30,7 +32,7 @@ impl Knot {
                 "server:\n  listen: 127.0.0.1@{}\n  rundir: {dir}\n\
                  log:\n  - target: stdout\n    any: info\ndatabase:\n  storage: {dir}\n\
                  key:\n  - id: {}\n    algorithm: {algorithm}\n    secret: {}\n\
-                 acl:\n  - id: updates\n    key: {}\n    action: update\n    update-type: [TXT]\n\
+                 acl:\n  - id: updates\n    key: {}\n    action: update\n    update-type: [TXT, CNAME]\n\
                  zone:\n  - domain: {zone}\n    file: {}\n    acl: updates\n    zonefile-sync: -1\n    journal-content: none\n",
                 address.port(),
                 KEY.0,
@@ -42,7 +44,13 @@ impl Knot {
             std::fs::write(path("knot.conf"), config).unwrap();
             let program = Program::start("knotd", &["-c", &path("knot.conf")], &[]);
             if program.listens(&[address]).await {
-                return Self { _program: program, _dir: dir, address };
+                return Self {
+                    _program: program,
+                    _dir: dir,
+                    zone: zone.to_owned(),
+                    algorithm: algorithm.to_owned(),
+                    address,
+                };
             }
         }
     }
@@ -58,5 +66,16 @@ impl Knot {
         let mut values: Vec<_> = text.lines().map(|line| line.trim_matches('"').to_owned()).collect();
         values.sort();
         values
+    }
+
+    /// Changes the zone as its owner would: a line for `knsupdate`, such as `add www.example. 60 TXT "x"`.
+    pub async fn update(&self, line: &str) {
+        let commands = format!("server 127.0.0.1 {}\nzone {}.\n{line}\nsend\n", self.address.port(), self.zone);
+        let path = self._dir.path().join("update");
+        std::fs::write(&path, commands).unwrap();
+        let key = format!("{}:{}:{}", self.algorithm, KEY.0, KEY.1);
+        let mut program = tokio::process::Command::new("knsupdate");
+        let output = program.args(["-y", &key]).arg(&path).output().await.unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 }

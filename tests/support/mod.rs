@@ -2,6 +2,7 @@
 
 pub mod backend;
 pub mod client;
+pub mod dns;
 pub mod front;
 pub mod internet;
 pub mod knot;

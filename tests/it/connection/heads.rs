@@ -185,9 +185,10 @@ async fn a_fault_on_a_later_request_leaves_the_answers_before_it_alone() {
 async fn a_head_that_trickles_gets_408_however_alive_the_client_is() {
     let short = Limits { head_timeout: Duration::from_millis(300), ..limits() };
     let world = World::with(short, None).await;
+    // Before the connection is there: the deadline runs from then on.
+    let started = std::time::Instant::now();
     let (mut read, mut write) = TcpStream::connect(world.plain).await.unwrap().into_split();
     let head = format!("GET / HTTP/1.1\r\nHost: a.test\r\nX: {}", "y".repeat(7000));
-    let started = std::time::Instant::now();
     let trickle = tokio::spawn(async move {
         // A byte every 10 ms: each read succeeds, and the head would take 70 s.
         let mut tick = tokio::time::interval(Duration::from_millis(10));

@@ -1,126 +1,56 @@
-//! Ownership over a real store and a real DNS server, by a clock that the test moves: who holds a name, and until when.
+//! Ownership told as stories over a real DNS server: who holds a name, and until when.
 
+use std::ops::Deref;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
-use tempfile::TempDir;
-use tenantry::clock::{Clock, Timestamp};
-use tenantry::config::{Config, Sources};
-use tenantry::dns::Dns;
-use tenantry::domains::{Domains, Readiness, Verdict};
-use tenantry::metrics::Metrics;
-use tenantry::model::{DomainName, DomainState, Hostname, Status};
-use tenantry::outbound::Guard;
-use tenantry::seal::Sealer;
-use tenantry::store::{Page, Store};
-use tenantry::tenancy::{Actor, NewDomain, NewTenant, Tenancy, TenancyError};
+use tenantry::domains::{Readiness, Verdict};
+use tenantry::model::{DomainState, Hostname};
+use tenantry::tenancy::{NewDomain, TenancyError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
+use super::room::{self, DAY, EDGE, NAME, actor, name, proof};
 use crate::support::pebble::ChallTest;
 
-const DAY: Duration = Duration::from_secs(86_400);
-const NAME: &str = "shop.acme.example";
-const EDGE: &str = "edge.connect.example";
-
-/// The room, a store and a DNS server; nothing works by itself.
+/// A room and its DNS server.
 struct Room {
-    domains: Domains,
-    tenancy: Tenancy,
-    store: Store,
-    clock: Clock,
+    room: room::Room,
     dns: ChallTest,
-    _dir: TempDir,
+}
+
+impl Deref for Room {
+    type Target = room::Room;
+
+    fn deref(&self) -> &Self::Target {
+        &self.room
+    }
 }
 
 impl Room {
-    /// `more`: further lines of `tenantry.toml`.
     async fn new(more: &str) -> Self {
-        tenantry::app::install_crypto().unwrap();
-        let (dir, dns) = (tempfile::tempdir().unwrap(), ChallTest::start().await);
+        let dns = ChallTest::start().await;
         // Whatever is not told otherwise leads nowhere; the edge has an address of its own.
         dns.default_a("").await;
         dns.a(EDGE, &["127.0.0.9"]).await;
-        let tenantry = format!(
-            "[brand]\nbase = \"connect.example\"\n[[listener]]\nname = \"https\"\naddress = \"127.0.0.1:0\"\n\
-             [store]\nurl = \"sqlite:x\"\nkey = \"env:X\"\n[dns]\nservers = [\"{}\"]\nauthoritative = false\n{more}",
-            dns.address
-        );
-        let routing = include_str!("../../config/dev/routing.toml");
-        let sources = Sources::new(tenantry, routing, include_str!("../../config/plans.toml"));
-        let config =
-            Config::parse(&sources, &|_| Some("127.0.0.1:1".into())).unwrap_or_else(|faults| panic!("{faults}"));
-        let config = Arc::new(ArcSwap::from_pointee(config));
-        let clock = Clock::manual(Timestamp::parse("2026-11-21T12:00:00Z").unwrap());
-        let url = format!("sqlite:{}", dir.path().join("tenantry.db").display());
-        let sealer = Sealer::from_key_bytes(&[5; 32]).unwrap();
-        let store = Store::open(&url, 6, sealer, clock.clone()).await.unwrap();
-        let tenancy = Tenancy::new(store.clone(), Arc::clone(&config), clock.clone(), Arc::new(()));
-        let metrics = Arc::new(Metrics::new().unwrap());
-        let guard = Guard::new(&config.load().outbound);
-        let resolver = Dns::new(&config.load().dns, guard.clone(), Arc::clone(&metrics), clock.clone());
-        let domains = Domains::new(tenancy.clone(), store.clone(), resolver, guard, config, clock.clone(), metrics);
-        for slug in ["acme", "rival"] {
-            let plan = Some("growth".to_owned());
-            let new = NewTenant {
-                slug: slug.into(),
-                name: slug.into(),
-                plan,
-                status: Some(Status::Active),
-                ..NewTenant::default()
-            };
-            tenancy.create(&actor(), &new).await.unwrap();
-        }
-        Self { domains, tenancy, store, clock, dns, _dir: dir }
-    }
-
-    async fn claim(&self, tenant: &str, name: &str) -> String {
-        let new = NewDomain { domain: name.into(), verified: false };
-        let claim = self.tenancy.add_domain(&actor(), tenant, &new).await.unwrap().value;
-        claim.records[0].value.clone()
+        let room = room::Room::new(dns.address, &format!("authoritative = false\n{more}")).await;
+        Self { room, dns }
     }
 
     /// Sets the TXT record of a claim; the name in it is that of the host.
     async fn prove(&self, value: &str) {
-        self.dns.txt(&format!("_arythmatic-verification.{NAME}"), value).await;
+        self.dns.txt(&proof(NAME), value).await;
     }
 
     async fn unprove(&self) {
-        self.dns.clear_txt(&format!("_arythmatic-verification.{NAME}")).await;
+        self.dns.clear_txt(&proof(NAME)).await;
     }
 
     async fn lead_here(&self, here: bool) {
         self.dns.clear_a(NAME).await;
         self.dns.a(NAME, &[if here { "127.0.0.9" } else { "198.51.100.7" }]).await;
     }
-
-    async fn state(&self, tenant: &str) -> DomainState {
-        self.tenancy.domain(NAME, Some(tenant)).await.unwrap().domain.state
-    }
-
-    /// Moves the clock, and makes all looks that are due then.
-    async fn after(&self, time: Duration) {
-        self.clock.advance(time);
-        while self.domains.check_due().await.unwrap() > 0 {}
-    }
-
-    async fn events(&self) -> Vec<String> {
-        let rows = self.store.events(None, Some(NAME), &Page { limit: 1000, after: None }).await.unwrap();
-        rows.into_iter().map(|row| row.event.kind).collect()
-    }
-
-    async fn order(&self) -> bool {
-        self.store.order(NAME).await.unwrap().is_some()
-    }
-}
-
-fn actor() -> Actor {
-    Actor::new("test")
-}
-
-fn name() -> DomainName {
-    DomainName::parse(NAME).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -135,7 +65,7 @@ async fn the_first_to_prove_a_name_has_it_and_pending_claims_block_nobody() {
     room.after(Duration::from_secs(60)).await;
     assert_eq!((room.state("acme").await, room.state("rival").await), (DomainState::Verifying, DomainState::Verified));
     assert!(room.order().await, "its certificate is wanted");
-    assert!(room.events().await.contains(&"domain.verified".to_owned()));
+    assert!(room.told("domain.verified", "rival").await);
     let vouched = NewDomain { domain: NAME.into(), verified: true };
     let refused = room.tenancy.add_domain(&actor(), "acme", &vouched).await.unwrap_err();
     assert!(matches!(refused, TenancyError::Conflict(fault) if fault.code == "domain-taken"));
@@ -155,10 +85,8 @@ async fn what_leads_elsewhere_is_released_after_the_grace_and_rests() {
     room.lead_here(true).await;
     room.after(Duration::from_secs(1)).await;
     assert_eq!(room.state("acme").await, DomainState::Verified);
-    let mut write = room.store.write().await.unwrap();
     let holder = room.store.held_domain(&name()).await.unwrap().unwrap().tenant;
-    write.set_domain_state(&name(), holder, DomainState::Live).await.unwrap();
-    write.commit().await.unwrap();
+    room.goes_live().await;
 
     room.lead_here(false).await;
     room.after(2 * DAY).await;
@@ -167,17 +95,13 @@ async fn what_leads_elsewhere_is_released_after_the_grace_and_rests() {
     room.after(DAY).await;
     assert!(room.state("acme").await.is_held() && room.state("acme").await != DomainState::Moved);
     // Nobody can be asked: nothing is taken for a no.
-    let mut write = room.store.write().await.unwrap();
-    write.set_domain_state(&name(), holder, DomainState::Live).await.unwrap();
-    write.commit().await.unwrap();
-    for silent in [NAME, EDGE] {
-        room.dns.servfail(silent).await;
-        for _ in 0..20 {
-            room.after(DAY).await;
-        }
-        assert_eq!(room.state("acme").await, DomainState::Live, "{silent}");
-        room.dns.clear_servfail(silent).await;
+    room.goes_live().await;
+    room.dns.servfail(NAME).await;
+    for _ in 0..20 {
+        room.after(DAY).await;
     }
+    assert_eq!(room.state("acme").await, DomainState::Live);
+    room.dns.clear_servfail(NAME).await;
 
     room.lead_here(false).await;
     room.unprove().await;
@@ -187,7 +111,7 @@ async fn what_leads_elsewhere_is_released_after_the_grace_and_rests() {
     assert_eq!((room.state("acme").await, room.order().await), (DomainState::Released, false));
     let events = room.events().await;
     for kind in ["domain.verified", "domain.moved", "domain.returned", "domain.released"] {
-        assert!(events.contains(&kind.to_owned()), "{kind}: {events:?}");
+        assert!(events.contains(&(kind.to_owned(), "acme".to_owned())), "{kind}: {events:?}");
     }
     // It rests: another's proof counts only when that is over.
     let cooldown = room.store.cooldown(&name()).await.unwrap();
@@ -205,15 +129,14 @@ async fn what_leads_elsewhere_is_released_after_the_grace_and_rests() {
 async fn a_challenger_who_proves_it_gets_it_when_the_holder_does_not() {
     let room = Room::new("").await;
     room.lead_here(true).await;
-    let new = NewDomain { domain: NAME.into(), verified: true };
-    room.tenancy.add_domain(&actor(), "acme", &new).await.unwrap();
+    room.vouch("acme", NAME).await;
     let token = room.claim("rival", NAME).await;
     room.prove(&token).await;
     room.after(Duration::ZERO).await;
     for _ in 0..3 {
         room.after(DAY / 2).await;
     }
-    assert!(room.events().await.contains(&"domain.contested".to_owned()), "the holder is warned");
+    assert!(room.told("domain.contested", "acme").await, "the holder is warned");
     assert!(room.state("acme").await.is_held(), "and has its grace");
     for _ in 0..15 {
         room.after(DAY / 2).await;
@@ -222,7 +145,8 @@ async fn a_challenger_who_proves_it_gets_it_when_the_holder_does_not() {
     let held = room.store.held_domain(&name()).await.unwrap().unwrap();
     let order = room.store.order(NAME).await.unwrap().unwrap();
     assert_eq!(order.tenant, Some(held.tenant), "the certificate is wanted for the new holder");
-    assert!(room.events().await.contains(&"domain.transferred".to_owned()));
+    assert!(room.told("domain.released", "acme").await, "the one that lost it is told");
+    assert!(room.told("domain.transferred", "rival").await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -248,14 +172,14 @@ async fn a_claim_that_is_never_proven_fails_and_can_be_asked_for_again() {
 }
 
 /// A server that answers everything with the same body, and counts.
-async fn stranger(body: &'static str) -> (u16, Arc<std::sync::atomic::AtomicUsize>) {
+async fn stranger(body: &'static str) -> (u16, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    let count = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let count = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&count);
     tokio::spawn(async move {
         while let Ok((mut tcp, _)) = listener.accept().await {
-            counter.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            counter.fetch_add(1, Ordering::SeqCst);
             let mut head = [0; 4096];
             let _ = tcp.read(&mut head).await;
             let answer =
@@ -280,8 +204,7 @@ async fn an_order_is_not_worth_its_budget_before_everything_is_right() {
         Readiness::Unknown { .. } => "unknown".to_owned(),
     };
     assert_eq!(code().await, "not-held");
-    let new = NewDomain { domain: NAME.into(), verified: true };
-    room.tenancy.add_domain(&actor(), "acme", &new).await.unwrap();
+    room.vouch("acme", NAME).await;
     assert_eq!(code().await, "dns");
     room.dns.servfail(NAME).await;
     assert_eq!(code().await, "unknown");
@@ -290,9 +213,9 @@ async fn an_order_is_not_worth_its_budget_before_everything_is_right() {
     room.dns.caa("acme.example", "other.example").await;
     assert_eq!(code().await, "caa");
     room.dns.clear_caa("acme.example").await;
-    assert_eq!(visits.load(std::sync::atomic::Ordering::SeqCst), 0, "nobody is visited before");
+    assert_eq!(visits.load(Ordering::SeqCst), 0, "nobody is visited before");
     assert_eq!(code().await, "probe");
-    assert_eq!(visits.load(std::sync::atomic::Ordering::SeqCst), 1);
+    assert_eq!(visits.load(Ordering::SeqCst), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -300,15 +223,14 @@ async fn a_domain_that_leads_to_a_private_address_is_not_connected_to() {
     let (port, visits) = stranger("secret").await;
     let more = format!("[domains]\naddresses = [\"127.0.0.1\"]\n[acme]\nhttp_port = {port}\n");
     let room = Room::new(&more).await;
-    let new = NewDomain { domain: NAME.into(), verified: true };
-    room.tenancy.add_domain(&actor(), "acme", &new).await.unwrap();
+    room.vouch("acme", NAME).await;
     room.dns.a(NAME, &["127.0.0.1"]).await;
     let readiness = room.domains.preflight(&name(), &[]).await;
     assert!(
         matches!(&readiness, Readiness::NotReady { code: "probe", why } if why.contains("not a public address")),
         "{readiness:?}"
     );
-    assert_eq!(visits.load(std::sync::atomic::Ordering::SeqCst), 0);
+    assert_eq!(visits.load(Ordering::SeqCst), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
