@@ -49,7 +49,8 @@ impl Place {
     fn still_fits(self, seen: &[TenantId]) -> bool {
         match self {
             Self::Tenant(now) => seen.iter().all(|tenant| *tenant == now),
-            Self::Nobody => false,
+            // One that has served nobody has nothing to forget: it was made after the change.
+            Self::Nobody => seen.is_empty(),
             Self::CannotTell => true,
         }
     }
