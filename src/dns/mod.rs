@@ -11,6 +11,7 @@ use std::time::Duration;
 use hickory_proto::rr::RecordType;
 use hickory_resolver::system_conf::read_system_conf;
 use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
 use tracing::warn;
 
 use self::exchange::{Answer, Code, Flags};
@@ -110,14 +111,14 @@ impl Look {
     }
 }
 
+/// How many questions' time all that is asked for one look may take.
+const MOST_TIMEOUTS: u32 = 2;
 /// CNAMEs that are followed by us, where a server does not.
 const MOST_ALIASES: usize = 8;
 /// Servers of one zone that are asked.
 const MOST_ZONE_SERVERS: usize = 3;
 /// Labels that are gone up in search of a zone.
 const MOST_LABELS: usize = 10;
-/// How long finding and asking a zone's servers may take, in timeouts of one question.
-const ZONE_TIMEOUTS: u32 = 3;
 
 impl Dns {
     /// Where no resolver is configured and the system has none, every question is one that nobody could be asked.
@@ -139,7 +140,10 @@ impl Dns {
     /// The same for those who hope for something: where resolvers say anything else, it may be out of date, and the zone's
     /// own servers are asked. Not so where signatures do not hold: whoever answers then may be anybody.
     pub async fn look_for(&self, name: &str, kind: RecordKind, good: impl Fn(&Look) -> bool) -> Look {
-        let look = self.look_at_resolvers(name, kind).await;
+        let look = match timeout(self.0.timeout * MOST_TIMEOUTS, self.look_at_resolvers(name, kind)).await {
+            Ok(look) => look,
+            Err(_) => self.seen(name, kind, Outcome::Failed("no answer in time".into()), None),
+        };
         match look.outcome {
             Outcome::DnssecFailed => look,
             _ if good(&look) => look,
@@ -153,12 +157,10 @@ impl Dns {
         if !self.0.authoritative {
             return None;
         }
-        // Many questions, each of which may go unanswered: all of them together take no longer than a few.
-        tokio::time::timeout(self.0.timeout * ZONE_TIMEOUTS, self.ask_along(name, kind)).await.ok().flatten()
+        timeout(self.0.timeout * MOST_TIMEOUTS, self.ask_zones(name, kind)).await.ok().flatten()
     }
 
-    /// Asks the zone, and along a chain of CNAMEs the zones that they lead to.
-    async fn ask_along(&self, name: &str, kind: RecordKind) -> Option<Look> {
+    async fn ask_zones(&self, name: &str, kind: RecordKind) -> Option<Look> {
         let mut asked = name.to_owned();
         for _ in 0..MOST_ALIASES {
             let (server, answer) = self.ask_zone(&asked, kind).await?;
@@ -207,8 +209,15 @@ impl Dns {
             if answer.code == Code::ServerFailure {
                 // A resolver that validates fails where signatures do not hold; asked not to validate, it answers.
                 let unchecked = self.ask(server, &asked, kind, Flags { unchecked: true, ..flags }).await;
-                return match unchecked {
-                    Ok(answer) if matches!(answer.code, Code::NoError | Code::NoName) => Outcome::DnssecFailed,
+                let again = self.ask(server, &asked, kind, flags).await;
+                // Failing twice where it answers in between is no accident.
+                return match (unchecked, again) {
+                    (Ok(unchecked), Ok(again))
+                        if matches!(unchecked.code, Code::NoError | Code::NoName)
+                            && again.code == Code::ServerFailure =>
+                    {
+                        Outcome::DnssecFailed
+                    }
                     _ => Outcome::Failed("the server failed (SERVFAIL)".into()),
                 };
             }

@@ -92,16 +92,12 @@ impl Domains {
         config: &Config,
     ) -> Result<Diagnosis, StoreError> {
         let before = look.domain.state;
-        look.domain.state = after(before, step);
-        look.diagnosis.state = look.domain.state;
-        look.diagnosis.next_check = next;
-        look.diagnosis.summary = looks::summary(&look.diagnosis, &progress, look.holder.is_some());
-        progress.last = Some(look.diagnosis.clone());
+        look.becomes(after(before, step), next, &progress);
         let (name, tenant) = (look.domain.name.clone(), look.domain.tenant);
         if step == Step::Stay {
             let mut aside = self.store.aside().await?;
             // It may have been given up while DNS was asked.
-            if let Some(now) = aside.lock_domain_progress(&name, tenant).await? {
+            if let Some((_, now)) = aside.lock_domain_progress(&name, tenant).await? {
                 progress.asked = remembered(&now).asked;
                 aside.set_domain_progress(&name, tenant, next, &kept(&progress)?).await?;
                 aside.commit().await?;
@@ -112,7 +108,7 @@ impl Domains {
         let current = write.claims(&name).await?.into_iter().find(|claim| claim.tenant == tenant);
         // A token of its own tells a claim from one that was made afresh under the same name.
         let same = |current: &Domain| current.state == before && current.token == look.domain.token;
-        let now = write.lock_domain_progress(&name, tenant).await?.map(|json| remembered(&json)).unwrap_or_default();
+        let now = write.lock_domain_progress(&name, tenant).await?.map(|(_, now)| remembered(&now)).unwrap_or_default();
         let told = match step {
             Step::Contest => now.contested.is_some(),
             Step::Uncover => now.uncovered.is_some(),
@@ -142,11 +138,10 @@ impl Domains {
 
     /// What was seen, when nothing has followed from it.
     async fn undone(&self, mut look: Look<'_>, state: DomainState) -> Result<Diagnosis, StoreError> {
-        look.diagnosis.state = state;
-        look.diagnosis.next_check = self.next_check(&look.domain).await?;
-        let (progress, held) = (self.progress(&look.domain).await?, self.store.held_domain(&look.domain.name).await?);
-        let by_another = held.is_some_and(|held| held.tenant != look.domain.tenant);
-        look.diagnosis.summary = looks::summary(&look.diagnosis, &progress, by_another);
+        let held = self.store.held_domain(&look.domain.name).await?;
+        look.holder = held.filter(|held| held.tenant != look.domain.tenant);
+        let (progress, next) = (self.progress(&look.domain).await?, self.next_check(&look.domain).await?);
+        look.becomes(state, next, &progress);
         Ok(look.diagnosis)
     }
 
@@ -163,6 +158,7 @@ impl Domains {
                 if let Some(holder) = &look.holder {
                     write.set_domain_state(name, holder.tenant, DomainState::Released).await?;
                     write.set_domain_progress(name, holder.tenant, None, "{}").await?;
+                    write.set_domain_token(name, holder.tenant, &fresh_token()).await?;
                     let event = Event { tenant: Some(holder.tenant), ..look.event("domain.released", step) };
                     write.event(&event).await?;
                     write.drop_order(&order[0]).await?;
@@ -176,6 +172,7 @@ impl Domains {
                 write.drop_order(&order[0]).await?;
                 let until = write.now() + config.domains.cooldown;
                 write.set_cooldown(name, *tenant, until).await?;
+                write.set_domain_token(name, *tenant, &fresh_token()).await?;
             }
             Step::Set(_) | Step::Fail | Step::Move | Step::Return(_) => {
                 write.set_domain_state(name, *tenant, *state).await?;
@@ -215,6 +212,14 @@ struct Look<'a> {
 }
 
 impl Look<'_> {
+    /// What the claim is after this look, and what that comes to in words.
+    fn becomes(&mut self, state: DomainState, next: Option<Timestamp>, progress: &Progress) {
+        self.domain.state = state;
+        self.diagnosis.state = state;
+        self.diagnosis.next_check = next;
+        self.diagnosis.summary = looks::summary(&self.diagnosis, progress, self.holder.is_some());
+    }
+
     fn event(&self, kind: &str, step: Step) -> Event {
         let wrong: Vec<_> = self.diagnosis.findings.iter().filter(|finding| !finding.advice.is_empty()).collect();
         let advice: Vec<_> = wrong.iter().map(|finding| finding.advice.clone()).collect();
@@ -236,6 +241,11 @@ impl Look<'_> {
             request_id: None,
         }
     }
+}
+
+/// What was given up has to be proven afresh: the record that proved it before does so no more.
+fn fresh_token() -> String {
+    uuid::Uuid::new_v4().simple().to_string()
 }
 
 fn after(before: DomainState, step: Step) -> DomainState {

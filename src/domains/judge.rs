@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use ipnet::Ipv4Net;
 
 use super::diagnosis::{Finding, Verdict};
-use crate::dns::{Look, Outcome};
+use crate::dns::Look;
 use crate::model::Hostname;
 use crate::tenancy::Wanted;
 
@@ -20,19 +20,12 @@ pub struct Seen {
     pub cname: Look,
     /// Its addresses, of both families.
     pub addresses: [Look; 2],
-    pub ours: Ours,
+    /// The addresses that lead here; `None`: nobody could be asked, and then no address is wrong.
+    pub ours: Option<Vec<IpAddr>>,
     /// The `_acme-challenge` name: its CNAME and its TXT records.
     pub challenge: [Look; 2],
     /// The CAA records that count for the name, from itself or from above (RFC 8659 §3).
     pub caa: Look,
-}
-
-/// The addresses that lead here.
-#[derive(Clone, Debug)]
-pub struct Ours {
-    pub addresses: Vec<IpAddr>,
-    /// These are all; else an address that is not among them may be ours as well.
-    pub complete: bool,
 }
 
 impl Seen {
@@ -49,13 +42,6 @@ pub fn proves(look: &Look, value: &str) -> bool {
 
 fn bare(text: &str) -> &str {
     text.trim().trim_matches('"').trim()
-}
-
-/// Whether nothing is seen of where visitors are led because signatures do not hold. That wants mending, but is not to lead
-/// elsewhere: nobody loses a domain over it.
-pub fn hidden(seen: &Seen) -> bool {
-    let looks = || seen.addresses.iter().chain([&seen.cname]);
-    looks().any(|look| look.outcome == Outcome::DnssecFailed) && !has_address(seen)
 }
 
 /// Whether any address was seen that visitors are led to.
@@ -98,7 +84,7 @@ pub fn proof(wanted: &Wanted, prefix: &str, seen: &Seen) -> Finding {
 /// Whether visitors are led here: by the CNAME, or by addresses.
 pub fn traffic(wanted: &Wanted, seen: &Seen) -> Finding {
     let by_address = |verdict, advice| {
-        let expected = seen.ours.addresses.iter().map(IpAddr::to_string).collect();
+        let expected = ours(seen).iter().map(IpAddr::to_string).collect();
         let look = seen.addresses.iter().find(|look| !look.records().is_empty()).unwrap_or(&seen.addresses[0]);
         let mut finding = Finding::of(look, expected, verdict, advice);
         finding.seen = seen.addresses.iter().flat_map(|look| look.records()).cloned().collect();
@@ -110,14 +96,13 @@ pub fn traffic(wanted: &Wanted, seen: &Seen) -> Finding {
     }
     let found: Vec<IpAddr> = seen.found().collect();
     if !found.is_empty() {
-        return match found.iter().all(|address| seen.ours.addresses.contains(address)) {
-            true => by_address(Verdict::Ok, String::new()),
-            false if !seen.ours.complete => {
-                let (name, edge) = (&wanted.visited, &wanted.edge);
-                let advice = format!("Nobody could be asked whether {name} leads to {edge}; we will ask again.");
-                by_address(Verdict::Unknown, advice)
+        return match &seen.ours {
+            None => {
+                let why = format!("The addresses of {} could not be looked up; we will ask again.", wanted.edge);
+                by_address(Verdict::Unknown, why)
             }
-            false => by_address(Verdict::Wrong, elsewhere(wanted, seen, &found)),
+            Some(ours) if found.iter().all(|address| ours.contains(address)) => by_address(Verdict::Ok, String::new()),
+            Some(_) => by_address(Verdict::Wrong, elsewhere(wanted, seen, &found)),
         };
     }
     // No address at all: either there is none, or nobody has said.
@@ -137,11 +122,15 @@ pub fn traffic(wanted: &Wanted, seen: &Seen) -> Finding {
     }
 }
 
+fn ours(seen: &Seen) -> &[IpAddr] {
+    seen.ours.as_deref().unwrap_or_default()
+}
+
 /// The sentence for a name that leads to somebody else.
 fn elsewhere(wanted: &Wanted, seen: &Seen, found: &[IpAddr]) -> String {
     let name = &wanted.visited;
     let strangers: Vec<String> =
-        found.iter().filter(|address| !seen.ours.addresses.contains(address)).map(IpAddr::to_string).collect();
+        found.iter().filter(|address| !ours(seen).contains(address)).map(IpAddr::to_string).collect();
     if strangers.len() < found.len() {
         return format!("Some addresses of {name} are ours and some are not: remove {}", strangers.join(", "));
     }
@@ -162,7 +151,7 @@ fn to_set(wanted: &Wanted, seen: &Seen) -> String {
     if !wanted.apex {
         return format!("Set a CNAME record at {name} to {edge}");
     }
-    let addresses: Vec<String> = seen.ours.addresses.iter().map(IpAddr::to_string).collect();
+    let addresses: Vec<String> = ours(seen).iter().map(IpAddr::to_string).collect();
     match addresses.is_empty() {
         true => format!("A domain itself can have no CNAME: set an ALIAS or ANAME record at {name} to {edge}"),
         false => format!(

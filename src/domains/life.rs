@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::diagnosis::Diagnosis;
 use super::schedule;
 use crate::clock::Timestamp;
 use crate::config;
@@ -27,8 +26,6 @@ pub struct Progress {
     pub uncovered: Option<Timestamp>,
     /// Looks that were asked for lately.
     pub asked: Vec<Timestamp>,
-    /// The last look.
-    pub last: Option<Diagnosis>,
 }
 
 /// What a look has found out; `None` where nobody could be asked.
@@ -137,7 +134,7 @@ fn claimed(
         }
     }
     let pause = match facts.proven {
-        None => schedule::unknown(now.since(created), config.pending_for),
+        None => schedule::unknown(progress.looks, now.since(created), config.pending_for),
         Some(_) => schedule::pending(progress.looks),
     };
     let partly = facts.points_here == Some(true);

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::diagnosis::{Diagnosis, Finding, Verdict};
-use super::judge::{self, Ours, Seen};
+use super::judge::{self, Seen};
 use super::{Domains, life};
 use crate::clock::Timestamp;
 use crate::config::Config;
@@ -57,17 +57,17 @@ impl Domains {
         self.dns.look_for(name, kind, Look::is_answer).await
     }
 
-    /// The addresses that lead here: those configured, else those of the name that customers point at.
-    async fn ours(&self, wanted: &Wanted) -> Ours {
+    /// The addresses that lead here: those configured, else those of the name that customers point at. `None`: not all of
+    /// them could be learnt, and then nobody's address is wrong.
+    async fn ours(&self, wanted: &Wanted) -> Option<Vec<IpAddr>> {
         if !wanted.addresses.is_empty() {
-            return Ours { addresses: wanted.addresses.clone(), complete: true };
+            return Some(wanted.addresses.clone());
         }
-        let ask = |kind| self.dns.look(&wanted.edge, kind);
-        let (four, six) = tokio::join!(ask(RecordKind::A), ask(RecordKind::Aaaa));
-        let records = four.records().iter().chain(six.records());
-        let addresses: Vec<IpAddr> = records.filter_map(|text| text.parse().ok()).collect();
-        let complete = four.is_answer() && six.is_answer() && !addresses.is_empty();
-        Ours { addresses, complete }
+        let looks =
+            tokio::join!(self.dns.look(&wanted.edge, RecordKind::A), self.dns.look(&wanted.edge, RecordKind::Aaaa));
+        let looks = [looks.0, looks.1];
+        let all = looks.iter().flat_map(Look::records).filter_map(|text| text.parse().ok());
+        Some(all.collect::<Vec<_>>()).filter(|all| !all.is_empty() && looks.iter().all(Look::is_answer))
     }
 
     /// The CAA records that count for a host: its own, or those of the nearest name above that has any.
@@ -96,8 +96,7 @@ impl Domains {
         let proof = judge::proof(&wanted, &config.brand.verification_prefix, &seen);
         let traffic = judge::traffic(&wanted, &seen);
         let others = [judge::challenge(&wanted, &seen), judge::caa(&caa, domain.name.is_wildcard(), &seen)];
-        let proven = proof.verdict.holds().filter(|_| seen.proof.is_answer());
-        let points_here = traffic.verdict.holds().filter(|_| !judge::hidden(&seen));
+        let (proven, points_here) = (proof.verdict.holds(), traffic.verdict.holds());
         let mut findings = vec![proof, traffic];
         findings.extend(others.into_iter().flatten());
         let diagnosis = Diagnosis {
@@ -125,7 +124,7 @@ fn unicode(name: &DomainName) -> Option<String> {
 /// What a look comes to, in one sentence.
 pub(super) fn summary(diagnosis: &Diagnosis, progress: &life::Progress, held_by_another: bool) -> String {
     let at = |time: Option<Timestamp>| time.map_or_else(|| "when you ask for it".to_owned(), |at| format!("at {at}"));
-    let wrong = |finding: &&Finding| matches!(finding.verdict, Verdict::Missing | Verdict::Wrong);
+    let wrong = |finding: &&Finding| matches!(finding.verdict, Verdict::Missing | Verdict::Wrong | Verdict::Bogus);
     let count = diagnosis.findings.iter().filter(wrong).count();
     let next = at(diagnosis.next_check);
     match diagnosis.state {

@@ -106,7 +106,7 @@ impl Domains {
     /// A look that somebody asks for, with everything that follows from it. Limited per claim.
     pub async fn verify(&self, actor: &Actor, name: &str, tenant: Option<&str>) -> Result<Diagnosis, TenancyError> {
         let domain = self.tenancy.domain(name, tenant).await?.domain;
-        let progress = self.asked(&domain).await?;
+        let progress = self.ask(&domain).await?;
         let diagnosis = self.check(domain, progress, &actor.name).await?;
         Ok(diagnosis)
     }
@@ -124,17 +124,18 @@ impl Domains {
         Ok(diagnosis)
     }
 
-    /// Puts down that a look was asked for, unless that was too often. Before the look, so that many at once count too.
-    async fn asked(&self, domain: &Domain) -> Result<Progress, TenancyError> {
+    /// Takes one of the looks that may be asked for, before anything is looked at.
+    async fn ask(&self, domain: &Domain) -> Result<Progress, TenancyError> {
         let limit = self.config.load().domains.verify_limit;
         let mut aside = self.store.aside().await?;
-        let Some(kept) = aside.lock_domain_progress(&domain.name, domain.tenant).await? else {
+        let Some((next, kept)) = aside.lock_domain_progress(&domain.name, domain.tenant).await? else {
             return Err(TenancyError::NotFound(Kind::Domain, domain.name.to_string()));
         };
         let mut progress = checks::remembered(&kept);
-        life::ask(&mut progress, limit, self.clock.now())
-            .map_err(|retry_after| TenancyError::TooOften { retry_after })?;
-        aside.note_domain_progress(&domain.name, domain.tenant, &checks::kept(&progress)?).await?;
+        if let Err(retry_after) = life::ask(&mut progress, limit, self.clock.now()) {
+            return Err(TenancyError::TooOften { retry_after });
+        }
+        aside.set_domain_progress(&domain.name, domain.tenant, next, &checks::kept(&progress)?).await?;
         aside.commit().await?;
         Ok(progress)
     }

@@ -24,10 +24,10 @@ pub fn pending(looks: u32) -> Duration {
     Duration::from_secs(4 * HOUR)
 }
 
-/// The pause after a look that had no answer. A claim is never failed for that, so one whose DNS has gone for good is
-/// looked at for ever; from the day on which it would have failed, seldom.
-pub fn unknown(age: Duration, pending_for: Duration) -> Duration {
-    if age < pending_for { UNKNOWN } else { CHALLENGE }
+/// The pause after a look that had no answer: as soon as it would be looked at anyway. A claim is never failed for that, so
+/// one whose DNS has gone for good is looked at for ever; from the day on which it would have failed, seldom.
+pub fn unknown(looks: u32, age: Duration, pending_for: Duration) -> Duration {
+    if age < pending_for { pending(looks + 1).min(UNKNOWN) } else { CHALLENGE }
 }
 
 /// The next look at a held domain: every `recheck`, give or take a tenth by name, so that many are not looked at together.
@@ -64,8 +64,9 @@ mod tests {
     #[test]
     fn a_claim_of_which_nobody_can_tell_anything_is_looked_at_less_when_it_is_old() {
         let week = Duration::from_secs(7 * 24 * HOUR);
-        assert_eq!(unknown(week / 2, week), UNKNOWN);
-        assert_eq!(unknown(week, week), CHALLENGE);
+        assert_eq!(unknown(0, week / 2, week), pending(1));
+        assert_eq!(unknown(70, week / 2, week), UNKNOWN);
+        assert_eq!(unknown(70, week, week), CHALLENGE);
     }
 
     #[test]

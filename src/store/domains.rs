@@ -129,15 +129,35 @@ impl Aside {
         Ok(self.execute(statement.bind(due.millis()).bind(until.millis())).await? > 0)
     }
 
-    /// What the looks have shown so far, which nobody else writes until this transaction ends; `None`: the claim is gone.
+    /// [`Store::domain_progress`], locked until the end of this transaction.
     pub async fn lock_domain_progress(
         &mut self,
         name: &DomainName,
         tenant: TenantId,
-    ) -> Result<Option<String>, StoreError> {
-        let sql = "UPDATE domains SET progress = progress WHERE name = $1 AND tenant = $2 RETURNING name, progress";
+    ) -> Result<Option<(Option<Timestamp>, String)>, StoreError> {
+        let sql = "UPDATE domains SET progress = progress WHERE name = $1 AND tenant = $2 \
+                   RETURNING name, next_check, progress";
         let row = self.one(query(sql).bind(name.to_string()).bind(tenant.to_string())).await?;
-        row.map(|row| Ok(Row::new(&row, "domains", "name").text("progress")?.to_owned())).transpose()
+        row.map(|row| {
+            let row = Row::new(&row, "domains", "name");
+            Ok((row.optional_time("next_check")?, row.text("progress")?.to_owned()))
+        })
+        .transpose()
+    }
+
+    /// Gives a claim another token: whatever proved it before does so no more. `Missing` when the claim is gone.
+    pub async fn set_domain_token(
+        &mut self,
+        name: &DomainName,
+        tenant: TenantId,
+        token: &str,
+    ) -> Result<(), StoreError> {
+        let statement = query("UPDATE domains SET token = $3 WHERE name = $1 AND tenant = $2");
+        let statement = statement.bind(name.to_string()).bind(tenant.to_string()).bind(storable(token).into_owned());
+        match self.execute(statement).await? {
+            0 => Err(missing(name, tenant)),
+            _ => Ok(()),
+        }
     }
 
     /// Puts down what a look has shown, and when the next one is due. `Missing` when the claim is gone.
@@ -152,21 +172,6 @@ impl Aside {
         let statement = query(sql).bind(name.to_string()).bind(tenant.to_string());
         let statement = statement.bind(next.map(Timestamp::millis)).bind(storable(progress).into_owned());
         match self.execute(statement).await? {
-            0 => Err(missing(name, tenant)),
-            _ => Ok(()),
-        }
-    }
-
-    /// Puts down what is remembered, and leaves the next look when it is. `Missing` when the claim is gone.
-    pub async fn note_domain_progress(
-        &mut self,
-        name: &DomainName,
-        tenant: TenantId,
-        progress: &str,
-    ) -> Result<(), StoreError> {
-        let sql = "UPDATE domains SET progress = $3 WHERE name = $1 AND tenant = $2";
-        let statement = query(sql).bind(name.to_string()).bind(tenant.to_string());
-        match self.execute(statement.bind(storable(progress).into_owned())).await? {
             0 => Err(missing(name, tenant)),
             _ => Ok(()),
         }

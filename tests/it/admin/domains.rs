@@ -120,3 +120,23 @@ async fn a_host_is_explained() {
     let answer = world.get("/v1/hosts/acme.connect.localhost").await.expect(200).clone();
     assert_eq!(answer["visit"], refuse(410, "tenant-cancelled"));
 }
+
+#[tokio::test]
+async fn looks_are_made_on_demand_but_not_without_end() {
+    let world = world().await;
+    world.post("/v1/tenants/acme/domains", json!({"domain": "shop.example"})).await.expect(201);
+    for _ in 0..10 {
+        let seen = world.post("/v1/domains/shop.example/verify", json!(null)).await.expect(200).clone();
+        // Nobody answers here, which proves nothing and refutes nothing.
+        assert_eq!((&seen["state"], &seen["proven"]), (&json!("pending"), &json!(null)));
+        let advice = seen["findings"][0]["advice"].as_str().unwrap();
+        assert!(advice.contains("Nobody could be asked"), "{advice}");
+    }
+    let often = world.post("/v1/domains/shop.example/verify", json!(null)).await;
+    often.refused(429, "rate-limited");
+    assert_eq!(often.header("retry-after"), "600");
+    // To look without anything following from it is not limited: it is not what the worker does.
+    world.get("/v1/domains/shop.example/diagnosis").await.expect(200);
+    world.clock.advance(std::time::Duration::from_secs(601));
+    world.post("/v1/domains/shop.example/verify", json!(null)).await.expect(200);
+}

@@ -96,12 +96,14 @@ async fn what_leads_elsewhere_is_released_after_the_grace_and_rests() {
     assert!(room.state("acme").await.is_held() && room.state("acme").await != DomainState::Moved);
     // Nobody can be asked: nothing is taken for a no.
     room.goes_live().await;
-    room.dns.servfail(NAME).await;
-    for _ in 0..20 {
-        room.after(DAY).await;
+    for silent in [NAME, EDGE] {
+        room.dns.servfail(silent).await;
+        for _ in 0..20 {
+            room.after(DAY).await;
+        }
+        assert_eq!(room.state("acme").await, DomainState::Live, "{silent}");
+        room.dns.clear_servfail(silent).await;
     }
-    assert_eq!(room.state("acme").await, DomainState::Live);
-    room.dns.clear_servfail(NAME).await;
 
     room.lead_here(false).await;
     room.unprove().await;
@@ -216,6 +218,22 @@ async fn an_order_is_not_worth_its_budget_before_everything_is_right() {
     assert_eq!(visits.load(Ordering::SeqCst), 0, "nobody is visited before");
     assert_eq!(code().await, "probe");
     assert_eq!(visits.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_closed_port_says_so() {
+    let port = crate::support::program::port();
+    let more = format!(
+        "[domains]\naddresses = [\"127.0.0.1\"]\n[acme]\nhttp_port = {port}\n[outbound]\nallow = [\"127.0.0.0/8\"]\n"
+    );
+    let room = Room::new(&more).await;
+    room.vouch("acme", NAME).await;
+    room.dns.a(NAME, &["127.0.0.1"]).await;
+    let readiness = room.domains.preflight(&name(), &[]).await;
+    assert!(
+        matches!(&readiness, Readiness::NotReady { code: "probe", why } if why.contains("cannot be reached over port 80")),
+        "{readiness:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
