@@ -27,6 +27,7 @@ pub fn tenant(n: u128) -> Tenant {
         features_off: [].into(),
         parent: None,
         branding: Default::default(),
+        edge: Default::default(),
         suspend_reason: None,
         reason_public: false,
         trial_ends: None,

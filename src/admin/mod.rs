@@ -6,6 +6,7 @@ mod audit;
 mod body;
 mod certificates;
 mod domains;
+mod edge;
 mod events;
 mod layers;
 mod openapi;
@@ -86,6 +87,7 @@ pub fn router(state: AdminState) -> Router {
     let guarded = OpenApiRouter::new()
         .merge(tenants::routes())
         .merge(status::routes())
+        .merge(edge::routes())
         .merge(domains::routes())
         .merge(certificates::routes())
         .merge(orders::routes())

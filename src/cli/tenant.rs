@@ -45,6 +45,21 @@ enum Command {
         /// Slug or id
         tenant: String,
     },
+    /// Show or change what the edge does for a tenant: limits, access, CORS, maintenance, redirects, pools
+    #[command(after_help = "Examples:\n  tenantry tenant edge acme\n  \
+                            tenantry tenant edge acme --set limits.requests_per_second=50 --set www=\\\"add\\\"\n  \
+                            tenantry tenant edge acme --set maintenance.enabled=true\n  \
+                            tenantry tenant edge acme --unset maintenance --unset limits")]
+    Edge {
+        /// Slug or id
+        tenant: String,
+        /// A setting by its path, and its value as JSON (a bare word is a text)
+        #[arg(long, value_name = "PATH=VALUE")]
+        set: Vec<String>,
+        /// Take a setting back: the parent's or the plan's word counts again
+        #[arg(long, value_name = "PATH")]
+        unset: Vec<String>,
+    },
     /// Switch features on and off, beyond what the plan says
     #[command(after_help = "Examples:\n  tenantry tenant features acme --on sso --off csv_export\n  \
                             tenantry tenant features acme --reset sso")]
@@ -166,6 +181,7 @@ impl Tenant {
             Command::List { status, prefix } => return list(&client, json, status, prefix).await,
             Command::Show { tenant } => client.get(&path(&tenant, "")).await?,
             Command::Features { tenant, on, off, reset } => features(&client, &tenant, on, off, reset).await?,
+            Command::Edge { tenant, set, unset } => return edge(&client, json, &tenant, &set, &unset).await,
             Command::Change(change) => {
                 let (method, path, body) = change.request();
                 client.send(method, &path, body).await?
@@ -250,6 +266,42 @@ async fn features(
     match before.etag.clone() {
         Some(etag) => client.send_if(Method::PUT, &path, body, etag).await,
         None => client.send(Method::PUT, &path, body).await,
+    }
+}
+
+/// What the edge does for a tenant, changed first where something is named.
+async fn edge(client: &Client, json: bool, tenant: &str, set: &[String], unset: &[String]) -> Result<(), Failure> {
+    let path = path(tenant, "/edge");
+    let mut patch = json!({});
+    for word in set {
+        let (at, value) =
+            word.split_once('=').ok_or_else(|| Failure::Local(format!("--set {word}: expected PATH=VALUE")))?;
+        let value = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()));
+        put(&mut patch, at, value);
+    }
+    for at in unset {
+        put(&mut patch, at, Value::Null);
+    }
+    let answer = match set.is_empty() && unset.is_empty() {
+        true => client.get(&path).await?,
+        false => client.send(Method::PATCH, &path, patch).await?,
+    };
+    // The settings are a document: there is no shorter way to show one.
+    output::json(if json { &answer.body } else { &answer.body["effective"] });
+    warn_unless_applied(&answer);
+    Ok(())
+}
+
+/// Puts a value under a dotted path.
+fn put(target: &mut Value, path: &str, value: Value) {
+    let (key, rest) = path.split_once('.').map_or((path, None), |(key, rest)| (key, Some(rest)));
+    if !target.is_object() {
+        *target = json!({});
+    }
+    let slot = &mut target[key];
+    match rest {
+        Some(rest) => put(slot, rest, value),
+        None => *slot = value,
     }
 }
 

@@ -7,11 +7,13 @@ use toml::de::DeValue;
 use super::parsers::{self, TITLE, URL};
 use super::section::{Section, Spot, describe};
 use super::values::integer;
-use crate::model::{Catalogue, Feature, Plan, PlanName};
+use crate::model::{Cap, Catalogue, Feature, LimitSettings, Plan, PlanName};
 
 const UNLIMITED: &str = "unlimited";
 const ALL: &str = "all";
 const PLAN: &str = "the name of a plan below, such as \"free\"";
+/// A rate or a number of things at once.
+const MOST: u64 = 1_000_000_000;
 const FEATURE: &str = "the name of a feature, such as \"csv_export\"";
 
 /// What is known of the features when the catalogue as a whole is not right: enough to check the routes.
@@ -76,7 +78,24 @@ fn plan(section: &mut Section<'_>, known: &BTreeMap<Feature, String>) -> Option<
     };
     let members = cap(section, "members");
     let ai_tokens = cap(section, "ai_tokens");
-    Some(Plan { name: name?, title: title.unwrap_or_default(), features, members, ai_tokens })
+    let limits = section.section("limits", limits);
+    Some(Plan { name: name?, title: title.unwrap_or_default(), features, members, ai_tokens, limits })
+}
+
+/// `[plan.limits]`: what a tenant of this plan may take at once; what is left out is unlimited.
+fn limits(section: &mut Section<'_>) -> LimitSettings {
+    let number = |cap: Option<u64>| cap.map(Cap::Number);
+    let limits = LimitSettings {
+        requests_per_second: number(section.number_or_none("requests_per_second", 0..=MOST)),
+        burst: section.number_or_none("burst", 1..=MOST).and_then(|burst| u32::try_from(burst).ok()),
+        concurrent_requests: number(section.number_or_none("concurrent_requests", 0..=MOST)),
+        websockets: number(section.number_or_none("websockets", 0..=MOST)),
+        body_bytes: number(section.size_or_off("body_bytes", 1..=1 << 50, None)),
+    };
+    if limits.burst.is_some() && limits.requests_per_second.is_none() {
+        section.fault("burst", "it means nothing here; expected requests_per_second beside it");
+    }
+    limits
 }
 
 /// `[licence]`: there only when the whole installation is bounded.

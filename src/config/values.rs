@@ -150,6 +150,18 @@ impl Section<'_> {
         })
     }
 
+    /// A whole number within a range, or nothing.
+    pub fn number_or_none(&mut self, key: &'static str, range: RangeInclusive<u64>) -> Option<u64> {
+        let value = self.value(key)?;
+        let number = integer(value.get_ref()).and_then(|number| u64::try_from(number).ok());
+        let number = number.filter(|number| range.contains(number));
+        if number.is_none() {
+            let (low, high, found) = (range.start(), range.end(), describe(value.get_ref()));
+            self.fault(key, format!("found {found}, expected a whole number from {low} to {high}"));
+        }
+        number
+    }
+
     /// A duration within a range.
     pub fn duration(&mut self, key: &'static str, range: RangeInclusive<Duration>, default: Duration) -> Duration {
         let expected = expected_duration(&range);

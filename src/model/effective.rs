@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Branding, Catalogue, Feature, PlanName, Status, Tenant};
+use super::{Branding, Catalogue, EdgePolicy, Feature, PlanName, Status, Tenant};
 use crate::clock::Timestamp;
 
 /// Whether a tenant is served.
@@ -25,6 +25,8 @@ pub struct Effective {
     pub plan: PlanName,
     pub features: BTreeSet<Feature>,
     pub branding: Branding,
+    /// Limits, access, CORS, maintenance, redirects, backends of its own.
+    pub edge: EdgePolicy,
     /// Why it is suspended, when the operator lets visitors see it.
     pub public_reason: Option<String>,
     /// A trial whose end has passed: badged, still reachable.
@@ -64,6 +66,7 @@ impl Effective {
             standing,
             status,
             features: catalogue.features_of(&plan, &on, &off),
+            edge: EdgePolicy::of(chain, catalogue.plan(&plan)),
             plan,
             branding: inherited_branding(chain),
             public_reason,

@@ -4,6 +4,7 @@
 mod brand;
 mod certificate;
 mod domain;
+mod edge_settings;
 mod effective;
 mod hostname;
 mod path;
@@ -14,6 +15,9 @@ mod tenant;
 pub use brand::{Brand, BrandError, HostClass};
 pub use certificate::{Certificate, CertificateSource};
 pub use domain::{Domain, DomainName, DomainState};
+pub use edge_settings::{
+    Access, Canary, Cap, Cors, EdgePolicy, EdgeSettings, LimitSettings, Limits, Maintenance, Rate, Www,
+};
 pub use effective::{Effective, Standing};
 pub use hostname::{Hostname, HostnameError};
 pub use path::{folded_path, normal_path};

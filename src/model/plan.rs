@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::LimitSettings;
+
 /// The name of a feature: 1–64 lowercase letters, digits and underscores. It travels in `X-Tenant-Features`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Feature(Arc<str>);
@@ -88,6 +90,8 @@ pub struct Plan {
     pub members: Option<u64>,
     /// AI tokens a month. `None`: unlimited.
     pub ai_tokens: Option<u64>,
+    /// What a tenant of this plan may take at once, on each node.
+    pub limits: LimitSettings,
 }
 
 /// Every plan and feature there is, and the licence that bounds the whole installation.

@@ -7,7 +7,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Feature, PlanName, Slug};
+use super::{EdgeSettings, Feature, PlanName, Slug};
 use crate::clock::Timestamp;
 
 /// A tenant's identity: a UUIDv7, so that ids sort by creation.
@@ -105,6 +105,8 @@ pub struct Tenant {
     pub features_off: BTreeSet<Feature>,
     pub parent: Option<TenantId>,
     pub branding: Branding,
+    /// What the edge does for it beyond the configuration's routes.
+    pub edge: EdgeSettings,
     /// Why it was suspended, for the operators; shown to visitors only when `reason_public`.
     pub suspend_reason: Option<String>,
     pub reason_public: bool,

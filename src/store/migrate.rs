@@ -10,9 +10,10 @@ use crate::clock::Timestamp;
 use crate::seal::Sealer;
 
 /// In order; the version is the position, counted from 1. Applied ones are never edited: a change is a new one.
-const MIGRATIONS: [(&str, &str); 2] = [
+const MIGRATIONS: [(&str, &str); 3] = [
     ("foundation", include_str!("migrations/0001_foundation.sql")),
     ("certificates", include_str!("migrations/0002_certificates.sql")),
+    ("edge settings", include_str!("migrations/0003_edge.sql")),
 ];
 
 /// The type of text keys, the one thing that differs: PostgreSQL compares by the bytes, as SQLite always does, whatever

@@ -30,8 +30,8 @@ pub struct Removed {
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT id, slug, name, status, plan, features_on, features_off, parent, branding, suspend_reason, \
-             reason_public, trial_ends, created, updated, revision FROM tenants ",
+            "SELECT id, slug, name, status, plan, features_on, features_off, parent, branding, edge, \
+             suspend_reason, reason_public, trial_ends, created, updated, revision FROM tenants ",
             $rest
         )
     };
@@ -119,8 +119,8 @@ impl Write {
             return Err(StoreError::Conflict(format!("the slug {slug} belonged to a deleted tenant; it is retired")));
         }
         let sql = "INSERT INTO tenants (id, slug, name, status, plan, features_on, features_off, parent, branding, \
-                   suspend_reason, reason_public, trial_ends, created, updated, revision) \
-                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) ON CONFLICT DO NOTHING";
+                   edge, suspend_reason, reason_public, trial_ends, created, updated, revision) \
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) ON CONFLICT DO NOTHING";
         let statement = bind_facts(query(sql).bind(tenant.id.to_string()).bind(slug), tenant)?
             .bind(tenant.created.millis())
             .bind(tenant.updated.millis())
@@ -141,8 +141,8 @@ impl Write {
             self.require_tenant(parent).await?;
         }
         let sql = "UPDATE tenants SET name = $2, status = $3, plan = $4, features_on = $5, features_off = $6, \
-                   parent = $7, branding = $8, suspend_reason = $9, reason_public = $10, trial_ends = $11, \
-                   updated = $12, revision = $13 WHERE id = $1";
+                   parent = $7, branding = $8, edge = $9, suspend_reason = $10, reason_public = $11, \
+                   trial_ends = $12, updated = $13, revision = $14 WHERE id = $1";
         let statement =
             bind_facts(query(sql).bind(tenant.id.to_string()), tenant)?.bind(self.now().millis()).bind(self.revision());
         if self.execute(statement).await? == 0 {
@@ -203,7 +203,7 @@ fn by_slug(slug: &Slug) -> Statement<'_> {
     query(select!("WHERE slug = $1")).bind(slug.as_str())
 }
 
-/// The ten columns from `name` to `trial_ends`.
+/// The eleven columns from `name` to `trial_ends`.
 fn bind_facts<'q>(statement: Statement<'q>, tenant: &'q Tenant) -> Result<Statement<'q>, StoreError> {
     Ok(statement
         .bind(storable(&tenant.name).into_owned())
@@ -213,6 +213,7 @@ fn bind_facts<'q>(statement: Statement<'q>, tenant: &'q Tenant) -> Result<Statem
         .bind(to_json(&tenant.features_off)?)
         .bind(tenant.parent.map(|parent| parent.to_string()))
         .bind(to_json(&tenant.branding)?)
+        .bind(to_json(&tenant.edge)?)
         .bind(tenant.suspend_reason.as_deref().map(|reason| storable(reason).into_owned()))
         .bind(i64::from(tenant.reason_public))
         .bind(tenant.trial_ends.map(Timestamp::millis)))
@@ -230,6 +231,7 @@ fn tenant_of(row: &AnyRow) -> Result<Tenant, StoreError> {
         features_off: row.json("features_off")?,
         parent: row.optional("parent", "tenant id", TenantId::parse)?,
         branding: row.json("branding")?,
+        edge: row.json("edge")?,
         suspend_reason: row.optional_text("suspend_reason")?.map(str::to_owned),
         reason_public: row.flag("reason_public")?,
         trial_ends: row.optional_time("trial_ends")?,

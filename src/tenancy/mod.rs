@@ -7,6 +7,7 @@
 
 mod checks;
 mod domains;
+mod edge;
 mod error;
 mod hosts;
 pub mod lifecycle;

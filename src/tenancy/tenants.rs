@@ -9,7 +9,7 @@ use super::error::{Fault, Faults, Kind, TenancyError};
 use super::lineage::{Known, MAX_DEPTH, parents_in};
 use super::{Actor, Done, Expect, Tenancy, checks};
 use crate::config::Config;
-use crate::model::{Branding, Effective, Feature, Hostname, PlanName, Slug, Status, Tenant, TenantId};
+use crate::model::{Branding, EdgeSettings, Effective, Feature, Hostname, PlanName, Slug, Status, Tenant, TenantId};
 use crate::store::{Page, StoreError, Write};
 
 /// A tenant's own facts, and what holds for it right now.
@@ -72,6 +72,7 @@ impl Tenancy {
             features_off: BTreeSet::new(),
             parent,
             branding: Branding::default(),
+            edge: EdgeSettings::default(),
             suspend_reason: None,
             reason_public: false,
             trial_ends: checked.trial_days.map(|days| now + days_long(days)),

@@ -2,6 +2,7 @@
 
 mod cli;
 mod domains;
+mod edge;
 mod openapi;
 mod refusals;
 mod service;

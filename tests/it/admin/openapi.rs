@@ -45,6 +45,9 @@ const ROUTES: &[&str] = &[
     "post /v1/tenants/{tenant}/restore",
     "post /v1/tenants/{tenant}/suspend",
     "post /v1/tokens",
+    "get /v1/tenants/{tenant}/edge",
+    "put /v1/tenants/{tenant}/edge",
+    "patch /v1/tenants/{tenant}/edge",
     "put /v1/tenants/{tenant}/features",
     "put /v1/tenants/{tenant}/plan",
 ];

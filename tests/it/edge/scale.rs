@@ -35,6 +35,7 @@ async fn populate(world: &World, many: usize) {
                 features_off: Default::default(),
                 parent: None,
                 branding: Default::default(),
+                edge: Default::default(),
                 suspend_reason: None,
                 reason_public: false,
                 trial_ends: None,

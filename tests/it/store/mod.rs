@@ -105,6 +105,7 @@ pub fn tenant(name: &str) -> Tenant {
         features_off: Default::default(),
         parent: None,
         branding: Branding::default(),
+        edge: Default::default(),
         suspend_reason: None,
         reason_public: false,
         trial_ends: None,

@@ -1,0 +1,157 @@
+//! `/v1/tenants/{tenant}/edge`: what the edge does for one tenant. The shapes are the model's own; what they mean is
+//! decided elsewhere.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::AdminState;
+use super::answer::Written;
+use super::body::Body;
+use super::layers::Operator;
+use super::precondition::{IfMatch, etag};
+use super::problem::Problem;
+use super::query::{NoParams, Params, Segment};
+use crate::model::{Access, Canary, Cors, EdgeSettings, Limits, Maintenance, Www};
+use crate::tenancy::{Done, TenantState};
+
+pub fn routes() -> OpenApiRouter<AdminState> {
+    OpenApiRouter::new().routes(routes!(show, set, patch))
+}
+
+/// A tenant's own settings, and what holds for it together with its parents and its plan.
+#[derive(Serialize, ToSchema)]
+pub struct EdgeView {
+    own: EdgeSettings,
+    effective: EffectiveEdge,
+}
+
+/// What holds at the edge. A limit that is `null` is none.
+#[derive(Serialize, ToSchema)]
+pub struct EffectiveEdge {
+    limits: EffectiveLimits,
+    access: Access,
+    cors: Option<Cors>,
+    maintenance: Option<Maintenance>,
+    primary_domain: Option<String>,
+    www: Option<Www>,
+    pool: Option<String>,
+    canary: Option<Canary>,
+}
+
+/// Per node.
+#[derive(Serialize, ToSchema)]
+pub struct EffectiveLimits {
+    requests_per_second: Option<u32>,
+    burst: Option<u32>,
+    concurrent_requests: Option<u64>,
+    websockets: Option<u64>,
+    body_bytes: Option<u64>,
+}
+
+/// Show what the edge does for a tenant
+#[utoipa::path(get, path = "/v1/tenants/{tenant}/edge", operation_id = "showTenantEdge", tag = "tenants",
+    params(("tenant" = String, Path, description = "Id or slug")),
+    responses(
+        (status = 200, description = "Its own settings and what holds", body = EdgeView,
+            headers(("ETag", description = "The tenant's revision"))),
+        (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json")))]
+async fn show(
+    State(state): State<AdminState>,
+    Segment(key): Segment,
+    Params(NoParams {}): Params<NoParams>,
+) -> Result<Response, Problem> {
+    let found = state.tenancy.show(&key).await?;
+    let tag = etag(found.tenant.revision);
+    Ok(([(header::ETAG, tag)], Json(EdgeView::from(found))).into_response())
+}
+
+/// Replace what the edge does for a tenant
+#[utoipa::path(put, path = "/v1/tenants/{tenant}/edge", operation_id = "setTenantEdge", tag = "tenants",
+    params(("tenant" = String, Path, description = "Id or slug"),
+        ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for")),
+    request_body = EdgeSettings,
+    responses(
+        (status = 200, description = "As it is now, and in force", body = EdgeView),
+        (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json"),
+        (status = 412, description = "It has changed since", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 422, description = "A field breaks a rule", body = Problem,
+            content_type = "application/problem+json")))]
+async fn set(
+    State(state): State<AdminState>,
+    Operator(actor): Operator,
+    Segment(key): Segment,
+    Params(NoParams {}): Params<NoParams>,
+    IfMatch(expect): IfMatch,
+    Body(body): Body<EdgeSettings>,
+) -> Result<Written, Problem> {
+    Ok(written(state.tenancy.set_edge(&actor, &key, &expect, body).await?))
+}
+
+/// Change some of what the edge does for a tenant
+#[utoipa::path(patch, path = "/v1/tenants/{tenant}/edge", operation_id = "patchTenantEdge", tag = "tenants",
+    description = "A JSON merge patch (RFC 7396): what it names is changed, `null` takes a setting back, so that the \
+        parent's or the plan's word counts again.",
+    params(("tenant" = String, Path, description = "Id or slug"),
+        ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for")),
+    request_body = EdgeSettings,
+    responses(
+        (status = 200, description = "As it is now, and in force", body = EdgeView),
+        (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json"),
+        (status = 412, description = "It has changed since", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 422, description = "A field breaks a rule", body = Problem,
+            content_type = "application/problem+json")))]
+async fn patch(
+    State(state): State<AdminState>,
+    Operator(actor): Operator,
+    Segment(key): Segment,
+    Params(NoParams {}): Params<NoParams>,
+    IfMatch(expect): IfMatch,
+    Body(body): Body<Value>,
+) -> Result<Written, Problem> {
+    Ok(written(state.tenancy.patch_edge(&actor, &key, &expect, &body).await?))
+}
+
+fn written(done: Done<TenantState>) -> Written {
+    let revision = done.value.tenant.revision;
+    Written::new(&done).etag(revision).body(&EdgeView::from(done.value))
+}
+
+impl From<TenantState> for EdgeView {
+    fn from(state: TenantState) -> Self {
+        let edge = state.effective.edge;
+        Self {
+            own: state.tenant.edge,
+            effective: EffectiveEdge {
+                limits: edge.limits.into(),
+                access: edge.access,
+                cors: edge.cors,
+                maintenance: edge.maintenance,
+                primary_domain: edge.primary_domain.map(|domain| domain.to_string()),
+                www: edge.www,
+                pool: edge.pool,
+                canary: edge.canary,
+            },
+        }
+    }
+}
+
+impl From<Limits> for EffectiveLimits {
+    fn from(limits: Limits) -> Self {
+        Self {
+            requests_per_second: limits.rate.map(|rate| rate.per_second),
+            burst: limits.rate.map(|rate| rate.burst),
+            concurrent_requests: limits.concurrent_requests,
+            websockets: limits.websockets,
+            body_bytes: limits.body_bytes,
+        }
+    }
+}
