@@ -37,6 +37,7 @@ use crate::seal::{SealError, Sealer};
 use crate::store::{Store, StoreError};
 use crate::tenancy::{self, Tenancy, TenancyError, hash_token};
 use crate::tls::{CertificateCache, CertificateCacheSettings, ForeignProvider, ServerConfigs, TlsError};
+use crate::traffic::{Busiest, Meters};
 
 /// Which parts of the house run in this process.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -235,6 +236,8 @@ struct Builder {
     assertions: Arc<Assertions>,
     /// This process, as leases and reports name it.
     node: String,
+    /// What tenants do on this node.
+    meters: Arc<Meters>,
 }
 
 impl Builder {
@@ -246,13 +249,16 @@ impl Builder {
         let settings = DirectorySettings::from(&app.config.directory);
         let gate = Arc::new(Gate::new(&settings.gate, app.clock.clone()));
         let brand = app.config.brand.clone();
-        let directory =
-            Directory::new(Arc::clone(&source), &settings, brand, gate, app.clock.clone(), Arc::clone(&metrics));
+        let node = uuid::Uuid::now_v7().to_string();
+        let (clock, counters) = (app.clock.clone(), Arc::clone(&metrics));
+        let meters = Arc::new(Meters::new(node.clone(), clock.clone()));
+        metrics.collect_from(Busiest::new(Arc::clone(&meters), app.config.metrics.tenants)?)?;
+        let told = Arc::clone(&meters);
+        let directory = Directory::new(Arc::clone(&source), &settings, brand, gate, clock, counters, told);
         let issuer = app.config.headers.issuer.clone();
         let assertions = Arc::new(Assertions::new(issuer, KEPT_ASSERTIONS, app.clock.clone()));
         install_keys(&*source, &assertions).await?;
-        let node = uuid::Uuid::now_v7().to_string();
-        Ok(Self { app, metrics, source, revision, directory: Arc::new(directory), assertions, node })
+        Ok(Self { app, metrics, source, revision, directory: Arc::new(directory), assertions, node, meters })
     }
 
     async fn run(self, mut subscribers: Vec<Arc<dyn Subscriber>>) -> Result<Running, AppError> {
@@ -424,6 +430,7 @@ impl Builder {
             certificates: control.certificates.clone(),
             domains: control.domains.clone(),
             acme: control.acme.clone(),
+            traffic: Arc::clone(&self.meters),
         };
         let state = AdminState::new(services, health, Arc::clone(&self.metrics));
         let router = if self.app.roles.admin { admin::router(state) } else { admin::probes(state) };

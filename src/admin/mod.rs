@@ -19,6 +19,7 @@ mod serve;
 mod status;
 mod tenants;
 mod tokens;
+mod traffic;
 mod views;
 
 use std::sync::{Arc, OnceLock};
@@ -38,6 +39,7 @@ use crate::certificates::Certificates;
 use crate::domains::Domains;
 use crate::metrics::Metrics;
 use crate::tenancy::Tenancy;
+use crate::traffic::Meters;
 
 /// What the routes need. Clones share it.
 #[derive(Clone)]
@@ -46,6 +48,7 @@ pub struct AdminState {
     certificates: Certificates,
     domains: Domains,
     acme: Acme,
+    traffic: Arc<Meters>,
     health: Arc<dyn Health>,
     metrics: Arc<Metrics>,
     /// The description of the routes, once they are all known.
@@ -58,12 +61,14 @@ pub struct Services {
     pub certificates: Certificates,
     pub domains: Domains,
     pub acme: Acme,
+    /// What tenants do on this node.
+    pub traffic: Arc<Meters>,
 }
 
 impl AdminState {
     pub fn new(services: Services, health: Arc<dyn Health>, metrics: Arc<Metrics>) -> Self {
-        let Services { tenancy, certificates, domains, acme } = services;
-        Self { tenancy, certificates, domains, acme, health, metrics, openapi: Arc::default() }
+        let Services { tenancy, certificates, domains, acme, traffic } = services;
+        Self { tenancy, certificates, domains, acme, traffic, health, metrics, openapi: Arc::default() }
     }
 
     /// The largest body, in bytes, as configured at this moment.
@@ -88,6 +93,7 @@ pub fn router(state: AdminState) -> Router {
         .merge(tenants::routes())
         .merge(status::routes())
         .merge(edge::routes())
+        .merge(traffic::routes())
         .merge(domains::routes())
         .merge(certificates::routes())
         .merge(orders::routes())

@@ -13,6 +13,7 @@ mod headers;
 mod limits;
 mod listener;
 mod log;
+mod metrics;
 mod parsers;
 mod plans;
 mod pools;
@@ -43,6 +44,7 @@ pub use headers::Headers;
 pub use limits::Limits;
 pub use listener::Listener;
 pub use log::{Log, LogFormat};
+pub use metrics::Metrics;
 pub use routing::{Action, HostMatch, PathMatch, Pool, PoolId, Protocol, Route, Routing};
 pub use source::Sources;
 pub use store::{KeySource, Store};
@@ -69,6 +71,7 @@ pub struct Config {
     pub domains: Domains,
     pub acme: Acme,
     pub log: Log,
+    pub metrics: Metrics,
     pub routing: Routing,
     pub catalogue: Arc<Catalogue>,
 }

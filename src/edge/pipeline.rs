@@ -14,6 +14,7 @@ use super::context::RequestContext;
 use super::forwarded::Origin;
 use super::gates::{self, Permit, Visit};
 use super::host;
+use super::limits;
 use super::rejection::Rejection;
 use super::session;
 use crate::config::Config;
@@ -93,9 +94,16 @@ impl Edge {
         let class = config.brand.classify(&host);
         let tenant = self.find_tenant(&host, &class, request, config, client, &connection).await?;
         ctx.tenant.clone_from(&tenant);
+        if let Some((view, _)) = &tenant {
+            limits::check_access(view, client)?;
+        }
         if !https && tenant.is_some() {
             // Nobody's pages go over the wire in the clear, not even for the minute until the certificate is there.
             return Err(Rejection::CertificatePending);
+        }
+        if let Some((view, _)) = &tenant {
+            gates::check_standing(view)?;
+            ctx.place = Some(limits::enter(view, request, &mut ctx.quota)?);
         }
         let visit = Visit { host: &host, class: &class, method: &request.method, path, tenant };
         gates::permit(config, visit).map(Step::Forward)

@@ -21,6 +21,7 @@ use super::connection::Connection;
 use super::context::{Asked, RequestContext};
 use super::failure::of_error;
 use super::headers::{self, Contract, Identity};
+use super::limits;
 use super::patient;
 use super::pipeline::{Edge, Step};
 use super::rejection::{Fault, Rejection};
@@ -56,9 +57,9 @@ impl ProxyHttp for Proxy {
         self.meet(session, ctx);
         match self.edge.admit(session.req_header(), ctx).await {
             Ok(Step::Forward(permit)) => {
+                ctx.body.limit = limits::body_bytes(&ctx.live.config, &permit);
                 ctx.permit = Some(permit);
-                let limit = ctx.live.config.limits.body_bytes;
-                if let Some(limit) = limit.filter(|limit| announced_length(session) > *limit) {
+                if let Some(limit) = ctx.body.limit.filter(|limit| announced_length(session) > *limit) {
                     respond::refuse(session, ctx, Rejection::BodyTooLarge { limit }).await?;
                     return Ok(true);
                 }
@@ -71,7 +72,7 @@ impl ProxyHttp for Proxy {
 
     async fn request_body_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         body: &mut Option<Bytes>,
         end_of_stream: bool,
         ctx: &mut RequestContext,
@@ -80,8 +81,11 @@ impl ProxyHttp for Proxy {
         if end_of_stream {
             ctx.end_body();
         }
-        match ctx.live.config.limits.body_bytes {
-            Some(limit) if ctx.body.received > limit => Error::e_explain(ErrorType::HTTPStatus(413), "body too large"),
+        match ctx.body.limit {
+            // What goes through a tunnel is no body.
+            Some(limit) if ctx.body.received > limit && !session.was_upgraded() => {
+                Error::e_explain(ErrorType::HTTPStatus(413), "body too large")
+            }
             _ => Ok(()),
         }
     }
@@ -165,10 +169,11 @@ impl ProxyHttp for Proxy {
     fn response_body_filter(
         &self,
         session: &mut Session,
-        _body: &mut Option<Bytes>,
+        body: &mut Option<Bytes>,
         _end_of_stream: bool,
         ctx: &mut RequestContext,
     ) -> Result<Option<Duration>> {
+        ctx.body.sent += body.as_ref().map_or(0, |chunk| chunk.len() as u64);
         let total = pool_of(ctx).and_then(|pool| pool.total_timeout);
         match total {
             Some(total) if ctx.started.elapsed() > total && !session.was_upgraded() => {
@@ -338,10 +343,8 @@ async fn end_in_good_order(session: &mut Session) {
     }
 }
 
-/// Other upgrades are not asked of backends: pingora forwards `Upgrade: websocket` alone.
 fn is_websocket(session: &Session) -> bool {
-    let upgrade = session.req_header().headers.get(http::header::UPGRADE);
-    !session.is_http2() && upgrade.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
+    limits::is_websocket(session.req_header())
 }
 
 fn announced_length(session: &Session) -> u64 {

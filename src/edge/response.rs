@@ -20,6 +20,9 @@ pub fn clean(response: &mut ResponseHeader, ctx: &RequestContext, metrics: &Metr
     }
     drop_wide_cookies(response, &ctx.live.config.brand.base, metrics)?;
     add_hsts(response, ctx)?;
+    if let Some(quota) = &ctx.quota {
+        quota.announce(response)?;
+    }
     response.insert_header(X_REQUEST_ID, ctx.request_id())
 }
 

@@ -31,6 +31,7 @@ use tenantry::outbound::Guard;
 use tenantry::seal::Sealer;
 use tenantry::store::Store;
 use tenantry::tenancy::{Actor, Applied, Tenancy};
+use tenantry::traffic::Meters;
 
 pub const MAX_BODY: usize = 4096;
 const TENANTRY: &str = r#"
@@ -110,6 +111,7 @@ fn services(
     let dns = Dns::new(&config.load().dns, guard.clone(), Arc::clone(metrics), clock.clone());
     let (config, metrics) = (Arc::clone(config), Arc::clone(metrics));
     let (tenancy, store, clock) = (tenancy.clone(), store.clone(), clock.clone());
+    let meters_clock = clock.clone();
     let domains = Domains::new(
         tenancy.clone(),
         store.clone(),
@@ -133,7 +135,8 @@ fn services(
         owner: "test".into(),
         nudge: Arc::default(),
     });
-    Services { tenancy, certificates, domains, acme: acme.unwrap() }
+    let traffic = Arc::new(Meters::new("test".into(), meters_clock));
+    Services { tenancy, certificates, domains, acme: acme.unwrap(), traffic }
 }
 
 pub fn config(tenantry: &str) -> Config {

@@ -55,6 +55,8 @@ pub fn limits() -> Limits {
     Limits {
         connections: 1000,
         connections_per_address: 1000,
+        new_connections: None,
+        unknown_sni: None,
         header_bytes: 8192,
         header_count: 50,
         head_timeout: Duration::from_secs(20),
