@@ -137,6 +137,7 @@ pub struct Running {
     tenancy: Tenancy,
     applied: Applied,
     directory: Arc<Directory>,
+    meters: Arc<Meters>,
     metrics: Arc<Metrics>,
     listeners: Option<Listeners<EdgeServer>>,
     addresses: Vec<(String, SocketAddr)>,
@@ -195,6 +196,11 @@ impl Running {
 
     pub fn directory(&self) -> &Directory {
         &self.directory
+    }
+
+    /// What tenants do on this node.
+    pub fn meters(&self) -> &Meters {
+        &self.meters
     }
 
     pub fn metrics(&self) -> &Metrics {
@@ -316,6 +322,7 @@ impl Builder {
             tenancy,
             applied,
             directory: self.directory,
+            meters: self.meters,
             metrics: self.metrics,
             listeners,
             addresses,
@@ -359,6 +366,7 @@ impl Builder {
             settings: Arc::new(ArcSwap::from_pointee(settings)),
             registry,
             metrics: Arc::clone(&self.metrics),
+            clock: self.app.clock.clone(),
             shutdown: stopping.clone(),
         });
         Ok((listeners, reaper))

@@ -39,8 +39,9 @@ struct Books {
 
 #[derive(Clone, Copy)]
 enum Others {
-    /// Named now: what it had counted for `_other` when it was named stays there.
-    Fixed(Counts),
+    /// Named now: what it had counted when it was named stays `_other`'s. What was last told of it by name is its own for
+    /// ever.
+    Named { others: Counts, told: Counts },
     /// Not named now: whatever it counts beyond this is `_other`'s.
     Beyond(Counts),
 }
@@ -110,8 +111,8 @@ impl Books {
         let Moves { enter, leave } = self.top.choose(now, most, &scores);
         let counts = |tenant: &TenantId| meters.find(*tenant).map(|meter| meter.counts()).unwrap_or_default();
         for tenant in leave {
-            if let Some(Others::Fixed(others)) = self.others.get(&tenant).copied() {
-                self.others.insert(tenant, Others::Beyond(counts(&tenant).minus(others)));
+            if let Some(Others::Named { told, .. }) = self.others.get(&tenant).copied() {
+                self.others.insert(tenant, Others::Beyond(told));
             }
         }
         for tenant in enter {
@@ -123,15 +124,18 @@ impl Books {
                 }
                 _ => Counts::default(),
             };
-            self.others.insert(tenant, Others::Fixed(counts(&tenant).minus(own)));
+            self.others.insert(tenant, Others::Named { others: counts(&tenant).minus(own), told: own });
         }
     }
 
     /// What of a tenant's counts bears its name (`None`: it is not named now), and what is `_other`'s.
-    fn share(&self, meter: &Meter) -> (Option<Counts>, Counts) {
+    fn share(&mut self, meter: &Meter) -> (Option<Counts>, Counts) {
         let counts = meter.counts();
-        match self.others.get(&meter.tenant) {
-            Some(Others::Fixed(others)) => (Some(counts.minus(*others)), *others),
+        match self.others.get_mut(&meter.tenant) {
+            Some(Others::Named { others, told }) => {
+                *told = counts.minus(*others);
+                (Some(*told), *others)
+            }
             Some(Others::Beyond(own)) => (None, counts.minus(*own)),
             None => (None, counts),
         }

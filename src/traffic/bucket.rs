@@ -37,14 +37,14 @@ impl Bucket {
         };
         match self.arrival.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next) {
             Ok(old) => Level { allowed: true, ..terms.level(terms.clamp(old) + terms.interval) },
-            Err(old) => Level { allowed: false, ..terms.level(terms.clamp(old)) },
+            Err(old) => Level { allowed: false, ..terms.level(self.settle(old, &terms)) },
         }
     }
 
     /// What is there, without taking any.
     pub fn look(&self, rate: Rate, now: Timestamp) -> Level {
         let Some(terms) = Terms::of(rate, now) else { return NEVER };
-        terms.level(terms.clamp(self.arrival.load(Ordering::Relaxed)))
+        terms.level(self.settle(self.arrival.load(Ordering::Relaxed), &terms))
     }
 
     /// Takes one unit whether or not there is one: at most one more than there was.
@@ -52,6 +52,19 @@ impl Bucket {
         let Some(terms) = Terms::of(rate, now) else { return };
         let next = |old: i64| Some((old.max(terms.now) + terms.interval).min(terms.latest + terms.interval));
         let _ = self.arrival.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
+    }
+}
+
+impl Bucket {
+    /// The arrival time under these terms. What a slower rate has put further ahead than this one ever would is cut for
+    /// good: were it only cut for the answer, it would stay ahead for as long as the slower rate had meant.
+    fn settle(&self, old: i64, terms: &Terms) -> i64 {
+        let settled = terms.clamp(old);
+        if settled < old {
+            // Whoever was quicker has settled it as well.
+            let _ = self.arrival.compare_exchange(old, settled, Ordering::Relaxed, Ordering::Relaxed);
+        }
+        settled
     }
 }
 
@@ -153,6 +166,10 @@ mod tests {
         let faster = rate(100, 100);
         assert!(!bucket.take(faster, NOON).allowed);
         assert!(bucket.take(faster, NOON + Duration::from_millis(21)).allowed);
+        let looked_at = Bucket::default();
+        looked_at.charge(rate(1, 100), NOON + Duration::from_secs(100));
+        assert!(!looked_at.look(faster, NOON).allowed);
+        assert!(looked_at.look(faster, NOON + Duration::from_millis(21)).allowed);
         assert!(!bucket.take(rate(0, 5), NOON + Duration::from_secs(999)).allowed, "a rate of nothing");
         assert_eq!(Bucket::default().take(rate(0, 1), NOON).retry_after(), Duration::from_secs(60));
     }
