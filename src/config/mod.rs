@@ -16,9 +16,13 @@ mod log;
 mod parsers;
 mod plans;
 mod pools;
+mod route_actions;
+mod route_edits;
+mod route_index;
 mod routes;
 mod routing;
 mod section;
+mod shadows;
 mod source;
 mod store;
 mod tenancy;
@@ -43,7 +47,10 @@ pub use headers::Headers;
 pub use limits::Limits;
 pub use listener::Listener;
 pub use log::{Log, LogFormat};
-pub use routing::{Action, HostMatch, PathMatch, Pool, PoolId, Protocol, Route, Routing};
+pub use routing::{
+    Action, Asked, HeaderEdits, HeaderMatch, HostMatch, Mismatch, Part, PathMatch, Pool, PoolId, Protocol, Route,
+    RouteSettings, Routing, Target,
+};
 pub use source::Sources;
 pub use store::{KeySource, Store};
 pub use tenancy::Tenancy;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::{Method, Uri, Version};
+use http::{HeaderValue, Method, Uri, Version};
 
 use super::access_log::{self, Outcome};
 use super::connection::Connection;
@@ -12,6 +12,7 @@ use super::forwarded::Origin;
 use super::gates::Permit;
 use super::proxy::Live;
 use super::rejection::Rejection;
+use crate::config::Route;
 use crate::directory::{Via, View};
 use crate::metrics::Metrics;
 use crate::model::Hostname;
@@ -31,6 +32,10 @@ pub struct RequestContext {
     /// Whose host it is, as soon as that is known: refusals wear the tenant's branding, and the log names it.
     pub tenant: Option<(Arc<View>, Via)>,
     pub permit: Option<Permit>,
+    /// The route that it took, to a backend or to an answer of the route's own.
+    pub route: Option<Arc<Route>>,
+    /// A cookie that the answer is to carry.
+    pub cookie: Option<HeaderValue>,
     /// Why the edge answered instead of a backend.
     pub rejection: Option<Rejection>,
     /// The refusal has been written as a whole.
@@ -78,6 +83,8 @@ impl RequestContext {
             host: None,
             tenant: None,
             permit: None,
+            route: None,
+            cookie: None,
             rejection: None,
             refused: false,
             body: BodyProgress::default(),

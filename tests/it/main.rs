@@ -16,5 +16,6 @@ mod domains;
 mod edge;
 mod lifecycle;
 mod outbound;
+mod routing;
 mod store;
 mod walkthrough;

@@ -126,6 +126,11 @@ impl World {
         assert!(self.running.applied().wait_for(revision, Duration::from_secs(10)).await);
     }
 
+    /// Patches what the edge does for a tenant.
+    pub async fn edge(&self, slug: &str, patch: serde_json::Value) {
+        self.running.tenancy().patch_edge(&actor(), slug, &Expect::Anything, &patch).await.unwrap();
+    }
+
     /// A new operator's token.
     pub async fn token(&self, name: &str) -> String {
         let issued = self.running.tenancy().create_token(&actor(), name, None).await.unwrap();

@@ -133,7 +133,7 @@ pub const ROUTING: &[Broken] = &[
     ("path_prefix = \"/analytics\"", "path_prefix = «\"//analytics\"", "route[1].path_prefix", "an empty segment (//) is never met"),
     ("path = \"/analytics/export\"", "path = «\"/analytics/%65xport\"", "route[0].path", "are not escaped"),
     ("path_prefix = \"/embed\"", "path_prefix = «\"/embed%2fx\"", "route[2].path_prefix", "an escape is in capitals"),
-    ("path = \"/analytics/export\"", "path = \"/a\"\npath_prefix = «\"/b\"", "route[0].path_prefix", "not both"),
+    ("path = \"/analytics/export\"", "path = \"/a\"\npath_prefix = «\"/b\"", "route[0].path_prefix", "only one of them"),
     ("name = \"own-hosts\"", "name = «\"console\"", "route[5].name", "a second route of the name \"console\""),
     ("path_prefix = \"/embed\"\nrequires = \"embed_sdk\"\npool = \"app\"\n\n[[route]]\nname = \"tenants\"", "pool = \"app\"\n\n[[route]]\nname = «\"tenants\"", "route[3].name", "never reached: the route \"embed\" before it"),
     ("name = \"own-hosts\"", "name = \"own-hosts\"\n«weight = 3", "route[5].weight", "unknown key `weight`; known keys are name, host, path"),
