@@ -4,6 +4,7 @@
 mod acme;
 mod admin;
 mod brand;
+mod diff;
 mod directory;
 mod dns;
 mod domains;
@@ -39,6 +40,7 @@ pub use acme::{
     TsigAlgorithm,
 };
 pub use admin::Admin;
+pub use diff::{Changes, Names, diff, hold_back};
 pub use directory::Directory;
 pub use dns::{Dns, Outbound};
 pub use domains::Domains;

@@ -9,7 +9,7 @@ use super::section::{Section, Spot};
 use crate::model::Hostname;
 
 /// One `[[pool]]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Pool {
     pub name: String,
     /// `host:port` or `ip:port`, at least one.
