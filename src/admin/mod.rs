@@ -5,6 +5,7 @@ mod answer;
 mod audit;
 mod body;
 mod certificates;
+mod config;
 mod domains;
 mod edge;
 mod events;
@@ -28,6 +29,7 @@ use axum::middleware::from_fn_with_state;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
+pub use config::{ConfigState, Configuration, FaultView, LastReload, Refused, Reloaded};
 pub use layers::HANDLER_TIMEOUT;
 pub use probes::{Facts, Health};
 pub use problem::Problem;
@@ -46,6 +48,7 @@ pub struct AdminState {
     certificates: Certificates,
     domains: Domains,
     acme: Acme,
+    configuration: Arc<dyn Configuration>,
     health: Arc<dyn Health>,
     metrics: Arc<Metrics>,
     /// The description of the routes, once they are all known.
@@ -58,12 +61,13 @@ pub struct Services {
     pub certificates: Certificates,
     pub domains: Domains,
     pub acme: Acme,
+    pub configuration: Arc<dyn Configuration>,
 }
 
 impl AdminState {
     pub fn new(services: Services, health: Arc<dyn Health>, metrics: Arc<Metrics>) -> Self {
-        let Services { tenancy, certificates, domains, acme } = services;
-        Self { tenancy, certificates, domains, acme, health, metrics, openapi: Arc::default() }
+        let Services { tenancy, certificates, domains, acme, configuration } = services;
+        Self { tenancy, certificates, domains, acme, configuration, health, metrics, openapi: Arc::default() }
     }
 
     /// The largest body, in bytes, as configured at this moment.
@@ -93,6 +97,7 @@ pub fn router(state: AdminState) -> Router {
         .merge(orders::routes())
         .merge(events::routes())
         .merge(tokens::routes())
+        .merge(config::routes())
         .merge(audit::routes())
         .layer(from_fn_with_state(state.clone(), layers::require_operator));
     let (router, description) = OpenApiRouter::with_openapi(openapi::Description::openapi())

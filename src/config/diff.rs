@@ -105,7 +105,9 @@ macro_rules! sections {
         }
     };
 }
-sections!(brand, listeners, admin, store, tls, limits, tenancy, headers, directory, dns, outbound, domains, acme, log);
+sections!(
+    brand, listeners, admin, store, tls, limits, tenancy, headers, directory, dns, outbound, domains, acme, log, reload
+);
 
 /// Declares what is read once, when the process starts.
 macro_rules! read_at_start {
@@ -134,6 +136,7 @@ read_at_start! {
     "dns" => dns;
     "outbound" => outbound;
     "acme" => acme;
+    "reload" => reload;
     "headers.issuer" => headers.issuer;
     "limits.header_bytes" => limits.header_bytes;
     "limits.requests_per_connection" => limits.requests_per_connection;

@@ -9,8 +9,8 @@ use super::section::{Check, Section};
 use super::source::{Document, Sources};
 use super::variables::Lookup;
 use super::{
-    Acme, Admin, Config, Directory, Dns, Domains, Fault, Faults, Headers, Limits, Listener, Log, Outbound, Store,
-    Tenancy, Tls,
+    Acme, Admin, Config, Directory, Dns, Domains, Fault, Faults, Headers, Limits, Listener, Log, Outbound, Reload,
+    Store, Tenancy, Tls,
 };
 use super::{brand, plans, routes};
 use crate::model::Brand;
@@ -39,6 +39,7 @@ struct Installation {
     domains: Domains,
     acme: Acme,
     log: Log,
+    reload: Reload,
 }
 
 impl<'s> FileConfig<'s> {
@@ -83,6 +84,7 @@ impl<'s> FileConfig<'s> {
                     domains: installation.domains,
                     acme: installation.acme,
                     log: installation.log,
+                    reload: installation.reload,
                     routing,
                     catalogue: Arc::new(catalogue),
                 })
@@ -118,6 +120,7 @@ impl Installation {
             domains: root.section("domains", Domains::read),
             acme: root.section("acme", Acme::read),
             log: root.section("log", Log::read),
+            reload: root.section("reload", Reload::read),
             brand,
         }
     }

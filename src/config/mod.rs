@@ -17,6 +17,7 @@ mod log;
 mod parsers;
 mod plans;
 mod pools;
+mod reload;
 mod route_actions;
 mod route_edits;
 mod route_index;
@@ -49,6 +50,7 @@ pub use headers::Headers;
 pub use limits::Limits;
 pub use listener::Listener;
 pub use log::{Log, LogFormat};
+pub use reload::Reload;
 pub use routing::{
     Action, Asked, HeaderEdits, HeaderMatch, HostMatch, Mismatch, Part, PathMatch, Pool, PoolId, Protocol, Route,
     RouteSettings, Routing, Target,
@@ -78,6 +80,7 @@ pub struct Config {
     pub domains: Domains,
     pub acme: Acme,
     pub log: Log,
+    pub reload: Reload,
     pub routing: Routing,
     pub catalogue: Arc<Catalogue>,
 }
