@@ -12,7 +12,7 @@ use http::Method;
 use pingora_http::RequestHeader;
 use tenantry::clock::Clock;
 use tenantry::directory::{Resolution, Via, View};
-use tenantry::edge::{Assertions, Contract, Identity, Origin, Visit, apply_headers, permit};
+use tenantry::edge::{Assertions, Contract, Identity, Origin, Visit, apply_headers, decide};
 use tenantry::keyring::Keyring;
 use tenantry::model::{HostClass, Hostname};
 use tokio::runtime::Runtime;
@@ -54,11 +54,20 @@ fn gates(c: &mut Criterion) {
         }
         routing.push_str("[[route]]\nname = \"rest\"\nhost = \"any\"\npool = \"app\"\n");
         let config = common::config(&routing);
+        let headers = http::HeaderMap::new();
         c.bench_function(&format!("gates, the last of {routes} routes"), |b| {
             b.iter(|| {
                 let tenant = Some((Arc::clone(&view), Via::Subdomain));
-                let visit = Visit { host: &host, class: &class, method: &Method::GET, path: "/orders/7", tenant };
-                permit(black_box(&config), visit).expect("served")
+                let visit = Visit {
+                    host: &host,
+                    class: &class,
+                    method: &Method::GET,
+                    path: "/orders/7",
+                    headers: &headers,
+                    tenant,
+                    bucket: 0,
+                };
+                decide(black_box(&config), visit).expect("served")
             });
         });
     }

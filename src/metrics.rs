@@ -94,6 +94,14 @@ metrics! {
     domain_checks: counters "tenantry_domain_checks_total" ["outcome"];
     /// Questions to DNS servers, by outcome (answered, no-records, failed).
     dns_queries: counters "tenantry_dns_queries_total" ["outcome"];
+    /// Reloads of the configuration, by result (applied, unchanged, refused).
+    config_reloads: counters "tenantry_config_reloads_total" ["result"];
+    /// How often the configuration in force has been replaced since the start.
+    config_revision: gauge "tenantry_config_revision";
+    /// Whether the configuration that was read last is in force (1), or was refused (0).
+    config_ok: gauge "tenantry_config_last_reload_successful";
+    /// When the configuration in force was read, in seconds since the epoch.
+    config_loaded: gauge "tenantry_config_last_reload_success_timestamp_seconds";
     /// Calls to the admin API, by status class.
     admin_requests: counters "tenantry_admin_requests_total" ["status"];
 }

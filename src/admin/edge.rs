@@ -1,6 +1,8 @@
 //! `/v1/tenants/{tenant}/edge`: what the edge does for one tenant. The shapes are the model's own; what they mean is
 //! decided elsewhere.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::header;
@@ -41,7 +43,7 @@ pub struct EffectiveEdge {
     maintenance: Option<Maintenance>,
     primary_domain: Option<String>,
     www: Option<Www>,
-    pool: Option<String>,
+    pools: BTreeMap<String, String>,
     canary: Option<Canary>,
 }
 
@@ -137,7 +139,7 @@ impl From<TenantState> for EdgeView {
                 maintenance: edge.maintenance,
                 primary_domain: edge.primary_domain.map(|domain| domain.to_string()),
                 www: edge.www,
-                pool: edge.pool,
+                pools: edge.pools,
                 canary: edge.canary,
             },
         }

@@ -5,6 +5,7 @@ mod answer;
 mod audit;
 mod body;
 mod certificates;
+mod config;
 mod domains;
 mod edge;
 mod events;
@@ -29,6 +30,7 @@ use axum::middleware::from_fn_with_state;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
+pub use config::{ConfigState, Configuration, FaultView, LastReload, Refused, Reloaded};
 pub use layers::HANDLER_TIMEOUT;
 pub use probes::{Facts, Health};
 pub use problem::Problem;
@@ -49,6 +51,7 @@ pub struct AdminState {
     domains: Domains,
     acme: Acme,
     traffic: Arc<Meters>,
+    configuration: Arc<dyn Configuration>,
     health: Arc<dyn Health>,
     metrics: Arc<Metrics>,
     /// The description of the routes, once they are all known.
@@ -63,12 +66,13 @@ pub struct Services {
     pub acme: Acme,
     /// What tenants do on this node.
     pub traffic: Arc<Meters>,
+    pub configuration: Arc<dyn Configuration>,
 }
 
 impl AdminState {
     pub fn new(services: Services, health: Arc<dyn Health>, metrics: Arc<Metrics>) -> Self {
-        let Services { tenancy, certificates, domains, acme, traffic } = services;
-        Self { tenancy, certificates, domains, acme, traffic, health, metrics, openapi: Arc::default() }
+        let Services { tenancy, certificates, domains, acme, configuration, traffic } = services;
+        Self { tenancy, certificates, domains, acme, configuration, traffic, health, metrics, openapi: Arc::default() }
     }
 
     /// The largest body, in bytes, as configured at this moment.
@@ -99,6 +103,7 @@ pub fn router(state: AdminState) -> Router {
         .merge(orders::routes())
         .merge(events::routes())
         .merge(tokens::routes())
+        .merge(config::routes())
         .merge(audit::routes())
         .layer(from_fn_with_state(state.clone(), layers::require_operator));
     let (router, description) = OpenApiRouter::with_openapi(openapi::Description::openapi())

@@ -30,6 +30,7 @@ use super::problem::{FieldError, Problem};
         (name = "orders", description = "Certificates that are wanted from authorities: the queue"),
         (name = "events", description = "What happened to domains and certificates"),
         (name = "tokens", description = "The operators' API tokens"),
+        (name = "config", description = "The configuration of this node, and reloading it"),
         (name = "audit", description = "Who did what, and when"),
         (name = "probes", description = "For machines; no token is asked for")
     )

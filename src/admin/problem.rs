@@ -114,7 +114,7 @@ impl Problem {
         self
     }
 
-    fn fact(mut self, name: &str, value: Value) -> Self {
+    pub(super) fn fact(mut self, name: &str, value: Value) -> Self {
         self.facts.insert(name.to_owned(), value);
         self
     }

@@ -4,6 +4,7 @@
 mod certificate;
 mod check;
 mod client;
+mod config;
 mod domain;
 mod event;
 mod output;
@@ -36,6 +37,8 @@ enum Command {
     Serve(serve::Serve),
     /// Say everything that is wrong with a configuration
     Check(check::Check),
+    Reload(config::Reload),
+    Config(config::Config),
     /// Create, list, show and change tenants
     Tenant(tenant::Tenant),
     /// Add, verify, diagnose, list, show and remove custom domains
@@ -74,6 +77,8 @@ pub fn run() -> ExitCode {
         Command::Dev(args) => serve::dev(&args),
         Command::Serve(serve) => serve.run(),
         Command::Check(check) => check.run(),
+        Command::Reload(reload) => call(reload.json(), reload.run()),
+        Command::Config(config) => call(config.json(), config.run()),
         Command::Tenant(tenant) => call(tenant.json(), tenant.run()),
         Command::Domain(domain) => call(domain.json(), domain.run()),
         Command::Cert(certificate) => call(certificate.json(), certificate.run()),

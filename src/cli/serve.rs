@@ -9,20 +9,23 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::output;
-use crate::app::{self, App, Roles, Running};
+use crate::app::{self, App, Origin, Roles, Running};
 use crate::clock::Clock;
-use crate::config::{Config, Log};
+use crate::config::Log;
 use crate::dev::{self, DevArgs};
 use crate::telemetry;
 
 /// Serve with a configuration
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  tenantry serve -c /etc/tenantry\n  tenantry serve -c config/ --role edge\n\n\
-    SIGTERM or SIGINT lets requests under way end (10 s), a second one ends at once.")]
+    SIGTERM or SIGINT lets requests under way end (10 s), a second one ends at once. SIGHUP reads the\n    configuration again.")]
 pub struct Serve {
     /// Directory with tenantry.toml, routing.toml and plans.toml
     #[arg(short, long, value_name = "DIR", default_value = "config")]
     config: PathBuf,
+    /// A directory of this process's own, where the last good configuration is kept
+    #[arg(long, value_name = "DIR", env = "STATE_DIRECTORY", default_value = "/var/lib/tenantry")]
+    state: PathBuf,
     /// Which part of the house runs in this process
     #[arg(long, value_enum, default_value_t = Role::All)]
     role: Role,
@@ -50,12 +53,16 @@ impl From<Role> for Roles {
 
 impl Serve {
     pub fn run(self) -> ExitCode {
-        let config = match Config::load(&self.config) {
-            Ok(config) => config,
+        let origin = Origin::new(&self.config, Some(&self.state));
+        let loaded = match origin.read_or_last_good() {
+            Ok(loaded) => loaded,
             Err(faults) => return fail(&faults.to_string()),
         };
-        let log = config.log.clone();
-        let start = async move { App::open(config, Clock::system(), self.role.into()).await?.start(Vec::new()).await };
+        let log = loaded.config.log.clone();
+        let start = async move {
+            origin.complain(&loaded);
+            App::open_from(origin, loaded, Clock::system(), self.role.into()).await?.start(Vec::new()).await
+        };
         serve(&log, start, |_| {})
     }
 }
@@ -101,28 +108,51 @@ fn serve<E: std::fmt::Display>(
 }
 
 /// The signals are caught before anything starts, so that none is lost.
-fn prepare() -> std::io::Result<(Runtime, [Signal; 2])> {
+fn prepare() -> std::io::Result<(Runtime, Signals)> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let _inside = runtime.enter();
-    let signals = [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?];
+    let signals = Signals {
+        terminate: signal(SignalKind::terminate())?,
+        interrupt: signal(SignalKind::interrupt())?,
+        hangup: signal(SignalKind::hangup())?,
+    };
     Ok((runtime, signals))
 }
 
-async fn until_signalled(mut running: Running, [mut terminate, mut interrupt]: [Signal; 2]) -> ExitCode {
-    let mut next = async || {
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    /// Asked to end.
+    async fn end(&mut self) {
         tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
         }
-    };
-    let code = tokio::select! {
-        () = next() => ExitCode::SUCCESS,
-        // Whoever supervises this process starts another.
-        () = running.broken() => ExitCode::FAILURE,
+    }
+}
+
+async fn until_signalled(mut running: Running, mut signals: Signals) -> ExitCode {
+    let Signals { terminate, interrupt, hangup } = &mut signals;
+    let code = loop {
+        tokio::select! {
+            _ = terminate.recv() => break ExitCode::SUCCESS,
+            _ = interrupt.recv() => break ExitCode::SUCCESS,
+            // What came of it is in the log; a reload does not keep a signal from being heard.
+            _ = hangup.recv() => {
+                let reloader = std::sync::Arc::clone(running.reloader());
+                tokio::spawn(async move { reloader.reload(false).await });
+            }
+            // Whoever supervises this process starts another.
+            () = running.broken() => break ExitCode::FAILURE,
+        }
     };
     tokio::select! {
         () = running.stop(GRACE) => {}
-        () = next() => {}
+        () = signals.end() => {}
     }
     code
 }

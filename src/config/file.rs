@@ -10,7 +10,7 @@ use super::source::{Document, Sources};
 use super::variables::Lookup;
 use super::{
     Acme, Admin, Config, Directory, Dns, Domains, Fault, Faults, Headers, Limits, Listener, Log, Metrics, Outbound,
-    Store, Tenancy, Tls,
+    Reload, Store, Tenancy, Tls,
 };
 use super::{brand, plans, routes};
 use crate::model::Brand;
@@ -40,6 +40,7 @@ struct Installation {
     acme: Acme,
     log: Log,
     metrics: Metrics,
+    reload: Reload,
 }
 
 impl<'s> FileConfig<'s> {
@@ -85,6 +86,7 @@ impl<'s> FileConfig<'s> {
                     acme: installation.acme,
                     log: installation.log,
                     metrics: installation.metrics,
+                    reload: installation.reload,
                     routing,
                     catalogue: Arc::new(catalogue),
                 })
@@ -121,6 +123,7 @@ impl Installation {
             acme: root.section("acme", Acme::read),
             log: root.section("log", Log::read),
             metrics: root.section("metrics", Metrics::read),
+            reload: root.section("reload", Reload::read),
             brand,
         }
     }

@@ -4,6 +4,7 @@
 mod acme;
 mod admin;
 mod brand;
+mod diff;
 mod directory;
 mod dns;
 mod domains;
@@ -17,9 +18,14 @@ mod metrics;
 mod parsers;
 mod plans;
 mod pools;
+mod reload;
+mod route_actions;
+mod route_edits;
+mod route_index;
 mod routes;
 mod routing;
 mod section;
+mod shadows;
 mod source;
 mod store;
 mod tenancy;
@@ -36,6 +42,7 @@ pub use acme::{
     TsigAlgorithm,
 };
 pub use admin::Admin;
+pub use diff::{Changes, Names, diff, hold_back};
 pub use directory::Directory;
 pub use dns::{Dns, Outbound};
 pub use domains::Domains;
@@ -45,7 +52,11 @@ pub use limits::Limits;
 pub use listener::Listener;
 pub use log::{Log, LogFormat};
 pub use metrics::Metrics;
-pub use routing::{Action, HostMatch, PathMatch, Pool, PoolId, Protocol, Route, Routing};
+pub use reload::Reload;
+pub use routing::{
+    Action, Asked, HeaderEdits, HeaderMatch, HostMatch, Mismatch, Part, PathMatch, Pool, PoolId, Protocol, Route,
+    RouteSettings, Routing, Target,
+};
 pub use source::Sources;
 pub use store::{KeySource, Store};
 pub use tenancy::Tenancy;
@@ -72,6 +83,7 @@ pub struct Config {
     pub acme: Acme,
     pub log: Log,
     pub metrics: Metrics,
+    pub reload: Reload,
     pub routing: Routing,
     pub catalogue: Arc<Catalogue>,
 }

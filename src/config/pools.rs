@@ -5,9 +5,44 @@ use std::time::Duration;
 use http::HeaderValue;
 
 use super::parsers::{self, HOSTNAME, NAME, PATH};
-use super::routing::{Pool, Protocol};
 use super::section::{Section, Spot};
 use crate::model::Hostname;
+
+/// One `[[pool]]`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Pool {
+    pub name: String,
+    /// `host:port` or `ip:port`, at least one.
+    pub backends: Vec<String>,
+    pub protocol: Protocol,
+    /// SNI and verified name for TLS backends; never empty there.
+    pub server_name: Option<Hostname>,
+    /// PEM file of the authorities that a TLS backend's certificate is checked against; `None`: the system's.
+    pub ca: Option<std::path::PathBuf>,
+    /// The `Host` that backends get instead of the visitor's.
+    pub host_header: Option<HeaderValue>,
+    pub connect_timeout: Duration,
+    /// Between two bytes of the backend's answer.
+    pub read_timeout: Duration,
+    pub write_timeout: Duration,
+    /// From the request's head to the end of the answer, looked at whenever some of it comes; a WebSocket has none.
+    /// `None`: no limit.
+    pub total_timeout: Option<Duration>,
+    /// How long an idle connection to a backend is kept.
+    pub idle_timeout: Duration,
+    /// No route need lead here: tenants are given it, for their own or as a canary. Default false.
+    pub dedicated: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Protocol {
+    /// HTTP/1.1 in the clear.
+    H1,
+    /// HTTP/2 in the clear with prior knowledge (gRPC).
+    H2c,
+    /// TLS, HTTP/2 or HTTP/1.1 by ALPN; always verified.
+    Tls,
+}
 
 const BACKEND: &str = "a host or IP address with a port, such as \"10.0.0.1:8080\"";
 const AUTHORITY: &str = "a host name, with a port if need be";
@@ -33,6 +68,7 @@ pub(super) fn read(section: &mut Section<'_>) -> ReadPool {
     let ca = section.text("ca", PATH, parsers::path);
     check_tls(section, protocol);
     let host_header = section.text("host_header", AUTHORITY, authority);
+    let dedicated = section.flag("dedicated", false);
     let pool = Timeouts::read(section);
     let pool = name.clone().map(|name| Pool {
         name,
@@ -46,6 +82,7 @@ pub(super) fn read(section: &mut Section<'_>) -> ReadPool {
         write_timeout: pool.write,
         total_timeout: pool.total,
         idle_timeout: pool.idle,
+        dedicated,
     });
     ReadPool { name, spot, pool }
 }

@@ -1,20 +1,27 @@
 //! `[[route]]`, and what pools and routes must be to each other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
 
 use http::Method;
+use regex::{Regex, RegexBuilder};
 
 use super::parsers::{self, NAME};
 use super::plans::unknown_feature;
 use super::pools::{self, ReadPool};
-use super::routing::{Action, HostMatch, PathMatch, PoolId, Route, Routing};
+use super::route_actions;
+use super::route_edits;
+use super::routing::{Action, HostMatch, PathMatch, PoolId, Route, RouteSettings, Routing};
 use super::section::{Section, Spot};
-use crate::model::{Feature, Hostname, normal_path};
+use super::shadows;
+use crate::model::{Feature, Hostname, folded_path, normal_path};
 
 const HOST: &str = "\"any\", \"apex\", \"console\", \"reserved\", \"tenant\", or a host name with a dot";
 const ABSOLUTE: &str = "a path such as \"/api\", in visible ASCII and without a query";
 const METHOD: &str = "a method such as \"GET\", in capitals";
-const POOL: &str = "the name of a [[pool]]";
+const FEATURE: &str = "the name of a feature";
+const REGEX: &str = "a regular expression such as \"^/v[0-9]+/\"";
 
 /// What routes are checked against; `None` where that file could not be read.
 pub(super) struct Facts<'f> {
@@ -28,30 +35,26 @@ pub(super) fn read(root: &mut Section<'_>, facts: &Facts<'_>) -> Routing {
     let pools = root.sections("pool", pools::read);
     root.require_some("pool");
     let names = pool_names(root, &pools);
-    let mut used = vec![false; pools.len()];
+    let mut used: Vec<bool> = pools.iter().map(|read| read.pool.as_ref().is_some_and(|pool| pool.dedicated)).collect();
     let routes = root.sections("route", |section| {
         let route = route(section, facts, &names);
         if let Some(Action::Pool(PoolId(index))) = route.as_ref().map(|route| &route.action) {
             used[*index] = true;
         }
-        (route, section.spot("name"))
+        (route.map(Arc::new), section.spot("name"))
     });
     root.require_some("route");
     // A faulty route may have been the one that uses a pool: say nothing then.
     if !routes.is_empty() && routes.iter().all(|(route, _)| route.is_some()) {
         for (name, PoolId(index)) in names.iter().filter(|(_, PoolId(index))| !used[*index]) {
-            root.fault_at(
-                &pools[*index].spot,
-                format!("no route leads to the pool \"{name}\"; remove it, or add a route"),
-            );
+            let hint = "remove it, add a route, or say dedicated = true";
+            root.fault_at(&pools[*index].spot, format!("no route leads to the pool \"{name}\"; {hint}"));
         }
     }
-    check_routes(root, &routes);
-    Routing {
-        pools: pools.into_iter().filter_map(|read| read.pool).collect(),
-        routes: routes.into_iter().filter_map(|(route, _)| route).collect(),
-        names,
-    }
+    check_names(root, &routes);
+    shadows::check(root, &routes);
+    let pools = pools.into_iter().filter_map(|read| read.pool).collect();
+    Routing::new(pools, routes.into_iter().filter_map(|(route, _)| route).collect(), names)
 }
 
 fn pool_names(root: &Section<'_>, pools: &[ReadPool]) -> BTreeMap<String, PoolId> {
@@ -67,6 +70,17 @@ fn pool_names(root: &Section<'_>, pools: &[ReadPool]) -> BTreeMap<String, PoolId
     names
 }
 
+fn check_names(root: &Section<'_>, routes: &[(Option<Arc<Route>>, Spot)]) {
+    let mut names = BTreeSet::new();
+    for (route, spot) in routes {
+        if let Some(route) = route
+            && !names.insert(&route.name)
+        {
+            root.fault_at(spot, format!("a second route of the name \"{}\"", route.name));
+        }
+    }
+}
+
 fn route(section: &mut Section<'_>, facts: &Facts<'_>, pools: &BTreeMap<String, PoolId>) -> Option<Route> {
     let name = section.required("name", NAME, parsers::name);
     let host = section.required("host", HOST, host);
@@ -75,73 +89,105 @@ fn route(section: &mut Section<'_>, facts: &Facts<'_>, pools: &BTreeMap<String, 
     if section.is_empty_list("methods") {
         section.fault("methods", "found none, expected at least one; leave the key out for any method");
     }
-    let requires = section.text("requires", "the name of a feature", Feature::parse);
-    if let Some((feature, known)) = requires.as_ref().zip(facts.features).filter(|(f, known)| !known.contains_key(*f)) {
-        section.fault("requires", unknown_feature(feature, known));
-    }
+    let headers = route_edits::matches(section);
     let tenantless = match host {
         Some(HostMatch::Console | HostMatch::Reserved) => true,
         Some(HostMatch::Apex) => !facts.session_cookie,
         _ => false,
     };
-    if requires.is_some() && tenantless {
-        section.fault("requires", "it means nothing here: such a host leads to no tenant, whose plan could be asked");
-    }
-    let pool = section.required("pool", POOL, |name| {
-        let known = || pools.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-        pools.get(name).copied().ok_or_else(|| format!("there are {}", known()))
-    });
-    let (path, action) = (path?, Action::Pool(pool?));
-    let gate = requires.is_some().then(|| path.folded());
-    Some(Route { name: name?.into(), host: host?, path, methods, requires, gate, action })
+    let feature = feature(section, "feature", facts, tenantless);
+    let requires = feature_of_gate(section, facts, tenantless);
+    let settings = settings(section, path.as_ref());
+    let action = route_actions::read(section, pools);
+    let path = path?;
+    let gate = requires.is_some().then(|| folded(&path));
+    Some(Route {
+        name: name?.into(),
+        host: host?,
+        path,
+        methods,
+        headers,
+        feature,
+        requires,
+        gate,
+        action: action?,
+        settings,
+    })
 }
 
-/// `path` (exact) or `path_prefix` (whole segments); neither: any path.
+fn feature_of_gate(section: &mut Section<'_>, facts: &Facts<'_>, tenantless: bool) -> Option<Feature> {
+    feature(section, "requires", facts, tenantless)
+}
+
+fn feature(section: &mut Section<'_>, key: &'static str, facts: &Facts<'_>, tenantless: bool) -> Option<Feature> {
+    let feature = section.text(key, FEATURE, Feature::parse);
+    if let Some((feature, known)) = feature.as_ref().zip(facts.features).filter(|(f, known)| !known.contains_key(*f)) {
+        section.fault(key, unknown_feature(feature, known));
+    }
+    if feature.is_some() && tenantless {
+        section.fault(key, "it means nothing here: such a host leads to no tenant, whose plan could be asked");
+    }
+    feature
+}
+
+fn settings(section: &mut Section<'_>, path: Option<&PathMatch>) -> RouteSettings {
+    let second = Duration::from_secs(1);
+    let range = second / 100..=86_400 * second;
+    let settings = RouteSettings {
+        connect_timeout: section.duration_or_none("connect_timeout", second / 100..=60 * second),
+        read_timeout: section.duration_or_none("read_timeout", range.clone()),
+        total_timeout: section.duration_or_none("total_timeout", range),
+        body_bytes: section.size_or_off("body_bytes", 1..=1 << 50, None),
+        retries: section.number("retries", 0..=5, 1),
+        compress: section.flag("compress", true),
+        rewrite_prefix: section.text("rewrite_prefix", ABSOLUTE, absolute),
+        request_headers: route_edits::request(section),
+        response_headers: route_edits::response(section),
+    };
+    if settings.rewrite_prefix.is_some() && !matches!(path, None | Some(PathMatch::Prefix(_))) {
+        section.fault("rewrite_prefix", "it takes the place of a path_prefix, and this route has none");
+    }
+    settings
+}
+
+/// `path` (exact), `path_prefix` (whole segments) or `path_regex`; none of them: any path.
 fn path(section: &mut Section<'_>) -> Option<PathMatch> {
     let exact = section.text("path", ABSOLUTE, absolute).map(PathMatch::Exact);
     let prefix = section.text("path_prefix", ABSOLUTE, absolute).map(PathMatch::Prefix);
-    match (section.has("path"), section.has("path_prefix")) {
-        (false, false) => Some(PathMatch::Any),
-        (true, false) => exact,
-        (false, true) => prefix,
-        (true, true) => {
-            section.fault("path_prefix", "a route has a path or a path_prefix, not both");
+    let regex = section.text("path_regex", REGEX, regex).map(PathMatch::Regex);
+    let keys = ["path", "path_prefix", "path_regex"];
+    let there: Vec<_> = keys.into_iter().filter(|key| section.has(key)).collect();
+    match there.as_slice() {
+        [] => Some(PathMatch::Any),
+        [_] => exact.or(prefix).or(regex),
+        [_, second, ..] => {
+            section.fault(second, "a route has a path, a path_prefix or a path_regex, only one of them");
             None
         }
     }
 }
 
-/// Names once each, and no route behind one that takes all of its requests.
-fn check_routes(root: &Section<'_>, routes: &[(Option<Route>, Spot)]) {
-    for (index, (route, spot)) in routes.iter().enumerate() {
-        let Some(route) = route else { continue };
-        let mut earlier = routes[..index].iter().filter_map(|(route, _)| route.as_ref());
-        if earlier.clone().any(|earlier| earlier.name == route.name) {
-            root.fault_at(spot, format!("a second route of the name \"{}\"", route.name));
-        }
-        if let Some(first) = earlier.find(|earlier| covers(earlier, route)) {
-            let message =
-                format!("never reached: the route \"{}\" before it takes all of its requests; move it up", first.name);
-            root.fault_at(spot, message);
+/// The same path as [`folded_path`] has it.
+fn folded(path: &PathMatch) -> PathMatch {
+    match path {
+        PathMatch::Any => PathMatch::Any,
+        PathMatch::Exact(path) => PathMatch::Exact(folded_path(path)),
+        PathMatch::Prefix(path) => PathMatch::Prefix(folded_path(path)),
+        // It compiles without this; with it, it is the same expression and no larger.
+        PathMatch::Regex(regex) => {
+            let folded = RegexBuilder::new(regex.as_str()).case_insensitive(true).build();
+            PathMatch::Regex(folded.unwrap_or_else(|_| regex.clone()))
         }
     }
 }
 
-fn covers(a: &Route, b: &Route) -> bool {
-    let host = a.host == HostMatch::Any || a.host == b.host;
-    // Whoever takes GET takes HEAD, so what `b` takes beyond its list asks for nothing more.
-    let methods = a.methods.is_empty() || (!b.methods.is_empty() && b.methods.iter().all(|method| a.takes(method)));
-    let path = match (&a.path, &b.path) {
-        (PathMatch::Any, _) => true,
-        (_, PathMatch::Any) => false,
-        (_, PathMatch::Exact(path)) => a.path.matches(path),
-        (PathMatch::Prefix(_), PathMatch::Prefix(prefix)) => {
-            // What is matched is the prefix without its closing slash.
-            a.path.matches(prefix.strip_suffix('/').unwrap_or(prefix))
-        }
-        (PathMatch::Exact(_), PathMatch::Prefix(_)) => false,
-    };
-    host && methods && path
+fn regex(text: &str) -> Result<Regex, String> {
+    const LARGEST: usize = 1 << 18;
+    if text.is_empty() {
+        return Err(String::new());
+    }
+    let last_line = |error: regex::Error| error.to_string().lines().last().unwrap_or_default().trim().to_owned();
+    RegexBuilder::new(text).size_limit(LARGEST).build().map_err(last_line)
 }
 
 fn host(text: &str) -> Result<HostMatch, String> {
@@ -186,37 +232,6 @@ fn method(text: &str) -> Result<Method, &'static str> {
 mod tests {
     use super::*;
 
-    fn route(host: HostMatch, path: PathMatch, methods: &[Method]) -> Route {
-        let (name, methods) = (String::new(), methods.to_vec());
-        Route { name: name.into(), host, path, methods, requires: None, gate: None, action: Action::Pool(PoolId(0)) }
-    }
-
-    #[test]
-    fn a_route_covers_what_it_would_take_first() {
-        let prefix = |path: &str| PathMatch::Prefix(path.into());
-        let exact = |path: &str| PathMatch::Exact(path.into());
-        for (a, b, expected) in [
-            (PathMatch::Any, prefix("/api"), true),
-            (prefix("/api"), PathMatch::Any, false),
-            (prefix("/api"), prefix("/api/v1"), true),
-            (prefix("/api/"), prefix("/api"), true),
-            (prefix("/api"), prefix("/apis"), false),
-            (prefix("/api"), exact("/api/x"), true),
-            (exact("/api"), exact("/api"), true),
-            (exact("/api"), prefix("/api"), false),
-            (prefix("/"), exact("/x"), true),
-        ] {
-            let (a, b) = (route(HostMatch::Tenant, a, &[]), route(HostMatch::Tenant, b, &[]));
-            assert_eq!(covers(&a, &b), expected, "{a:?} {b:?}");
-        }
-        let any = route(HostMatch::Any, PathMatch::Any, &[Method::GET, Method::POST]);
-        assert!(covers(&any, &route(HostMatch::Apex, PathMatch::Any, &[Method::GET])));
-        assert!(!covers(&any, &route(HostMatch::Apex, PathMatch::Any, &[])));
-        assert!(covers(&any, &route(HostMatch::Apex, PathMatch::Any, &[Method::HEAD])));
-        let head = route(HostMatch::Any, PathMatch::Any, &[Method::HEAD]);
-        assert!(!covers(&head, &route(HostMatch::Apex, PathMatch::Any, &[Method::GET])));
-    }
-
     #[test]
     fn paths_are_in_normal_form() {
         for text in ["/", "/api", "/api/", "/a/b.c/~user", "/.well-known/x", "/a%2Fb", "/a%20b"] {
@@ -235,6 +250,14 @@ mod tests {
             ("/a%2fb", "escape"),
         ] {
             assert!(absolute(text).unwrap_err().contains(why), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_expression_that_is_none_or_too_large_is_refused() {
+        assert!(regex("^/v[0-9]+/").is_ok());
+        for text in ["", "(", "[z-a]", "(a{1000}){1000}"] {
+            assert!(regex(text).is_err(), "{text}");
         }
     }
 }

@@ -41,6 +41,11 @@ impl Sources {
         }
     }
 
+    /// The texts, for whoever keeps a configuration that was right: `None` when one could not be read.
+    pub fn texts(&self) -> Option<[&str; 3]> {
+        Some([self.tenantry.text()?, self.routing.text()?, self.plans.text()?])
+    }
+
     /// Reads the three files of a directory. One that cannot be read becomes a fault when the sources are checked.
     pub fn read(dir: &Path) -> Self {
         let source = |name: &str| {
@@ -61,6 +66,10 @@ impl Sources {
 }
 
 impl Source {
+    fn text(&self) -> Option<&str> {
+        self.text.as_deref().ok()
+    }
+
     /// Parses the file; every syntax error becomes a fault.
     pub fn parse(&self, faults: &mut Vec<Fault>) -> Document<'_> {
         let mut document = Document { name: &self.name, text: "", table: None };

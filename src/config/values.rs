@@ -188,6 +188,12 @@ impl Section<'_> {
         self.text(key, &expected, |text| within(parse_duration(text), &range)).unwrap_or(default)
     }
 
+    /// A duration within a range, or nothing.
+    pub fn duration_or_none(&mut self, key: &'static str, range: RangeInclusive<Duration>) -> Option<Duration> {
+        let expected = expected_duration(&range);
+        self.text(key, &expected, |text| within(parse_duration(text), &range))
+    }
+
     /// A duration within a range, or `"off"`.
     pub fn duration_or_off(
         &mut self,

@@ -55,7 +55,6 @@ pub fn record(ctx: &RequestContext, outcome: &Outcome, metrics: &Metrics) {
 
 fn write_line(ctx: &RequestContext, outcome: &Outcome, status: u16, fault: Fault) {
     let asked = ctx.asked.as_ref();
-    let permit = ctx.permit.as_ref();
     let tenant = ctx.tenant.as_ref();
     let tls = ctx.connection.as_ref().and_then(|connection| connection.tls.as_ref());
     tracing::event!(
@@ -73,7 +72,7 @@ fn write_line(ctx: &RequestContext, outcome: &Outcome, status: u16, fault: Fault
         cut_off = matches!(outcome, Outcome::CutOff).then_some(true),
         fault = fault.as_str(),
         refusal = ctx.rejection.as_ref().map(|rejection| rejection.code()),
-        route = permit.map(|permit| &**permit.route()),
+        route = ctx.route().map(|route| &*route.name),
         upstream.address = ctx.upstream.address.map(tracing::field::display),
         upstream.tries = ctx.upstream.tries,
         upstream.head_us = ctx.upstream.answered.map(|(at, _)| at.duration_since(ctx.started).as_micros() as u64),

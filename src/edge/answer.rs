@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderName, HeaderValue, StatusCode, Uri, header};
 use serde_json::json;
 
 use super::pipeline::Edge;
 use super::rejection::Rejection;
-use crate::config::Config;
+use crate::config::{Action, Config, HeaderEdits, Route};
 use crate::directory::{Network, Resolution, View};
 use crate::model::{HostClass, Hostname, Standing};
 
@@ -55,6 +55,28 @@ impl Answer {
             ],
             body: body.into(),
         }
+    }
+
+    /// What a route says without a backend.
+    pub fn of_route(route: &Route, host: &Hostname, uri: &Uri) -> Result<Self, Rejection> {
+        let mut answer = Self::new("text/plain", "no-store", Bytes::new());
+        match &route.action {
+            Action::Pool(_) => return Err(Rejection::Internal),
+            Action::Redirect { status, to } => {
+                answer.status = *status;
+                let location = HeaderValue::from_str(&to.fill(host, uri.path(), uri.query()));
+                let location = location.map_err(|_| Rejection::BadRequest("its target is not plain"))?;
+                answer.headers = vec![(header::LOCATION, location)];
+            }
+            Action::Answer { status, content_type, body } => {
+                answer.status = *status;
+                answer.headers = vec![(header::CONTENT_TYPE, content_type.clone())];
+                answer.body = body.clone();
+            }
+        }
+        let HeaderEdits { set, .. } = &route.settings.response_headers;
+        answer.headers.extend(set.iter().cloned());
+        Ok(answer)
     }
 
     /// 308 keeps method and body (RFC 9110 §15.4.9).

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::{Method, Uri, Version};
+use http::{HeaderValue, Method, Uri, Version};
 
 use super::access_log::{self, Outcome};
 use super::connection::Connection;
@@ -13,6 +13,7 @@ use super::gates::Permit;
 use super::limits::Quota;
 use super::proxy::Live;
 use super::rejection::Rejection;
+use crate::config::Route;
 use crate::directory::{Via, View};
 use crate::metrics::Metrics;
 use crate::model::Hostname;
@@ -37,6 +38,10 @@ pub struct RequestContext {
     pub place: Option<Place>,
     /// What is left of its tenant's rate.
     pub quota: Option<Quota>,
+    /// The route that it took, to a backend or to an answer of the route's own.
+    pub route: Option<Arc<Route>>,
+    /// A cookie that the answer is to carry.
+    pub cookie: Option<HeaderValue>,
     /// Why the edge answered instead of a backend.
     pub rejection: Option<Rejection>,
     /// The refusal has been written as a whole.
@@ -57,8 +62,6 @@ pub struct BodyProgress {
     pub received: u64,
     /// What a backend's answer has had so far.
     pub sent: u64,
-    /// The most that may be received; `None`: no limit.
-    pub limit: Option<u64>,
     /// The stream counts as one that awaits a body (HTTP/2 only; see `Connection::body_started`).
     pub awaited: bool,
 }
@@ -90,6 +93,8 @@ impl RequestContext {
             permit: None,
             place: None,
             quota: None,
+            route: None,
+            cookie: None,
             rejection: None,
             refused: false,
             body: BodyProgress::default(),

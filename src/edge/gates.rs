@@ -3,27 +3,28 @@
 
 use std::sync::Arc;
 
-use http::Method;
+use http::{HeaderMap, Method};
 
 use super::rejection::Rejection;
-use crate::config::{Action, Config, PoolId, Route};
+use crate::config::{Action, Asked, Config, PoolId, Route, Routing};
 use crate::directory::{Via, View};
 use crate::model::{HostClass, Hostname, Standing, normal_path};
 
-/// The decision to forward. It can only be made by [`permit`], and the upstream step demands it.
+/// The decision to forward. It can only be made by [`decide`], and the upstream step demands it.
 #[derive(Debug)]
 pub struct Permit {
     pool: PoolId,
-    route: Arc<str>,
+    route: Arc<Route>,
     tenant: Option<(Arc<View>, Via)>,
 }
 
 impl Permit {
+    /// Where it goes: the route's pool, or the one that the tenant has in its place.
     pub fn pool(&self) -> PoolId {
         self.pool
     }
 
-    pub fn route(&self) -> &Arc<str> {
+    pub fn route(&self) -> &Arc<Route> {
         &self.route
     }
 
@@ -33,28 +34,59 @@ impl Permit {
     }
 }
 
+/// What becomes of a request that is not refused.
+#[derive(Debug)]
+pub enum Decision {
+    Forward(Permit),
+    /// The route answers by itself.
+    Respond(Arc<Route>),
+}
+
 /// What the gates decide about.
 pub struct Visit<'a> {
     pub host: &'a Hostname,
     pub class: &'a HostClass,
     pub method: &'a Method,
     pub path: &'a str,
+    pub headers: &'a HeaderMap,
     pub tenant: Option<(Arc<View>, Via)>,
+    /// 0–99, the same for one visitor each time: whether it is among a canary's share.
+    pub bucket: u8,
 }
 
 /// Status, then route, then plan.
-pub fn permit(config: &Config, visit: Visit<'_>) -> Result<Permit, Rejection> {
-    if let Some((view, _)) = &visit.tenant {
+pub fn decide(config: &Config, visit: Visit<'_>) -> Result<Decision, Rejection> {
+    let view = visit.tenant.as_ref().map(|(view, _)| view);
+    if let Some(view) = view {
         check_standing(view)?;
     }
     let path = normal_path(visit.path);
-    let route = config
-        .routing
-        .choose(visit.class, visit.host, visit.tenant.is_some(), visit.method, &path)
-        .ok_or(Rejection::RouteNotFound)?;
-    check_plan(config, route, visit.tenant.as_ref().map(|(view, _)| view))?;
-    let Action::Pool(pool) = route.action;
-    Ok(Permit { pool, route: Arc::clone(&route.name), tenant: visit.tenant })
+    let asked = Asked {
+        class: visit.class,
+        host: visit.host,
+        features: view.map(|view| &view.effective.features),
+        method: visit.method,
+        path: &path,
+        headers: visit.headers,
+    };
+    let route = config.routing.choose(&asked).ok_or(Rejection::RouteNotFound)?;
+    check_plan(config, route, view)?;
+    let Action::Pool(pool) = route.action else { return Ok(Decision::Respond(Arc::clone(route))) };
+    let pool = view.map_or(pool, |view| choose_pool(&config.routing, pool, view, visit.bucket));
+    Ok(Decision::Forward(Permit { pool, route: Arc::clone(route), tenant: visit.tenant }))
+}
+
+/// The pool that takes the place of a route's for this tenant: its canary's for those in its share, else its own. One
+/// that the configuration no longer has is passed over: the route's serves everybody.
+pub fn choose_pool(routing: &Routing, pool: PoolId, view: &View, bucket: u8) -> PoolId {
+    let edge = &view.effective.edge;
+    if edge.pools.is_empty() && edge.canary.is_none() {
+        return pool;
+    }
+    let Some(name) = routing.pool(pool).map(|pool| pool.name.as_str()) else { return pool };
+    let canary = edge.canary.as_ref().filter(|canary| canary.of == name && bucket < canary.percent);
+    let instead = canary.map(|canary| canary.pool.as_str()).or(edge.pools.get(name).map(String::as_str));
+    instead.and_then(|name| routing.names.get(name)).copied().unwrap_or(pool)
 }
 
 /// Whether a tenant of this standing is served at all.

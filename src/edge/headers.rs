@@ -14,7 +14,7 @@ use super::forwarded::{
     X_REQUEST_ID, is_traceparent, new_traceparent,
 };
 use crate::directory::{Via, View};
-use crate::model::Hostname;
+use crate::model::{Hostname, X_FORWARDED, is_contract_header};
 
 /// What the edge tells a backend about one request.
 pub struct Contract<'a> {
@@ -56,8 +56,12 @@ pub fn apply(request: &mut RequestHeader, contract: &Contract<'_>) -> Result<()>
 
 /// Removes every header whose name a backend could read as one of ours.
 fn strip(request: &mut RequestHeader, keep: impl Fn(&str) -> bool) {
-    let ours: Vec<HeaderName> =
-        request.headers.keys().filter(|name| is_ours(name.as_str()) && !keep(name.as_str())).cloned().collect();
+    let ours: Vec<HeaderName> = request
+        .headers
+        .keys()
+        .filter(|name| is_contract_header(name.as_str()) && !keep(name.as_str()))
+        .cloned()
+        .collect();
     for name in ours {
         request.remove_header(&name);
     }
@@ -75,38 +79,11 @@ fn join_cookies(request: &mut RequestHeader) -> Result<()> {
     request.insert_header(header::COOKIE, joined)
 }
 
-/// Whether a name means one of the headers that only the edge may set, in any spelling that CGI-style backends fold
-/// together: `X-Tenant-Id`, `x_tenant.id`, …
-pub fn is_ours(name: &str) -> bool {
-    // The first byte rules out nearly everything.
-    match name.as_bytes().first() {
-        Some(b'x' | b'X') => {
-            folded_eq(name, "x-tenant-", true)
-                || folded_eq(name, X_FORWARDED, true)
-                || folded_eq(name, "x-request-id", false)
-                || folded_eq(name, "x-real-ip", false)
-        }
-        Some(b'f' | b'F') => folded_eq(name, "forwarded", false),
-        Some(b't' | b'T') => folded_eq(name, "traceparent", false) || folded_eq(name, "tracestate", false),
-        _ => false,
-    }
-}
-
 /// `X-Forwarded-Prefix` and whatever else a trusted proxy adds to the family: not our word, but no stranger's either.
 /// Only the plain spelling passes, so that it cannot stand for one of those that we set.
 fn is_extra_forwarded(name: &str) -> bool {
     let rest = name.strip_prefix(X_FORWARDED).unwrap_or_default();
     !rest.contains(['_', '.']) && !matches!(rest, "" | "for" | "proto" | "host" | "port")
-}
-
-/// Compares with case folded and every `_` or `.` read as `-`; `prefix` compares only the beginning.
-fn folded_eq(name: &str, own: &str, prefix: bool) -> bool {
-    let long_enough = if prefix { name.len() >= own.len() } else { name.len() == own.len() };
-    long_enough
-        && name.bytes().zip(own.bytes()).all(|(n, o)| {
-            let n = if matches!(n, b'_' | b'.') { b'-' } else { n.to_ascii_lowercase() };
-            n == o
-        })
 }
 
 /// A gRPC call, by its media type
@@ -169,46 +146,3 @@ const X_TENANT_FEATURES: HeaderName = HeaderName::from_static("x-tenant-features
 const X_TENANT_HOST: HeaderName = HeaderName::from_static("x-tenant-host");
 const X_TENANT_VIA: HeaderName = HeaderName::from_static("x-tenant-via");
 const X_TENANT_ASSERTION: HeaderName = HeaderName::from_static("x-tenant-assertion");
-
-/// The family that only the edge, or a trusted proxy through it, may set.
-const X_FORWARDED: &str = "x-forwarded-";
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    #[test]
-    fn names_that_could_pass_for_ours_are_ours() {
-        for name in [
-            "X-Tenant-Id",
-            "x_tenant_id",
-            "X.Tenant.Anything",
-            "x-TENANT_",
-            "X_Forwarded.For",
-            "X-Forwarded-Prefix",
-            "forwarded",
-            "TraceParent",
-        ] {
-            assert!(is_ours(name), "{name}");
-        }
-        for name in ["X-Tenants", "X-Tenant", "Host", "X-Forwardedness", "Tracer", "Accept", "Y-Tenant-Id", "x"] {
-            assert!(!is_ours(name), "{name}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn no_spelling_escapes(
-            name in prop::sample::select(vec!["x-tenant-id", "x-tenant-assertion", "x-forwarded-for", "traceparent"]),
-            folds in prop::collection::vec((any::<bool>(), 0..3usize), 24),
-        ) {
-            let spelled: String = name.chars().zip(&folds).map(|(c, (upper, dash))| match c {
-                '-' => ['-', '_', '.'][*dash],
-                c if *upper => c.to_ascii_uppercase(),
-                c => c,
-            }).collect();
-            prop_assert!(is_ours(&spelled), "{}", spelled);
-        }
-    }
-}

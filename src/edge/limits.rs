@@ -1,5 +1,5 @@
-//! A tenant's limits on the way of its requests: who may come, how often, how many at once, how large. What is counted
-//! is counted by the tenant's meter; nothing here waits or takes a lock.
+//! A tenant's limits on the way of its requests: who may come, how often, how many at once. What is counted is
+//! counted by the tenant's meter; nothing here waits or takes a lock.
 
 use std::net::IpAddr;
 
@@ -7,9 +7,7 @@ use http::{HeaderName, header};
 use pingora_error::Result;
 use pingora_http::{RequestHeader, ResponseHeader};
 
-use super::gates::Permit;
 use super::rejection::Rejection;
-use crate::config::Config;
 use crate::directory::View;
 use crate::model::Rate;
 use crate::traffic::{Kind, Level, Place, whole};
@@ -44,12 +42,6 @@ pub fn enter(view: &View, request: &RequestHeader, quota: &mut Option<Quota>) ->
         true => meter.enter(Kind::WebSocket, limits.websockets).ok_or(Rejection::TooManyWebSockets),
         false => meter.enter(Kind::Request, limits.concurrent_requests).ok_or(Rejection::TooManyRequests),
     }
-}
-
-/// The most bytes that a request's body may have: the least of all words about it.
-pub fn body_bytes(config: &Config, permit: &Permit) -> Option<u64> {
-    let tenant = permit.tenant().and_then(|(view, _)| view.effective.edge.limits.body_bytes);
-    [config.limits.body_bytes, tenant].into_iter().flatten().min()
 }
 
 /// Other upgrades are not asked of backends: pingora forwards `Upgrade: websocket` alone, over HTTP/1.1.

@@ -4,6 +4,7 @@
 mod access_log;
 mod answer;
 mod assertion;
+mod canary;
 pub mod connection;
 mod context;
 mod failure;
@@ -21,13 +22,14 @@ mod registry;
 mod rejection;
 mod respond;
 mod response;
+mod route;
 mod server;
 pub mod session;
 mod upstream;
 
 pub use assertion::Assertions;
 pub use forwarded::Origin;
-pub use gates::{Permit, Visit, permit};
+pub use gates::{Decision, Permit, Visit, decide};
 pub use headers::{Contract, Identity, apply as apply_headers};
 pub use pipeline::Edge;
 pub use proxy::{Live, Proxy};

@@ -9,10 +9,11 @@ use pingora_http::RequestHeader;
 
 use super::answer::{Answer, OwnPath};
 use super::assertion::Assertions;
+use super::canary::Visitor;
 use super::connection::{Connection, HeadFault};
 use super::context::RequestContext;
 use super::forwarded::Origin;
-use super::gates::{self, Permit, Visit};
+use super::gates::{self, Decision, Permit, Visit};
 use super::host;
 use super::limits;
 use super::rejection::Rejection;
@@ -105,8 +106,27 @@ impl Edge {
             gates::check_standing(view)?;
             ctx.place = Some(limits::enter(view, request, &mut ctx.quota)?);
         }
-        let visit = Visit { host: &host, class: &class, method: &request.method, path, tenant };
-        gates::permit(config, visit).map(Step::Forward)
+        let visitor = Visitor::of(tenant.as_ref().map(|(view, _)| &**view), &request.headers, client);
+        let visit = Visit {
+            host: &host,
+            class: &class,
+            method: &request.method,
+            path,
+            headers: &request.headers,
+            tenant,
+            bucket: visitor.bucket,
+        };
+        match gates::decide(config, visit)? {
+            Decision::Forward(permit) => {
+                ctx.cookie = visitor.cookie();
+                Ok(Step::Forward(permit))
+            }
+            Decision::Respond(route) => {
+                let answer = Answer::of_route(&route, &host, &request.uri);
+                ctx.route = Some(route);
+                answer.map(Step::Answer)
+            }
+        }
     }
 
     /// Whom a host leads to, under this configuration.

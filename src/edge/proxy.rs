@@ -27,8 +27,9 @@ use super::pipeline::{Edge, Step};
 use super::rejection::{Fault, Rejection};
 use super::respond;
 use super::response;
+use super::route;
 use super::upstream::{self, Pool, Pools};
-use crate::config::Config;
+use crate::config::{Config, Route};
 
 /// One loaded configuration with its pools: swapped as a whole, loaded once per request.
 pub struct Live {
@@ -57,9 +58,10 @@ impl ProxyHttp for Proxy {
         self.meet(session, ctx);
         match self.edge.admit(session.req_header(), ctx).await {
             Ok(Step::Forward(permit)) => {
-                ctx.body.limit = limits::body_bytes(&ctx.live.config, &permit);
+                ctx.route = Some(Arc::clone(permit.route()));
                 ctx.permit = Some(permit);
-                if let Some(limit) = ctx.body.limit.filter(|limit| announced_length(session) > *limit) {
+                let limit = ctx.body_limit();
+                if let Some(limit) = limit.filter(|limit| announced_length(session) > *limit) {
                     respond::refuse(session, ctx, Rejection::BodyTooLarge { limit }).await?;
                     return Ok(true);
                 }
@@ -81,7 +83,7 @@ impl ProxyHttp for Proxy {
         if end_of_stream {
             ctx.end_body();
         }
-        match ctx.body.limit {
+        match ctx.body_limit() {
             // What goes through a tunnel is no body.
             Some(limit) if ctx.body.received > limit && !session.was_upgraded() => {
                 Error::e_explain(ErrorType::HTTPStatus(413), "body too large")
@@ -95,6 +97,7 @@ impl ProxyHttp for Proxy {
         let permit = ctx.permit.as_ref().ok_or_else(|| Error::explain(ErrorType::InternalError, "no permit"))?;
         let pool = ctx.live.pools.get(permit.pool()).ok_or_else(nothing)?;
         let mut peer = pool.choose(permit, ctx.upstream.avoid).ok_or_else(nothing)?;
+        override_timeouts(&mut peer, permit.route());
         if is_websocket(session) {
             if !pool.h1 {
                 // An HTTP/2 backend has no `Upgrade` (RFC 9113 §8.6), and extended CONNECT is not spoken.
@@ -104,7 +107,7 @@ impl ProxyHttp for Proxy {
             // A WebSocket may be silent for as long as both sides like, once the backend has agreed to it.
             peer.options.set_http_version(1, 1);
             patient::expect_upgrade(&mut peer, pool.connect_timeout, answer);
-        } else if let Some(total) = pool.total_timeout {
+        } else if let Some(total) = total_timeout(ctx) {
             let left = total.saturating_sub(ctx.started.elapsed()).max(Duration::from_millis(1));
             let within_total = |timeout: &mut Option<Duration>| *timeout = timeout.map(|timeout| timeout.min(left));
             within_total(&mut peer.options.total_connection_timeout);
@@ -135,6 +138,9 @@ impl ProxyHttp for Proxy {
         ctx: &mut RequestContext,
     ) -> Result<()> {
         to_origin_form(request)?;
+        if let Some(route) = ctx.route() {
+            route::edit_request(request, route)?;
+        }
         if headers::is_grpc(&request.headers) && pool_of(ctx).is_some_and(|pool| pool.h2) {
             // pingora drops it as a hop-by-hop header; gRPC servers insist on it.
             request.insert_header(http::header::TE, "trailers")?;
@@ -174,10 +180,9 @@ impl ProxyHttp for Proxy {
         ctx: &mut RequestContext,
     ) -> Result<Option<Duration>> {
         ctx.body.sent += body.as_ref().map_or(0, |chunk| chunk.len() as u64);
-        let total = pool_of(ctx).and_then(|pool| pool.total_timeout);
-        match total {
+        match total_timeout(ctx) {
             Some(total) if ctx.started.elapsed() > total && !session.was_upgraded() => {
-                Error::e_explain(ErrorType::ReadTimedout, "the pool's total timeout has passed")
+                Error::e_explain(ErrorType::ReadTimedout, "the total timeout has passed")
             }
             _ => Ok(None),
         }
@@ -191,7 +196,7 @@ impl ProxyHttp for Proxy {
         ctx: &mut RequestContext,
         mut error: Box<Error>,
     ) -> Box<Error> {
-        let again = ctx.upstream.tries < MOST_TRIES && pool_of(ctx).is_some_and(Pool::has_another);
+        let again = ctx.upstream.tries < ctx.most_tries() && pool_of(ctx).is_some_and(Pool::has_another);
         self.set_retry(&mut error, again, peer, ctx);
         error
     }
@@ -213,7 +218,7 @@ impl ProxyHttp for Proxy {
             && *error.esource() == ErrorSource::Upstream
             && !matches!(error.etype(), ErrorType::ReadTimedout | ErrorType::WriteTimedout);
         let elsewhere = client_reused || pool_of(ctx).is_some_and(Pool::has_another);
-        let again = safe && elsewhere && ctx.upstream.tries < MOST_TRIES;
+        let again = safe && elsewhere && ctx.upstream.tries < ctx.most_tries();
         self.set_retry(&mut error, again, peer, ctx);
         error
     }
@@ -329,6 +334,22 @@ impl Proxy {
     }
 }
 
+/// What the route says counts before what its pool says.
+fn override_timeouts(peer: &mut HttpPeer, route: &Route) {
+    if let Some(timeout) = route.settings.connect_timeout {
+        peer.options.connection_timeout = Some(timeout);
+        peer.options.total_connection_timeout = Some(timeout);
+    }
+    if let Some(timeout) = route.settings.read_timeout {
+        peer.options.read_timeout = Some(timeout);
+    }
+}
+
+fn total_timeout(ctx: &RequestContext) -> Option<Duration> {
+    let route = ctx.route().and_then(|route| route.settings.total_timeout);
+    route.or_else(|| pool_of(ctx)?.total_timeout)
+}
+
 fn pool_of(ctx: &RequestContext) -> Option<&Pool> {
     ctx.live.pools.get(ctx.permit.as_ref()?.pool())
 }
@@ -360,6 +381,3 @@ fn to_origin_form(request: &mut RequestHeader) -> Result<()> {
     let target = request.uri.path_and_query().map_or("/", |target| target.as_str()).to_owned();
     request.set_raw_path(target.as_bytes())
 }
-
-/// One try, and one more.
-const MOST_TRIES: u32 = 2;

@@ -36,6 +36,9 @@ pub async fn answer(session: &mut Session, ctx: &RequestContext, answer: Answer)
         head.insert_header(name, value)?;
     }
     head.insert_header(X_REQUEST_ID, ctx.request_id())?;
+    if let Some(quota) = &ctx.quota {
+        quota.announce(&mut head)?;
+    }
     leave_unread(session, ctx);
     write(session, head, answer.body).await
 }

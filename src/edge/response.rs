@@ -6,6 +6,7 @@ use pingora_http::ResponseHeader;
 
 use super::context::RequestContext;
 use super::forwarded::X_REQUEST_ID;
+use super::route;
 use crate::metrics::Metrics;
 use crate::model::{HostClass, Hostname};
 
@@ -22,6 +23,12 @@ pub fn clean(response: &mut ResponseHeader, ctx: &RequestContext, metrics: &Metr
     add_hsts(response, ctx)?;
     if let Some(quota) = &ctx.quota {
         quota.announce(response)?;
+    }
+    if let Some(route) = ctx.route() {
+        route::edit_response(response, route)?;
+    }
+    if let Some(cookie) = &ctx.cookie {
+        response.append_header(header::SET_COOKIE, cookie.clone())?;
     }
     response.insert_header(X_REQUEST_ID, ctx.request_id())
 }

@@ -3,6 +3,7 @@
 //! word over its parents, then its plan's: [`EdgePolicy`]. Nothing here names an address of a backend: tenants choose
 //! among pools that the operator has declared.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -29,9 +30,10 @@ pub struct EdgeSettings {
     pub primary_domain: Option<Hostname>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub www: Option<Www>,
-    /// A pool of the configuration that takes the place of the one that a route names, on routes that allow it.
+    /// Pools of the configuration that take the place of others for this tenant: by the name that routes give, the one
+    /// to use instead.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub pool: Option<String>,
+    pub pools: Option<BTreeMap<String, String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub canary: Option<Canary>,
 }
@@ -129,7 +131,9 @@ pub enum Www {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Canary {
-    /// A pool of the configuration.
+    /// The pool, as routes name it, whose visitors are shared.
+    pub of: String,
+    /// The pool that gets the share.
     pub pool: String,
     /// 0–100.
     pub percent: u8,
@@ -144,7 +148,7 @@ pub struct EdgePolicy {
     pub maintenance: Option<Maintenance>,
     pub primary_domain: Option<Hostname>,
     pub www: Option<Www>,
-    pub pool: Option<String>,
+    pub pools: BTreeMap<String, String>,
     pub canary: Option<Canary>,
 }
 
@@ -228,7 +232,7 @@ impl EdgePolicy {
             maintenance: nearest(chain, |edge| edge.maintenance.clone()).filter(|maintenance| maintenance.enabled),
             primary_domain: own.and_then(|edge| edge.primary_domain.clone()),
             www: nearest(chain, |edge| edge.www),
-            pool: nearest(chain, |edge| edge.pool.clone()),
+            pools: nearest(chain, |edge| edge.pools.clone()).unwrap_or_default(),
             canary: nearest(chain, |edge| edge.canary.clone()).filter(|canary| canary.percent > 0),
         }
     }

@@ -3,6 +3,7 @@
 
 mod brand;
 mod certificate;
+mod contract;
 mod domain;
 mod edge_settings;
 mod effective;
@@ -14,6 +15,7 @@ mod tenant;
 
 pub use brand::{Brand, BrandError, HostClass};
 pub use certificate::{Certificate, CertificateSource};
+pub use contract::{X_FORWARDED, is_contract_header};
 pub use domain::{Domain, DomainName, DomainState};
 pub use edge_settings::{
     Access, Canary, Cap, Cors, EdgePolicy, EdgeSettings, LimitSettings, Limits, Maintenance, Rate, Www,

@@ -120,10 +120,13 @@ fn check(edge: &EdgeSettings, config: &Config, faults: &mut Faults) {
     if let Some(maintenance) = &edge.maintenance {
         check_maintenance(maintenance, faults);
     }
-    if let Some(pool) = &edge.pool {
-        check_pool("/pool", pool, config, faults);
+    for (of, instead) in edge.pools.iter().flatten() {
+        let pointer = format!("/pools/{}", of.replace('~', "~0").replace('/', "~1"));
+        check_pool(&pointer, of, config, faults);
+        check_pool(&pointer, instead, config, faults);
     }
-    if let Some(Canary { pool, percent }) = &edge.canary {
+    if let Some(Canary { of, pool, percent }) = &edge.canary {
+        check_pool("/canary/of", of, config, faults);
         check_pool("/canary/pool", pool, config, faults);
         if *percent > 100 {
             faults.add("/canary/percent", "out-of-range", format!("a share is 0 to 100 percent, not {percent}"));

@@ -31,7 +31,7 @@ async fn every_fault_is_named_and_nothing_is_written() {
     let world = World::new().await;
     world.post("/v1/tenants", json!({"slug": "acme", "name": "A", "plan": "growth", "status": "active"})).await;
     let bad = json!({
-        "pool": "nowhere", "canary": {"pool": "nowhere", "percent": 101}, "primary_domain": "not.mine.example",
+        "pools": {"app": "nowhere"}, "canary": {"of": "app", "pool": "nowhere", "percent": 101}, "primary_domain": "not.mine.example",
         "access": {"deny": ["10.1.2.3/8"]}, "maintenance": {"retry_after": 0},
         "cors": {"origins": ["https://A.example"], "methods": ["G T"], "max_age": 100_000},
     });
@@ -47,7 +47,7 @@ async fn every_fault_is_named_and_nothing_is_written() {
         "/cors/methods/0",
         "/cors/origins/0",
         "/maintenance/retry_after",
-        "/pool",
+        "/pools/app",
         "/primary_domain",
     ];
     assert_eq!(pointers, expected);

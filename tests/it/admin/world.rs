@@ -20,7 +20,7 @@ use tokio::task::JoinHandle;
 use tenantry::acme::fleet::Fleet;
 use tenantry::acme::proof::Proof;
 use tenantry::acme::{Acme, Needs};
-use tenantry::admin::{self, AdminState, Facts, Health, Services};
+use tenantry::admin::{self, AdminState, ConfigState, Facts, Health, Refused, Reloaded, Services};
 use tenantry::certificates::{Certificates, NoAuthority};
 use tenantry::clock::{Clock, Timestamp};
 use tenantry::config::{Config, Sources};
@@ -71,6 +71,27 @@ pub struct Reply {
     pub headers: HeaderMap,
     pub text: String,
     pub json: Value,
+}
+
+/// A process that was given its configuration.
+struct NoFiles;
+
+#[async_trait]
+impl admin::Configuration for NoFiles {
+    fn state(&self) -> ConfigState {
+        ConfigState {
+            directory: None,
+            revision: 0,
+            loaded: Timestamp(0),
+            source: "files",
+            needs_restart: Vec::new(),
+            last_reload: None,
+        }
+    }
+
+    async fn reload(&self, _dry_run: bool) -> Result<Reloaded, Refused> {
+        Err(Refused::NoFiles)
+    }
 }
 
 /// Health that a test sets.
@@ -136,7 +157,7 @@ fn services(
         nudge: Arc::default(),
     });
     let traffic = Arc::new(Meters::new("test".into(), meters_clock));
-    Services { tenancy, certificates, domains, acme: acme.unwrap(), traffic }
+    Services { tenancy, certificates, domains, acme: acme.unwrap(), configuration: Arc::new(NoFiles), traffic }
 }
 
 pub fn config(tenantry: &str) -> Config {

@@ -7,6 +7,17 @@ pub const HERE: &str = "«";
 /// the place; without it the fault is about the whole file.
 pub type Broken = (&'static str, &'static str, &'static str, &'static str);
 
+/// Every broken file there is, whole: `tenantry`, `routing` or `plans`, and what it holds.
+pub fn files() -> Vec<(&'static str, String)> {
+    let shipped = [
+        ("tenantry", include_str!("../../../config/tenantry.toml"), TENANTRY),
+        ("routing", include_str!("../../../config/routing.toml"), ROUTING),
+        ("plans", include_str!("../../../config/plans.toml"), PLANS),
+    ];
+    let each = shipped.into_iter().flat_map(|(file, text, cases)| cases.iter().map(move |case| (file, text, case)));
+    each.map(|(file, text, (from, to, ..))| (file, text.replacen(from, &to.replace(HERE, ""), 1))).collect()
+}
+
 #[rustfmt::skip]
 pub const TENANTRY: &[Broken] = &[
     // What is no TOML.
@@ -123,7 +134,7 @@ pub const ROUTING: &[Broken] = &[
     ("connect_timeout = \"5s\"", "connect_timeout = «\"0ms\"", "pool[0].connect_timeout", "from 10ms to 1m"),
     ("total_timeout = \"2m\"", "total_timeout = «\"2s\"", "pool[1].total_timeout", "shorter than connect_timeout"),
     ("[[pool]]\nname = \"site\"", "[[pool]]\nname = «\"spare\"\nbackends = [\"a:1\"]\n[[pool]]\nname = \"site\"", "pool[3].name", "no route leads to the pool \"spare\""),
-    ("pool = \"console\"", "pool = «\"konsole\"", "route[4].pool", "there are analytics, app, console, site"),
+    ("pool = \"console\"", "pool = «\"konsole\"", "route[4].pool", "there are analytics, app, app-premium, console, site"),
     ("host = \"console\"", "host = «\"konsole\"", "route[4].host", "or a host name with a dot"),
     ("host = \"console\"", "", "route[4].host", "missing, expected \"any\""),
     ("\"csv_export\"", "«\"csv_exprot\"", "route[0].requires", "there is no feature \"csv_exprot\" in plans.toml"),
@@ -138,10 +149,10 @@ pub const ROUTING: &[Broken] = &[
     ("path_prefix = \"/analytics\"", "path_prefix = «\"//analytics\"", "route[1].path_prefix", "an empty segment (//) is never met"),
     ("path = \"/analytics/export\"", "path = «\"/analytics/%65xport\"", "route[0].path", "are not escaped"),
     ("path_prefix = \"/embed\"", "path_prefix = «\"/embed%2fx\"", "route[2].path_prefix", "an escape is in capitals"),
-    ("path = \"/analytics/export\"", "path = \"/a\"\npath_prefix = «\"/b\"", "route[0].path_prefix", "not both"),
-    ("name = \"own-hosts\"", "name = «\"console\"", "route[5].name", "a second route of the name \"console\""),
-    ("path_prefix = \"/embed\"\nrequires = \"embed_sdk\"\npool = \"app\"\n\n[[route]]\nname = \"tenants\"", "pool = \"app\"\n\n[[route]]\nname = «\"tenants\"", "route[3].name", "never reached: the route \"embed\" before it"),
-    ("name = \"own-hosts\"", "name = \"own-hosts\"\n«weight = 3", "route[5].weight", "unknown key `weight`; known keys are name, host, path"),
+    ("path = \"/analytics/export\"", "path = \"/a\"\npath_prefix = «\"/b\"", "route[0].path_prefix", "only one of them"),
+    ("name = \"own-hosts\"", "name = «\"console\"", "route[7].name", "a second route of the name \"console\""),
+    ("name = \"tenants\"\nhost = \"tenant\"", "name = «\"tenants\"\nhost = \"tenant\"\npath_prefix = \"/embed/x\"", "route[3].name", "never reached: the route \"embed\" before it"),
+    ("name = \"own-hosts\"", "name = \"own-hosts\"\n«weight = 3", "route[7].weight", "unknown key `weight`; known keys are name, host, path"),
 ];
 
 #[rustfmt::skip]

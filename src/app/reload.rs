@@ -1,0 +1,221 @@
+//! Reloading the configuration under way: read, check, build, swap. Until the swap nothing has changed; after it, a
+//! request that is under way ends with what it began with. One reload at a time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use tokio::sync::Mutex;
+use tokio::time::{MissedTickBehavior, interval};
+use tracing::{error, info};
+
+use super::origin::{Loaded, Origin};
+use crate::admin::{self, ConfigState, LastReload, Refused, Reloaded};
+use crate::clock::Clock;
+use crate::config::{Changes, Config, Faults, Sources, diff, hold_back};
+use crate::edge::listener::Settings;
+use crate::edge::{Live, Pools};
+use crate::metrics::Metrics;
+use crate::traffic::Busiest;
+
+/// Everything that a reload swaps, and what it needs to know.
+pub struct Reloader {
+    /// `None`: this process was given its configuration, and has no files to read it from again.
+    origin: Option<Origin>,
+    clock: Clock,
+    metrics: Arc<Metrics>,
+    busiest: Busiest,
+    /// What the control plane reads.
+    config: Arc<ArcSwap<Config>>,
+    edge: Option<EdgeParts>,
+    state: Mutex<State>,
+    /// The state, for those who only look.
+    seen: ArcSwap<ConfigState>,
+}
+
+/// What the edge reads.
+pub(super) struct EdgeParts {
+    pub live: Arc<ArcSwap<Live>>,
+    pub settings: Arc<ArcSwap<Settings>>,
+}
+
+struct State {
+    /// As it was read at the last reload that took: what the next one is compared with.
+    read: Config,
+    /// As it was read when the process was built: what a restart would change is told against this.
+    started: Config,
+    /// The last one that was looked at, so that watching does not refuse the same files again and again.
+    stamp: u64,
+}
+
+impl Reloader {
+    /// `running` is what the parts were built from: as it was read, but for ports that the system chose.
+    pub(super) fn new(
+        origin: Option<Origin>,
+        (clock, metrics, busiest): (Clock, Arc<Metrics>, Busiest),
+        loaded: Config,
+        config: Arc<ArcSwap<Config>>,
+        edge: Option<EdgeParts>,
+        instead_of: Option<&Faults>,
+    ) -> Arc<Self> {
+        let now = clock.now();
+        let last = instead_of.map(|faults| LastReload::refused(now, faults));
+        let state = ConfigState {
+            directory: origin.as_ref().map(|origin| origin.dir().display().to_string()),
+            revision: 0,
+            loaded: now,
+            source: if instead_of.is_some() { "last-good" } else { "files" },
+            needs_restart: Vec::new(),
+            last_reload: last,
+        };
+        metrics.config_ok.set(i64::from(instead_of.is_none()));
+        metrics.config_loaded.set(now.secs());
+        let stamp = origin.as_ref().map_or(0, Origin::stamp);
+        let started = loaded.clone();
+        let inner = Mutex::new(State { read: loaded, started, stamp });
+        Arc::new(Self {
+            origin,
+            clock,
+            metrics,
+            busiest,
+            config,
+            edge,
+            state: inner,
+            seen: ArcSwap::from_pointee(state),
+        })
+    }
+
+    /// The configuration in force.
+    pub fn config(&self) -> Arc<Config> {
+        self.config.load_full()
+    }
+
+    /// Reads the files again and puts them into force, or (`dry_run`) only says what that would change.
+    pub async fn reload(&self, dry_run: bool) -> Result<Reloaded, Refused> {
+        let Some(origin) = &self.origin else { return Err(Refused::NoFiles) };
+        let mut state = self.state.lock().await;
+        let began = std::time::Instant::now();
+        let reader = origin.clone();
+        let (stamp, read) = blocking(move || (reader.stamp(), reader.read())).await?;
+        if !dry_run {
+            state.stamp = stamp;
+        }
+        let Loaded { config: read, sources, .. } =
+            read.map_err(|faults| self.refuse(dry_run, Refused::Faults(faults)))?;
+        let mut changes = diff(&state.read, &read);
+        let mut next = read.clone();
+        changes.needs_restart = hold_back(&state.started, &self.config.load(), &mut next);
+        if !dry_run {
+            let next = Arc::new(next);
+            self.swap(&next).await.map_err(|why| self.refuse(dry_run, why))?;
+            state.read = read;
+            self.took(&changes, origin, sources).await;
+        }
+        let took_ms = began.elapsed().as_secs_f64() * 1000.0;
+        let revision = self.seen.load().revision;
+        info!(dry_run, took_ms, revision, changes = ?changes, "config.reloaded");
+        Ok(Reloaded { applied: !dry_run, revision, took_ms, changes })
+    }
+
+    /// Builds everything first: what can fail fails before anything has changed.
+    async fn swap(&self, next: &Arc<Config>) -> Result<(), Refused> {
+        if let Some(edge) = &self.edge {
+            let config = Arc::clone(next);
+            let pools = blocking(move || Pools::build(&config.routing)).await?;
+            let pools = pools.map_err(|error| Refused::Build(error.to_string()))?;
+            let old = edge.live.swap(Arc::new(Live { config: Arc::clone(next), pools }));
+            let handshake_timeout = next.tls.handshake_timeout;
+            edge.settings.store(Arc::new(Settings { limits: next.limits.clone(), handshake_timeout }));
+            // Ten thousand routes take a while to be freed: not on a thread that serves.
+            drop(tokio::task::spawn_blocking(move || drop(old)));
+        }
+        self.busiest.set_most(next.metrics.tenants);
+        let old = self.config.swap(Arc::clone(next));
+        drop(tokio::task::spawn_blocking(move || drop(old)));
+        Ok(())
+    }
+
+    async fn took(&self, changes: &Changes, origin: &Origin, sources: Sources) {
+        let before = self.seen.load_full();
+        let now = self.clock.now();
+        let result = if changes.is_empty() { "unchanged" } else { "applied" };
+        self.metrics.config_reloads.with_label_values(&[result]).inc();
+        let revision = before.revision + i64::from(!changes.is_empty());
+        self.metrics.config_revision.set(revision);
+        self.metrics.config_ok.set(1);
+        self.metrics.config_loaded.set(now.secs());
+        self.seen.store(Arc::new(ConfigState {
+            revision,
+            loaded: now,
+            source: "files",
+            needs_restart: changes.needs_restart.clone(),
+            last_reload: Some(LastReload::took(now, result)),
+            directory: before.directory.clone(),
+        }));
+        let origin = origin.clone();
+        // A disk that is slow or full is warned of there, and keeps nobody from serving.
+        let _ = blocking(move || origin.keep(&sources)).await;
+    }
+
+    /// Everything stays as it was; says why, in the log and in what can be asked for.
+    fn refuse(&self, dry_run: bool, why: Refused) -> Refused {
+        if dry_run {
+            return why;
+        }
+        self.metrics.config_reloads.with_label_values(&["refused"]).inc();
+        self.metrics.config_ok.set(0);
+        let now = self.clock.now();
+        let last = match &why {
+            Refused::Faults(faults) => {
+                for fault in faults.iter() {
+                    error!(fault = %fault, "config.refused: everything stays as it was");
+                }
+                LastReload::refused(now, faults)
+            }
+            other => {
+                error!(error = %other, "config.refused: everything stays as it was");
+                LastReload::failed(now, other)
+            }
+        };
+        let before = self.seen.load_full();
+        self.seen.store(Arc::new(ConfigState { last_reload: Some(last), ..ConfigState::clone(&before) }));
+        why
+    }
+
+    /// Reloads when the files change, without being told. A change is taken when it has rested for one look, so that
+    /// files which are just being written are not read half-way.
+    pub async fn watch(self: Arc<Self>, every: Duration) {
+        let Some(origin) = self.origin.clone() else { return std::future::pending().await };
+        let mut look = interval(every);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut moving = None;
+        loop {
+            look.tick().await;
+            let watched = origin.clone();
+            let Ok(stamp) = blocking(move || watched.stamp()).await else { continue };
+            if stamp == self.state.lock().await.stamp {
+                moving = None;
+            } else if moving.replace(stamp) == Some(stamp) {
+                // The refusal is in the log.
+                let _ = self.reload(false).await;
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl admin::Configuration for Reloader {
+    fn state(&self) -> ConfigState {
+        ConfigState::clone(&self.seen.load())
+    }
+
+    async fn reload(&self, dry_run: bool) -> Result<Reloaded, Refused> {
+        Self::reload(self, dry_run).await
+    }
+}
+
+/// Files and PEM are read on a thread that serves nobody.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refused> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| Refused::Build("the process is ending".into()))
+}

@@ -1,0 +1,95 @@
+//! What a route does to a request and its answer on the way: prefix, headers, limits. Which route it is was decided
+//! before.
+
+use http::HeaderName;
+use pingora_error::Result;
+use pingora_http::{RequestHeader, ResponseHeader};
+
+use super::context::RequestContext;
+use crate::config::{HeaderEdits, PathMatch, Route};
+use crate::model::normal_path;
+
+/// The request as the backend is to see it.
+pub fn edit_request(request: &mut RequestHeader, route: &Route) -> Result<()> {
+    if let (Some(to), PathMatch::Prefix(prefix)) = (&route.settings.rewrite_prefix, &route.path) {
+        let path = rewritten(&normal_path(request.uri.path()), prefix, to);
+        let target = match request.uri.query() {
+            Some(query) => format!("{path}?{query}"),
+            None => path,
+        };
+        request.set_raw_path(target.as_bytes())?;
+    }
+    let HeaderEdits { remove, set } = &route.settings.request_headers;
+    for name in remove {
+        request.remove_header(name);
+    }
+    for (name, value) in set {
+        request.insert_header(name.clone(), value.clone())?;
+    }
+    Ok(())
+}
+
+/// The answer as the visitor is to see it.
+pub fn edit_response(response: &mut ResponseHeader, route: &Route) -> Result<()> {
+    let HeaderEdits { remove, set } = &route.settings.response_headers;
+    for name in remove {
+        response.remove_header::<HeaderName>(name);
+    }
+    for (name, value) in set {
+        response.insert_header(name.clone(), value.clone())?;
+    }
+    Ok(())
+}
+
+/// As many segments as the prefix has make way, so that a path which only a gate's forgiving comparison took is
+/// rewritten too.
+fn rewritten(path: &str, prefix: &str, to: &str) -> String {
+    let segments = prefix.strip_suffix('/').unwrap_or(prefix).matches('/').count();
+    let mut rest = path;
+    for _ in 0..segments {
+        let behind = rest.get(1..).unwrap_or_default();
+        rest = behind.find('/').map_or("", |at| &behind[at..]);
+    }
+    let to = to.strip_suffix('/').unwrap_or(to);
+    if to.is_empty() && rest.is_empty() { "/".to_owned() } else { format!("{to}{rest}") }
+}
+
+impl RequestContext {
+    pub fn route(&self) -> Option<&Route> {
+        self.route.as_deref()
+    }
+
+    /// The largest request body, in bytes: the route's word, else that of `[limits]`; a tenant's own only narrows it.
+    pub fn body_limit(&self) -> Option<u64> {
+        let general = self.route().and_then(|route| route.settings.body_bytes).or(self.live.config.limits.body_bytes);
+        let tenant = self.tenant.as_ref().and_then(|(view, _)| view.effective.edge.limits.body_bytes);
+        [general, tenant].into_iter().flatten().min()
+    }
+
+    /// How often a backend may be asked.
+    pub fn most_tries(&self) -> u32 {
+        1 + self.route().map_or(0, |route| route.settings.retries)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_makes_way() {
+        for (path, prefix, to, expected) in [
+            ("/api/x/y", "/api", "/v2", "/v2/x/y"),
+            ("/api", "/api", "/v2", "/v2"),
+            ("/api/", "/api/", "/", "/"),
+            ("/api", "/api", "/", "/"),
+            ("/api/x", "/api", "/", "/x"),
+            ("/x", "/", "/app", "/app/x"),
+            ("/a/b/c", "/a/b", "/z/", "/z/c"),
+            ("/API/x", "/api", "/v2", "/v2/x"),
+            ("/a", "/a/b", "/z", "/z"),
+        ] {
+            assert_eq!(rewritten(path, prefix, to), expected, "{path} {prefix} {to}");
+        }
+    }
+}
