@@ -97,36 +97,14 @@ impl Edge {
         ctx.tenant.clone_from(&tenant);
         if let Some((view, _)) = &tenant {
             limits::check_access(view, client)?;
-        }
-        if !https && tenant.is_some() {
-            // Nobody's pages go over the wire in the clear, not even for the minute until the certificate is there.
-            return Err(Rejection::CertificatePending);
-        }
-        if let Some((view, _)) = &tenant {
+            if !https {
+                // Nobody's pages go over the wire in the clear, not even for the minute until the certificate is there.
+                return Err(Rejection::CertificatePending);
+            }
             gates::check_standing(view)?;
             ctx.place = Some(limits::enter(view, request, &mut ctx.quota)?);
         }
-        let visitor = Visitor::of(tenant.as_ref().map(|(view, _)| &**view), &request.headers, client);
-        let visit = Visit {
-            host: &host,
-            class: &class,
-            method: &request.method,
-            path,
-            headers: &request.headers,
-            tenant,
-            bucket: visitor.bucket,
-        };
-        match gates::decide(config, visit)? {
-            Decision::Forward(permit) => {
-                ctx.cookie = visitor.cookie();
-                Ok(Step::Forward(permit))
-            }
-            Decision::Respond(route) => {
-                let answer = Answer::of_route(&route, &host, &request.uri);
-                ctx.route = Some(route);
-                answer.map(Step::Answer)
-            }
-        }
+        choose(request, ctx, (&host, &class), tenant, client)
     }
 
     /// Whom a host leads to, under this configuration.
@@ -204,6 +182,37 @@ impl Edge {
             Ok(true) => Answer::to_https(host, port, target).map(Some),
             Ok(false) => Ok(None),
             Err(trouble) => Err(trouble.into()),
+        }
+    }
+}
+
+/// Where a request goes that may come in.
+fn choose(
+    request: &RequestHeader,
+    ctx: &mut RequestContext,
+    (host, class): (&Hostname, &HostClass),
+    tenant: Option<(Arc<View>, Via)>,
+    client: IpAddr,
+) -> Result<Step, Rejection> {
+    let visitor = Visitor::of(tenant.as_ref().map(|(view, _)| &**view), &request.headers, client);
+    let visit = Visit {
+        host,
+        class,
+        method: &request.method,
+        path: request.uri.path(),
+        headers: &request.headers,
+        tenant,
+        bucket: visitor.bucket,
+    };
+    match gates::decide(&ctx.live.config, visit)? {
+        Decision::Forward(permit) => {
+            ctx.cookie = visitor.cookie();
+            Ok(Step::Forward(permit))
+        }
+        Decision::Respond(route) => {
+            let answer = Answer::of_route(&route, host, &request.uri);
+            ctx.route = Some(route);
+            answer.map(Step::Answer)
         }
     }
 }
