@@ -16,6 +16,7 @@ mod precondition;
 mod probes;
 mod problem;
 mod query;
+mod routes;
 mod serve;
 mod status;
 mod tenants;
@@ -98,6 +99,7 @@ pub fn router(state: AdminState) -> Router {
         .merge(events::routes())
         .merge(tokens::routes())
         .merge(config::routes())
+        .merge(routes::routes())
         .merge(audit::routes())
         .layer(from_fn_with_state(state.clone(), layers::require_operator));
     let (router, description) = OpenApiRouter::with_openapi(openapi::Description::openapi())

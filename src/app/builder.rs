@@ -104,14 +104,15 @@ impl Builder {
         if self.app.roles.admin {
             control.start(&mut helping).await?;
         }
+        // Everything that it asks for could be had.
+        if let Some((origin, sources, None)) = &self.app.origin {
+            origin.keep(sources);
+        }
         if let Some(listeners) = &listeners {
             // Last of all: from here on strangers come in.
             for (listener, (socket, _)) in config.listeners.iter().zip(sockets) {
                 listeners.serve(Arc::new(listener.clone()), socket).map_err(AppError::Runtime)?;
             }
-        }
-        if let Some((origin, sources, None)) = &self.app.origin {
-            origin.keep(sources);
         }
         Ok(Running {
             clock: self.app.clock,
@@ -148,17 +149,17 @@ impl Builder {
         subscribers.push(Arc::clone(&certificates) as Arc<dyn Subscriber>);
         // After the directory: whoever is told to look again must find the new truth.
         subscribers.push(Arc::clone(&registry) as Arc<dyn Subscriber>);
-        let edge = Edge {
+        let edge = Arc::new(Edge {
             directory: Arc::clone(&self.directory),
             assertions: Arc::clone(&self.assertions),
             certificates: Arc::clone(&certificates),
             by_host: Allowance::new(BY_HOST_RATE, BY_HOST_BURST, self.app.clock.clone()),
             metrics: Arc::clone(&self.metrics),
-        };
+        });
         let workers = tokio::runtime::Handle::current().metrics().num_workers();
         let settings = Settings { limits: config.limits.clone(), handshake_timeout: config.tls.handshake_timeout };
         let settings = Arc::new(ArcSwap::from_pointee(settings));
-        let swapped = EdgeParts { live: Arc::clone(&live), settings: Arc::clone(&settings) };
+        let swapped = EdgeParts { edge: Arc::clone(&edge), live: Arc::clone(&live), settings: Arc::clone(&settings) };
         let listeners = Listeners::new(Parts {
             app: server(Proxy { edge, live }, &config.limits, workers),
             certificates,

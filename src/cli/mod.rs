@@ -8,6 +8,7 @@ mod config;
 mod domain;
 mod event;
 mod output;
+mod route;
 mod serve;
 mod store;
 mod tenant;
@@ -39,6 +40,7 @@ enum Command {
     Check(check::Check),
     Reload(config::Reload),
     Config(config::Config),
+    Route(route::Route),
     /// Create, list, show and change tenants
     Tenant(tenant::Tenant),
     /// Add, verify, diagnose, list, show and remove custom domains
@@ -79,6 +81,7 @@ pub fn run() -> ExitCode {
         Command::Check(check) => check.run(),
         Command::Reload(reload) => call(reload.json(), reload.run()),
         Command::Config(config) => call(config.json(), config.run()),
+        Command::Route(route) => call(route.json(), route.run()),
         Command::Tenant(tenant) => call(tenant.json(), tenant.run()),
         Command::Domain(domain) => call(domain.json(), domain.run()),
         Command::Cert(certificate) => call(certificate.json(), certificate.run()),

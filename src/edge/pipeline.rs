@@ -111,6 +111,7 @@ impl Edge {
         match gates::decide(config, visit)? {
             Decision::Forward(permit) => {
                 ctx.cookie = visitor.cookie();
+                ctx.route = Some(Arc::clone(permit.route()));
                 Ok(Step::Forward(permit))
             }
             Decision::Respond(route) => {

@@ -39,6 +39,7 @@ const ROUTES: &[&str] = &[
     "post /v1/domains/{domain}/verify",
     "post /v1/orders/{name}/issue",
     "post /v1/orders/{name}/renew",
+    "post /v1/routes/explain",
     "post /v1/tenants",
     "post /v1/tenants/{tenant}/activate",
     "post /v1/tenants/{tenant}/cancel",
