@@ -40,6 +40,7 @@ use crate::seal::{SealError, Sealer};
 use crate::store::{Store, StoreError};
 use crate::tenancy::{Tenancy, TenancyError, hash_token};
 use crate::tls::{ForeignProvider, TlsError};
+use crate::traffic::Meters;
 
 /// Which parts of the house run in this process.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -146,6 +147,7 @@ pub struct Running {
     tenancy: Tenancy,
     applied: Applied,
     directory: Arc<Directory>,
+    meters: Arc<Meters>,
     metrics: Arc<Metrics>,
     listeners: Option<Listeners<EdgeServer>>,
     addresses: Vec<(String, SocketAddr)>,
@@ -211,6 +213,11 @@ impl Running {
 
     pub fn directory(&self) -> &Directory {
         &self.directory
+    }
+
+    /// What tenants do on this node.
+    pub fn meters(&self) -> &Meters {
+        &self.meters
     }
 
     pub fn metrics(&self) -> &Metrics {

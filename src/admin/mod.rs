@@ -21,6 +21,7 @@ mod serve;
 mod status;
 mod tenants;
 mod tokens;
+mod traffic;
 mod views;
 
 use std::sync::{Arc, OnceLock};
@@ -41,6 +42,7 @@ use crate::certificates::Certificates;
 use crate::domains::Domains;
 use crate::metrics::Metrics;
 use crate::tenancy::Tenancy;
+use crate::traffic::Meters;
 
 /// What the routes need. Clones share it.
 #[derive(Clone)]
@@ -49,6 +51,7 @@ pub struct AdminState {
     certificates: Certificates,
     domains: Domains,
     acme: Acme,
+    traffic: Arc<Meters>,
     configuration: Arc<dyn Configuration>,
     health: Arc<dyn Health>,
     metrics: Arc<Metrics>,
@@ -62,13 +65,15 @@ pub struct Services {
     pub certificates: Certificates,
     pub domains: Domains,
     pub acme: Acme,
+    /// What tenants do on this node.
+    pub traffic: Arc<Meters>,
     pub configuration: Arc<dyn Configuration>,
 }
 
 impl AdminState {
     pub fn new(services: Services, health: Arc<dyn Health>, metrics: Arc<Metrics>) -> Self {
-        let Services { tenancy, certificates, domains, acme, configuration } = services;
-        Self { tenancy, certificates, domains, acme, configuration, health, metrics, openapi: Arc::default() }
+        let Services { tenancy, certificates, domains, acme, configuration, traffic } = services;
+        Self { tenancy, certificates, domains, acme, configuration, traffic, health, metrics, openapi: Arc::default() }
     }
 
     /// The largest body, in bytes, as configured at this moment.
@@ -93,6 +98,7 @@ pub fn router(state: AdminState) -> Router {
         .merge(tenants::routes())
         .merge(status::routes())
         .merge(edge::routes())
+        .merge(traffic::routes())
         .merge(domains::routes())
         .merge(certificates::routes())
         .merge(orders::routes())

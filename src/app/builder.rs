@@ -26,6 +26,7 @@ use crate::jobs;
 use crate::metrics::Metrics;
 use crate::tenancy::Tenancy;
 use crate::tls::{CertificateCache, CertificateCacheSettings, ServerConfigs};
+use crate::traffic::{Busiest, Meters};
 
 /// The parts, while they are being put together.
 pub(super) struct Builder {
@@ -37,6 +38,9 @@ pub(super) struct Builder {
     assertions: Arc<Assertions>,
     /// This process, as leases and reports name it.
     node: String,
+    /// What tenants do on this node, and which of them metrics name.
+    meters: Arc<Meters>,
+    busiest: Busiest,
 }
 
 impl Builder {
@@ -48,13 +52,17 @@ impl Builder {
         let settings = DirectorySettings::from(&app.config.directory);
         let gate = Arc::new(Gate::new(&settings.gate, app.clock.clone()));
         let brand = app.config.brand.clone();
-        let directory =
-            Directory::new(Arc::clone(&source), &settings, brand, gate, app.clock.clone(), Arc::clone(&metrics));
+        let node = uuid::Uuid::now_v7().to_string();
+        let meters = Arc::new(Meters::new(node.clone(), app.clock.clone()));
+        let busiest = Busiest::new(Arc::clone(&meters), app.config.metrics.tenants)?;
+        metrics.collect_from(busiest.clone())?;
+        let (clock, counters, told) = (app.clock.clone(), Arc::clone(&metrics), Arc::clone(&meters));
+        let directory = Directory::new(Arc::clone(&source), &settings, brand, gate, clock, counters, told);
         let issuer = app.config.headers.issuer.clone();
         let assertions = Arc::new(Assertions::new(issuer, KEPT_ASSERTIONS, app.clock.clone()));
         install_keys(&*source, &assertions).await?;
-        let node = uuid::Uuid::now_v7().to_string();
-        Ok(Self { app, metrics, source, revision, directory: Arc::new(directory), assertions, node })
+        let directory = Arc::new(directory);
+        Ok(Self { app, metrics, source, revision, directory, assertions, node, meters, busiest })
     }
 
     pub async fn run(self, mut subscribers: Vec<Arc<dyn Subscriber>>) -> Result<Running, AppError> {
@@ -120,6 +128,7 @@ impl Builder {
             tenancy,
             applied,
             directory: self.directory,
+            meters: self.meters,
             metrics: self.metrics,
             listeners,
             addresses,
@@ -166,6 +175,7 @@ impl Builder {
             settings,
             registry,
             metrics: Arc::clone(&self.metrics),
+            clock: self.app.clock.clone(),
             shutdown: stopping.clone(),
         });
         Ok((listeners, reaper, swapped))
@@ -197,7 +207,7 @@ impl Builder {
             Some((origin, _, instead_of)) => (Some(origin.clone()), instead_of.as_ref()),
             None => (None, None),
         };
-        let measured = (self.app.clock.clone(), Arc::clone(&self.metrics));
+        let measured = (self.app.clock.clone(), Arc::clone(&self.metrics), self.busiest.clone());
         Reloader::new(origin, measured, loaded, shared, edge, instead_of)
     }
 
@@ -248,6 +258,7 @@ impl Builder {
             domains: control.domains.clone(),
             acme: control.acme.clone(),
             configuration: Arc::clone(reloader) as Arc<dyn admin::Configuration>,
+            traffic: Arc::clone(&self.meters),
         };
         let state = AdminState::new(services, health, Arc::clone(&self.metrics));
         let router = if self.app.roles.admin { admin::router(state) } else { admin::probes(state) };

@@ -9,8 +9,8 @@ use super::section::{Check, Section};
 use super::source::{Document, Sources};
 use super::variables::Lookup;
 use super::{
-    Acme, Admin, Config, Directory, Dns, Domains, Fault, Faults, Headers, Limits, Listener, Log, Outbound, Reload,
-    Store, Tenancy, Tls,
+    Acme, Admin, Config, Directory, Dns, Domains, Fault, Faults, Headers, Limits, Listener, Log, Metrics, Outbound,
+    Reload, Store, Tenancy, Tls,
 };
 use super::{brand, plans, routes};
 use crate::model::Brand;
@@ -39,6 +39,7 @@ struct Installation {
     domains: Domains,
     acme: Acme,
     log: Log,
+    metrics: Metrics,
     reload: Reload,
 }
 
@@ -84,6 +85,7 @@ impl<'s> FileConfig<'s> {
                     domains: installation.domains,
                     acme: installation.acme,
                     log: installation.log,
+                    metrics: installation.metrics,
                     reload: installation.reload,
                     routing,
                     catalogue: Arc::new(catalogue),
@@ -120,6 +122,7 @@ impl Installation {
             domains: root.section("domains", Domains::read),
             acme: root.section("acme", Acme::read),
             log: root.section("log", Log::read),
+            metrics: root.section("metrics", Metrics::read),
             reload: root.section("reload", Reload::read),
             brand,
         }

@@ -14,6 +14,7 @@ mod headers;
 mod limits;
 mod listener;
 mod log;
+mod metrics;
 mod parsers;
 mod plans;
 mod pools;
@@ -50,6 +51,7 @@ pub use headers::Headers;
 pub use limits::Limits;
 pub use listener::Listener;
 pub use log::{Log, LogFormat};
+pub use metrics::Metrics;
 pub use reload::Reload;
 pub use routing::{
     Action, Asked, HeaderEdits, HeaderMatch, HostMatch, Mismatch, Part, PathMatch, Pool, PoolId, Protocol, Route,
@@ -80,6 +82,7 @@ pub struct Config {
     pub domains: Domains,
     pub acme: Acme,
     pub log: Log,
+    pub metrics: Metrics,
     pub reload: Reload,
     pub routing: Routing,
     pub catalogue: Arc<Catalogue>,

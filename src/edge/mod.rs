@@ -13,6 +13,7 @@ mod forwarded;
 mod gates;
 mod headers;
 mod host;
+mod limits;
 pub mod listener;
 mod page;
 pub mod patient;

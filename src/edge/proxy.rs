@@ -21,6 +21,7 @@ use super::connection::Connection;
 use super::context::{Asked, RequestContext};
 use super::failure::of_error;
 use super::headers::{self, Contract, Identity};
+use super::limits;
 use super::patient;
 use super::pipeline::{Edge, Step};
 use super::rejection::{Fault, Rejection};
@@ -72,7 +73,7 @@ impl ProxyHttp for Proxy {
 
     async fn request_body_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         body: &mut Option<Bytes>,
         end_of_stream: bool,
         ctx: &mut RequestContext,
@@ -82,7 +83,10 @@ impl ProxyHttp for Proxy {
             ctx.end_body();
         }
         match ctx.body_limit() {
-            Some(limit) if ctx.body.received > limit => Error::e_explain(ErrorType::HTTPStatus(413), "body too large"),
+            // What goes through a tunnel is no body.
+            Some(limit) if ctx.body.received > limit && !session.was_upgraded() => {
+                Error::e_explain(ErrorType::HTTPStatus(413), "body too large")
+            }
             _ => Ok(()),
         }
     }
@@ -170,10 +174,11 @@ impl ProxyHttp for Proxy {
     fn response_body_filter(
         &self,
         session: &mut Session,
-        _body: &mut Option<Bytes>,
+        body: &mut Option<Bytes>,
         _end_of_stream: bool,
         ctx: &mut RequestContext,
     ) -> Result<Option<Duration>> {
+        ctx.body.sent += body.as_ref().map_or(0, |chunk| chunk.len() as u64);
         match total_timeout(ctx) {
             Some(total) if ctx.started.elapsed() > total && !session.was_upgraded() => {
                 Error::e_explain(ErrorType::ReadTimedout, "the total timeout has passed")
@@ -358,10 +363,8 @@ async fn end_in_good_order(session: &mut Session) {
     }
 }
 
-/// Other upgrades are not asked of backends: pingora forwards `Upgrade: websocket` alone.
 fn is_websocket(session: &Session) -> bool {
-    let upgrade = session.req_header().headers.get(http::header::UPGRADE);
-    !session.is_http2() && upgrade.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
+    limits::is_websocket(session.req_header())
 }
 
 fn announced_length(session: &Session) -> u64 {

@@ -15,6 +15,7 @@ mod directory;
 mod domains;
 mod edge;
 mod lifecycle;
+mod limits;
 mod outbound;
 mod reload;
 mod routing;

@@ -49,6 +49,7 @@ const ROUTES: &[&str] = &[
     "post /v1/tenants/{tenant}/suspend",
     "post /v1/tokens",
     "get /v1/tenants/{tenant}/edge",
+    "get /v1/tenants/{tenant}/traffic",
     "put /v1/tenants/{tenant}/edge",
     "patch /v1/tenants/{tenant}/edge",
     "put /v1/tenants/{tenant}/features",

@@ -32,6 +32,7 @@ use tenantry::outbound::Guard;
 use tenantry::seal::Sealer;
 use tenantry::store::Store;
 use tenantry::tenancy::{Actor, Applied, Tenancy};
+use tenantry::traffic::Meters;
 
 pub const MAX_BODY: usize = 4096;
 const TENANTRY: &str = r#"
@@ -136,6 +137,7 @@ fn services(
     let dns = Dns::new(&config.load().dns, guard.clone(), Arc::clone(metrics), clock.clone());
     let (config, metrics) = (Arc::clone(config), Arc::clone(metrics));
     let (tenancy, store, clock) = (tenancy.clone(), store.clone(), clock.clone());
+    let meters_clock = clock.clone();
     let domains = Domains::new(
         tenancy.clone(),
         store.clone(),
@@ -159,7 +161,8 @@ fn services(
         owner: "test".into(),
         nudge: Arc::default(),
     });
-    Services { tenancy, certificates, domains, acme: acme.unwrap(), configuration: Arc::new(NoFiles) }
+    let traffic = Arc::new(Meters::new("test".into(), meters_clock));
+    Services { tenancy, certificates, domains, acme: acme.unwrap(), configuration: Arc::new(NoFiles), traffic }
 }
 
 pub fn config(tenantry: &str) -> Config {
