@@ -15,6 +15,7 @@ mod orders;
 mod precondition;
 mod probes;
 mod problem;
+mod process;
 mod query;
 mod serve;
 mod status;
@@ -33,6 +34,7 @@ pub use config::{ConfigState, Configuration, FaultView, LastReload, Refused, Rel
 pub use layers::HANDLER_TIMEOUT;
 pub use probes::{Facts, Health};
 pub use problem::Problem;
+pub use process::{Process, ProcessState, Succession, UpgradeRefused};
 pub use serve::serve;
 
 use crate::acme::Acme;
@@ -49,6 +51,7 @@ pub struct AdminState {
     domains: Domains,
     acme: Acme,
     configuration: Arc<dyn Configuration>,
+    process: Arc<dyn Process>,
     health: Arc<dyn Health>,
     metrics: Arc<Metrics>,
     /// The description of the routes, once they are all known.
@@ -62,12 +65,13 @@ pub struct Services {
     pub domains: Domains,
     pub acme: Acme,
     pub configuration: Arc<dyn Configuration>,
+    pub process: Arc<dyn Process>,
 }
 
 impl AdminState {
     pub fn new(services: Services, health: Arc<dyn Health>, metrics: Arc<Metrics>) -> Self {
-        let Services { tenancy, certificates, domains, acme, configuration } = services;
-        Self { tenancy, certificates, domains, acme, configuration, health, metrics, openapi: Arc::default() }
+        let Services { tenancy, certificates, domains, acme, configuration, process } = services;
+        Self { tenancy, certificates, domains, acme, configuration, process, health, metrics, openapi: Arc::default() }
     }
 
     /// The largest body, in bytes, as configured at this moment.
@@ -96,6 +100,7 @@ pub fn router(state: AdminState) -> Router {
         .merge(certificates::routes())
         .merge(orders::routes())
         .merge(events::routes())
+        .merge(process::routes())
         .merge(tokens::routes())
         .merge(config::routes())
         .merge(audit::routes())

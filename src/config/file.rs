@@ -9,8 +9,8 @@ use super::section::{Check, Section};
 use super::source::{Document, Sources};
 use super::variables::Lookup;
 use super::{
-    Acme, Admin, Config, Directory, Dns, Domains, Fault, Faults, Headers, Limits, Listener, Log, Outbound, Reload,
-    Store, Tenancy, Tls,
+    Acme, Admin, Config, Directory, Dns, Domains, Fault, Faults, Headers, Limits, Listener, Log, Outbound, Process,
+    Reload, Store, Tenancy, Tls,
 };
 use super::{brand, plans, routes};
 use crate::model::Brand;
@@ -40,6 +40,7 @@ struct Installation {
     acme: Acme,
     log: Log,
     reload: Reload,
+    process: Process,
 }
 
 impl<'s> FileConfig<'s> {
@@ -85,6 +86,7 @@ impl<'s> FileConfig<'s> {
                     acme: installation.acme,
                     log: installation.log,
                     reload: installation.reload,
+                    process: installation.process,
                     routing,
                     catalogue: Arc::new(catalogue),
                 })
@@ -121,6 +123,7 @@ impl Installation {
             acme: root.section("acme", Acme::read),
             log: root.section("log", Log::read),
             reload: root.section("reload", Reload::read),
+            process: root.section("process", Process::read),
             brand,
         }
     }

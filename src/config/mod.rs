@@ -17,6 +17,7 @@ mod log;
 mod parsers;
 mod plans;
 mod pools;
+mod process;
 mod reload;
 mod route_actions;
 mod route_edits;
@@ -50,6 +51,7 @@ pub use headers::Headers;
 pub use limits::Limits;
 pub use listener::Listener;
 pub use log::{Log, LogFormat};
+pub use process::Process;
 pub use reload::Reload;
 pub use routing::{
     Action, Asked, HeaderEdits, HeaderMatch, HostMatch, Mismatch, Part, PathMatch, Pool, PoolId, Protocol, Route,
@@ -81,6 +83,7 @@ pub struct Config {
     pub acme: Acme,
     pub log: Log,
     pub reload: Reload,
+    pub process: Process,
     pub routing: Routing,
     pub catalogue: Arc<Catalogue>,
 }

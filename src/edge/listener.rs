@@ -21,7 +21,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use sockets::{Inherited, SocketError, socket};
+pub use sockets::{Inherited, PREDECESSOR, SocketError, socket};
 
 use self::admission::{Admission, Place};
 use super::connection::{CloseReason, Conn, Connection, Facts, Protocol, Wire};
