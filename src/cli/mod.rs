@@ -12,6 +12,7 @@ mod serve;
 mod store;
 mod tenant;
 mod token;
+mod upgrade;
 
 use std::future::Future;
 use std::process::ExitCode;
@@ -38,6 +39,7 @@ enum Command {
     /// Say everything that is wrong with a configuration
     Check(check::Check),
     Reload(config::Reload),
+    Upgrade(upgrade::Upgrade),
     Config(config::Config),
     /// Create, list, show and change tenants
     Tenant(tenant::Tenant),
@@ -78,6 +80,7 @@ pub fn run() -> ExitCode {
         Command::Serve(serve) => serve.run(),
         Command::Check(check) => check.run(),
         Command::Reload(reload) => call(reload.json(), reload.run()),
+        Command::Upgrade(upgrade) => call(upgrade.json(), upgrade.run()),
         Command::Config(config) => call(config.json(), config.run()),
         Command::Tenant(tenant) => call(tenant.json(), tenant.run()),
         Command::Domain(domain) => call(domain.json(), domain.run()),
