@@ -26,10 +26,9 @@ impl Running {
     /// without notice and without a word to the service manager, which follows the other one by now.
     pub async fn hand_over(mut self) {
         let grace = self.tenancy.config().process.drain_deadline;
-        self.health.draining.store(true, Ordering::Release);
-        self.upgrader.release();
-        // Nobody is to ask this process how the service is.
+        // `/readyz` stays as it is: who asks is told how the service is, and that goes on.
         let _ = self.shutdown_admin.send(true);
+        self.upgrader.release();
         let _ = self.shutdown.send(true);
         self.rest().await;
         self.finish(grace).await;

@@ -161,10 +161,15 @@ async fn until_signalled(mut running: Running, mut signals: Signals) -> ExitCode
         tokio::select! {
             _ = terminate.recv() => break (ExitCode::SUCCESS, false),
             _ = interrupt.recv() => break (ExitCode::SUCCESS, false),
-            // What came of it is in the log; a reload does not keep a signal from being heard.
+            // A reload does not keep a signal from being heard.
             _ = hangup.recv() => {
                 let reloader = Arc::clone(running.reloader());
-                tokio::spawn(async move { reloader.reload(false).await });
+                tokio::spawn(async move {
+                    manager::reloading();
+                    // What came of it is in the log.
+                    let _ = reloader.reload(false).await;
+                    manager::ready();
+                });
             }
             _ = upgrade.recv() => {
                 if let Err(why) = upgrader.begin() {

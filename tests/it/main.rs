@@ -16,6 +16,7 @@ mod domains;
 mod edge;
 mod lifecycle;
 mod outbound;
+mod process;
 mod reload;
 mod routing;
 mod store;
