@@ -15,6 +15,7 @@ mod orders;
 mod precondition;
 mod probes;
 mod problem;
+mod process;
 mod query;
 mod routes;
 mod serve;
@@ -35,6 +36,7 @@ pub use config::{ConfigState, Configuration, FaultView, LastReload, Refused, Rel
 pub use layers::HANDLER_TIMEOUT;
 pub use probes::{Facts, Health};
 pub use problem::Problem;
+pub use process::{Process, ProcessState, Succession, UpgradeRefused};
 pub use serve::serve;
 
 use crate::acme::Acme;
@@ -53,6 +55,7 @@ pub struct AdminState {
     acme: Acme,
     traffic: Arc<Meters>,
     configuration: Arc<dyn Configuration>,
+    process: Arc<dyn Process>,
     health: Arc<dyn Health>,
     metrics: Arc<Metrics>,
     /// The description of the routes, once they are all known.
@@ -68,12 +71,14 @@ pub struct Services {
     /// What tenants do on this node.
     pub traffic: Arc<Meters>,
     pub configuration: Arc<dyn Configuration>,
+    pub process: Arc<dyn Process>,
 }
 
 impl AdminState {
     pub fn new(services: Services, health: Arc<dyn Health>, metrics: Arc<Metrics>) -> Self {
-        let Services { tenancy, certificates, domains, acme, configuration, traffic } = services;
-        Self { tenancy, certificates, domains, acme, configuration, traffic, health, metrics, openapi: Arc::default() }
+        let Services { tenancy, certificates, domains, acme, configuration, traffic, process } = services;
+        let openapi = Arc::default();
+        Self { tenancy, certificates, domains, acme, configuration, traffic, process, health, metrics, openapi }
     }
 
     /// The largest body, in bytes, as configured at this moment.
@@ -103,6 +108,7 @@ pub fn router(state: AdminState) -> Router {
         .merge(certificates::routes())
         .merge(orders::routes())
         .merge(events::routes())
+        .merge(process::routes())
         .merge(tokens::routes())
         .merge(config::routes())
         .merge(routes::routes())
