@@ -102,6 +102,8 @@ metrics! {
     config_ok: gauge "tenantry_config_last_reload_successful";
     /// When the configuration in force was read, in seconds since the epoch.
     config_loaded: gauge "tenantry_config_last_reload_success_timestamp_seconds";
+    /// Attempts to replace the running program, by result (done, failed).
+    upgrades: counters "tenantry_upgrades_total" ["result"];
     /// Calls to the admin API, by status class.
     admin_requests: counters "tenantry_admin_requests_total" ["status"];
 }

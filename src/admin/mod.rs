@@ -15,7 +15,9 @@ mod orders;
 mod precondition;
 mod probes;
 mod problem;
+mod process;
 mod query;
+mod routes;
 mod serve;
 mod status;
 mod tenants;
@@ -34,6 +36,7 @@ pub use config::{ConfigState, Configuration, FaultView, LastReload, Refused, Rel
 pub use layers::HANDLER_TIMEOUT;
 pub use probes::{Facts, Health};
 pub use problem::Problem;
+pub use process::{Process, ProcessState, Succession, UpgradeRefused};
 pub use serve::serve;
 
 use crate::acme::Acme;
@@ -52,6 +55,7 @@ pub struct AdminState {
     acme: Acme,
     traffic: Arc<Meters>,
     configuration: Arc<dyn Configuration>,
+    process: Arc<dyn Process>,
     health: Arc<dyn Health>,
     metrics: Arc<Metrics>,
     /// The description of the routes, once they are all known.
@@ -67,12 +71,14 @@ pub struct Services {
     /// What tenants do on this node.
     pub traffic: Arc<Meters>,
     pub configuration: Arc<dyn Configuration>,
+    pub process: Arc<dyn Process>,
 }
 
 impl AdminState {
     pub fn new(services: Services, health: Arc<dyn Health>, metrics: Arc<Metrics>) -> Self {
-        let Services { tenancy, certificates, domains, acme, configuration, traffic } = services;
-        Self { tenancy, certificates, domains, acme, configuration, traffic, health, metrics, openapi: Arc::default() }
+        let Services { tenancy, certificates, domains, acme, configuration, traffic, process } = services;
+        let openapi = Arc::default();
+        Self { tenancy, certificates, domains, acme, configuration, traffic, process, health, metrics, openapi }
     }
 
     /// The largest body, in bytes, as configured at this moment.
@@ -102,8 +108,10 @@ pub fn router(state: AdminState) -> Router {
         .merge(certificates::routes())
         .merge(orders::routes())
         .merge(events::routes())
+        .merge(process::routes())
         .merge(tokens::routes())
         .merge(config::routes())
+        .merge(routes::routes())
         .merge(audit::routes())
         .layer(from_fn_with_state(state.clone(), layers::require_operator));
     let (router, description) = OpenApiRouter::with_openapi(openapi::Description::openapi())

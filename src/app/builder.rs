@@ -15,8 +15,9 @@ use super::control::{Control, Ear, Ground};
 use super::health::{Health, Local};
 use super::keys::{KeysEar, follow_keys, install_keys};
 use super::reload::{EdgeParts, Reloader};
-use super::sockets::{bind, fallback, reachable};
-use super::{App, AppError, Running};
+use super::sockets::{Bound, bind, fallback, reachable};
+use super::upgrade::Upgrader;
+use super::{App, AppError, Running, manager};
 use crate::admin::{self, AdminState, Services};
 use crate::config::{self, Config};
 use crate::directory::{Allowance, Applied, Directory, DirectorySettings, Follower, Gate, Source, Subscriber};
@@ -65,13 +66,15 @@ impl Builder {
         Ok(Self { app, metrics, source, revision, directory, assertions, node, meters, busiest })
     }
 
-    pub async fn run(self, mut subscribers: Vec<Arc<dyn Subscriber>>) -> Result<Running, AppError> {
+    pub async fn run(mut self, mut subscribers: Vec<Arc<dyn Subscriber>>) -> Result<Running, AppError> {
         let mut config = self.app.config.clone();
         let (shutdown, stopping) = watch::channel(false);
+        let (shutdown_admin, stopping_admin) = watch::channel(false);
         let mut helping = JoinSet::new();
         let mut serving = JoinSet::new();
         let loaded = config.clone();
-        let (sockets, private) = bind(&mut config, self.app.roles)?;
+        let inheritance = std::mem::take(&mut self.app.inheritance);
+        let (sockets, private) = bind(&mut config, self.app.roles, inheritance.sockets)?;
         let addresses = config.listeners.iter().zip(&sockets).map(|(l, (_, address))| (l.name.clone(), *address));
         let addresses: Vec<(String, SocketAddr)> = addresses.collect();
         let config = Arc::new(config);
@@ -97,29 +100,27 @@ impl Builder {
         let health = Arc::new(Health { draining: AtomicBool::new(false), applied: applied.clone() });
         let tenancy = self.tenancy(&shared, &applied);
         let control = self.control(&shared, &tenancy, &applied, (ear, &addresses))?;
+        let mut handles = handles(&config, &sockets)?;
+        handles.push(("admin".to_owned(), private.try_clone().map_err(AppError::Runtime)?));
+        let since = (self.app.clock.now(), Arc::clone(&self.metrics));
+        let upgrader = Upgrader::new(inheritance.program, handles, Arc::clone(&shared), since);
         let reloader = self.reloader(loaded, shared, edge);
-        let rooms = (&tenancy, &control, &reloader);
-        let admin = self.serve_admin(private, rooms, &health, stopping, &mut serving)?;
+        let rooms = (&tenancy, &control, (&reloader, &upgrader));
+        let admin = self.serve_admin(private, rooms, &health, stopping_admin, &mut serving)?;
         if let Some(every) = config.reload.watch {
             helping.spawn(Arc::clone(&reloader).watch(every));
         }
-        helping.spawn(jobs::run(self.app.store.clone(), self.app.clock.clone()));
-        helping.spawn(jobs::measure(self.app.store.clone(), self.app.clock.clone(), Arc::clone(&self.metrics)));
-        if self.app.roles.edge {
-            let (store, clock) = (self.app.store.clone(), self.app.clock.clone());
-            helping.spawn(jobs::report_node(store, clock, self.node.clone(), applied.watch()));
-        }
-        if self.app.roles.admin {
-            control.start(&mut helping).await?;
+        helping.spawn(manager::keep_watchdog(applied.turns()));
+        let working = self.work(&control, &applied).await?;
+        // Everything that it asks for could be had.
+        if let Some((origin, sources, None)) = &self.app.origin {
+            origin.keep(sources);
         }
         if let Some(listeners) = &listeners {
             // Last of all: from here on strangers come in.
             for (listener, (socket, _)) in config.listeners.iter().zip(sockets) {
                 listeners.serve(Arc::new(listener.clone()), socket).map_err(AppError::Runtime)?;
             }
-        }
-        if let Some((origin, sources, None)) = &self.app.origin {
-            origin.keep(sources);
         }
         Ok(Running {
             clock: self.app.clock,
@@ -134,12 +135,30 @@ impl Builder {
             admin,
             health,
             shutdown,
+            shutdown_admin,
             serving,
             helping,
+            working,
             node: self.node,
             reloader,
+            upgrader,
             kept: Vec::new(),
         })
+    }
+
+    /// What works by itself.
+    async fn work(&self, control: &Control, applied: &Applied) -> Result<JoinSet<()>, AppError> {
+        let mut working = JoinSet::new();
+        let (store, clock) = (&self.app.store, &self.app.clock);
+        working.spawn(jobs::run(store.clone(), clock.clone()));
+        working.spawn(jobs::measure(store.clone(), clock.clone(), Arc::clone(&self.metrics)));
+        if self.app.roles.edge {
+            working.spawn(jobs::report_node(store.clone(), clock.clone(), self.node.clone(), applied.watch()));
+        }
+        if self.app.roles.admin {
+            control.start(&mut working).await?;
+        }
+        Ok(working)
     }
 
     /// The edge's parts, ready to be given sockets.
@@ -157,17 +176,17 @@ impl Builder {
         subscribers.push(Arc::clone(&certificates) as Arc<dyn Subscriber>);
         // After the directory: whoever is told to look again must find the new truth.
         subscribers.push(Arc::clone(&registry) as Arc<dyn Subscriber>);
-        let edge = Edge {
+        let edge = Arc::new(Edge {
             directory: Arc::clone(&self.directory),
             assertions: Arc::clone(&self.assertions),
             certificates: Arc::clone(&certificates),
             by_host: Allowance::new(BY_HOST_RATE, BY_HOST_BURST, self.app.clock.clone()),
             metrics: Arc::clone(&self.metrics),
-        };
+        });
         let workers = tokio::runtime::Handle::current().metrics().num_workers();
         let settings = Settings { limits: config.limits.clone(), handshake_timeout: config.tls.handshake_timeout };
         let settings = Arc::new(ArcSwap::from_pointee(settings));
-        let swapped = EdgeParts { live: Arc::clone(&live), settings: Arc::clone(&settings) };
+        let swapped = EdgeParts { edge: Arc::clone(&edge), live: Arc::clone(&live), settings: Arc::clone(&settings) };
         let listeners = Listeners::new(Parts {
             app: server(Proxy { edge, live }, &config.limits, workers),
             certificates,
@@ -243,7 +262,7 @@ impl Builder {
     fn serve_admin(
         &self,
         socket: std::net::TcpListener,
-        (tenancy, control, reloader): (&Tenancy, &Control, &Arc<Reloader>),
+        (tenancy, control, (reloader, upgrader)): (&Tenancy, &Control, (&Arc<Reloader>, &Arc<Upgrader>)),
         health: &Arc<Health>,
         stopping: watch::Receiver<bool>,
         serving: &mut JoinSet<()>,
@@ -258,12 +277,21 @@ impl Builder {
             acme: control.acme.clone(),
             configuration: Arc::clone(reloader) as Arc<dyn admin::Configuration>,
             traffic: Arc::clone(&self.meters),
+            process: Arc::clone(upgrader) as Arc<dyn admin::Process>,
         };
         let state = AdminState::new(services, health, Arc::clone(&self.metrics));
         let router = if self.app.roles.admin { admin::router(state) } else { admin::probes(state) };
         serving.spawn(admin::serve(listener, router, stopping));
         Ok(bound)
     }
+}
+
+/// Second handles of the listeners' sockets, by name.
+fn handles(config: &Config, sockets: &[Bound]) -> Result<Vec<(String, std::net::TcpListener)>, AppError> {
+    let second = |(listener, (socket, _)): (&config::Listener, &Bound)| {
+        Ok((listener.name.clone(), socket.try_clone().map_err(AppError::Runtime)?))
+    };
+    config.listeners.iter().zip(sockets).map(second).collect()
 }
 
 /// Keeps the gauges of the caches' sizes current.

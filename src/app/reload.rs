@@ -15,8 +15,9 @@ use crate::admin::{self, ConfigState, LastReload, Refused, Reloaded};
 use crate::clock::Clock;
 use crate::config::{Changes, Config, Faults, Sources, diff, hold_back};
 use crate::edge::listener::Settings;
-use crate::edge::{Live, Pools};
+use crate::edge::{Edge, Live, Pools};
 use crate::metrics::Metrics;
+use crate::model::{Explanation, Question, Unclear};
 use crate::traffic::Busiest;
 
 /// Everything that a reload swaps, and what it needs to know.
@@ -36,6 +37,7 @@ pub struct Reloader {
 
 /// What the edge reads.
 pub(super) struct EdgeParts {
+    pub edge: Arc<Edge>,
     pub live: Arc<ArcSwap<Live>>,
     pub settings: Arc<ArcSwap<Settings>>,
 }
@@ -212,6 +214,11 @@ impl admin::Configuration for Reloader {
 
     async fn reload(&self, dry_run: bool) -> Result<Reloaded, Refused> {
         Self::reload(self, dry_run).await
+    }
+
+    async fn explain(&self, question: &Question) -> Option<Result<Explanation, Unclear>> {
+        let parts = self.edge.as_ref()?;
+        Some(parts.edge.explain(&parts.live.load_full(), question).await)
     }
 }
 

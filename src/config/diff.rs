@@ -107,7 +107,7 @@ macro_rules! sections {
 }
 sections!(
     brand, listeners, admin, store, tls, limits, tenancy, headers, directory, dns, outbound, domains, acme, log,
-    metrics, reload
+    metrics, reload, process
 );
 
 /// Declares what is read once, when the process starts.

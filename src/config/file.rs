@@ -10,7 +10,7 @@ use super::source::{Document, Sources};
 use super::variables::Lookup;
 use super::{
     Acme, Admin, Config, Directory, Dns, Domains, Fault, Faults, Headers, Limits, Listener, Log, Metrics, Outbound,
-    Reload, Store, Tenancy, Tls,
+    Process, Reload, Store, Tenancy, Tls,
 };
 use super::{brand, plans, routes};
 use crate::model::Brand;
@@ -41,6 +41,7 @@ struct Installation {
     log: Log,
     metrics: Metrics,
     reload: Reload,
+    process: Process,
 }
 
 impl<'s> FileConfig<'s> {
@@ -87,6 +88,7 @@ impl<'s> FileConfig<'s> {
                     log: installation.log,
                     metrics: installation.metrics,
                     reload: installation.reload,
+                    process: installation.process,
                     routing,
                     catalogue: Arc::new(catalogue),
                 })
@@ -124,6 +126,7 @@ impl Installation {
             log: root.section("log", Log::read),
             metrics: root.section("metrics", Metrics::read),
             reload: root.section("reload", Reload::read),
+            process: root.section("process", Process::read),
             brand,
         }
     }

@@ -18,6 +18,7 @@ mod metrics;
 mod parsers;
 mod plans;
 mod pools;
+mod process;
 mod reload;
 mod route_actions;
 mod route_edits;
@@ -52,6 +53,7 @@ pub use limits::Limits;
 pub use listener::Listener;
 pub use log::{Log, LogFormat};
 pub use metrics::Metrics;
+pub use process::Process;
 pub use reload::Reload;
 pub use routing::{
     Action, Asked, HeaderEdits, HeaderMatch, HostMatch, Mismatch, Part, PathMatch, Pool, PoolId, Protocol, Route,
@@ -84,6 +86,7 @@ pub struct Config {
     pub log: Log,
     pub metrics: Metrics,
     pub reload: Reload,
+    pub process: Process,
     pub routing: Routing,
     pub catalogue: Arc<Catalogue>,
 }

@@ -24,6 +24,8 @@ pub struct RequestContext {
     pub started: Instant,
     metrics: Arc<Metrics>,
     logged: bool,
+    /// Nobody sent it: it is only asked what would become of it.
+    pub rehearsal: bool,
     /// What was asked for; kept for a log line that is written when the session is gone.
     pub asked: Option<Asked>,
     /// The configuration that this request began with; it ends with it, whatever is reloaded meanwhile.
@@ -84,6 +86,7 @@ impl RequestContext {
             started: Instant::now(),
             metrics,
             logged: false,
+            rehearsal: false,
             asked: None,
             live,
             connection: None,
@@ -99,6 +102,14 @@ impl RequestContext {
             refused: false,
             body: BodyProgress::default(),
             upstream: UpstreamProgress::default(),
+        }
+    }
+
+    /// Makes it one that is neither counted nor logged.
+    pub fn rehearse(&mut self) {
+        self.rehearsal = true;
+        if !std::mem::replace(&mut self.logged, true) {
+            self.metrics.requests_in_flight.dec();
         }
     }
 

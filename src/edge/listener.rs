@@ -22,7 +22,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use sockets::{Inherited, SocketError, socket};
+pub use sockets::{Inherited, PREDECESSOR, SocketError, socket};
 
 use self::admission::{Admission, Place};
 use self::strangers::{Guarded, Strangers};

@@ -7,6 +7,7 @@ mod assertion;
 mod canary;
 pub mod connection;
 mod context;
+mod explain;
 mod failure;
 mod forwarded;
 mod gates;

@@ -102,7 +102,7 @@ impl Edge {
                 return Err(Rejection::CertificatePending);
             }
             gates::check_standing(view)?;
-            ctx.place = Some(limits::enter(view, request, &mut ctx.quota)?);
+            limits::enter(view, request, ctx)?;
         }
         choose(request, ctx, (&host, &class), tenant, client)
     }
@@ -207,6 +207,7 @@ fn choose(
     match gates::decide(&ctx.live.config, visit)? {
         Decision::Forward(permit) => {
             ctx.cookie = visitor.cookie();
+            ctx.route = Some(Arc::clone(permit.route()));
             Ok(Step::Forward(permit))
         }
         Decision::Respond(route) => {

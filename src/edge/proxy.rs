@@ -39,7 +39,7 @@ pub struct Live {
 
 /// The application that pingora runs.
 pub struct Proxy {
-    pub edge: Edge,
+    pub edge: Arc<Edge>,
     pub live: Arc<ArcSwap<Live>>,
 }
 
@@ -58,7 +58,6 @@ impl ProxyHttp for Proxy {
         self.meet(session, ctx);
         match self.edge.admit(session.req_header(), ctx).await {
             Ok(Step::Forward(permit)) => {
-                ctx.route = Some(Arc::clone(permit.route()));
                 ctx.permit = Some(permit);
                 let limit = ctx.body_limit();
                 if let Some(limit) = limit.filter(|limit| announced_length(session) > *limit) {

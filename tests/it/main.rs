@@ -17,6 +17,7 @@ mod edge;
 mod lifecycle;
 mod limits;
 mod outbound;
+mod process;
 mod reload;
 mod routing;
 mod store;

@@ -20,13 +20,16 @@ use tokio::task::JoinHandle;
 use tenantry::acme::fleet::Fleet;
 use tenantry::acme::proof::Proof;
 use tenantry::acme::{Acme, Needs};
-use tenantry::admin::{self, AdminState, ConfigState, Facts, Health, Refused, Reloaded, Services};
+use tenantry::admin::{
+    self, AdminState, ConfigState, Facts, Health, ProcessState, Refused, Reloaded, Services, Succession, UpgradeRefused,
+};
 use tenantry::certificates::{Certificates, NoAuthority};
 use tenantry::clock::{Clock, Timestamp};
 use tenantry::config::{Config, Sources};
 use tenantry::dns::Dns;
 use tenantry::domains::Domains;
 use tenantry::metrics::Metrics;
+use tenantry::model::{Explanation, Question, Unclear};
 use tenantry::outbound::Guard;
 use tenantry::seal::Sealer;
 use tenantry::store::Store;
@@ -92,6 +95,24 @@ impl admin::Configuration for NoFiles {
     async fn reload(&self, _dry_run: bool) -> Result<Reloaded, Refused> {
         Err(Refused::NoFiles)
     }
+
+    async fn explain(&self, _question: &Question) -> Option<Result<Explanation, Unclear>> {
+        None
+    }
+}
+
+/// A process that cannot be replaced.
+struct Alone;
+
+#[async_trait]
+impl admin::Process for Alone {
+    fn state(&self) -> ProcessState {
+        ProcessState { pid: 7, version: "0", started: Timestamp(0), succession: Succession::None }
+    }
+
+    async fn upgrade(self: Arc<Self>) -> Result<ProcessState, UpgradeRefused> {
+        Err(UpgradeRefused::NotReplaceable)
+    }
 }
 
 /// Health that a test sets.
@@ -156,8 +177,15 @@ fn services(
         owner: "test".into(),
         nudge: Arc::default(),
     });
-    let traffic = Arc::new(Meters::new("test".into(), meters_clock));
-    Services { tenancy, certificates, domains, acme: acme.unwrap(), configuration: Arc::new(NoFiles), traffic }
+    Services {
+        tenancy,
+        certificates,
+        domains,
+        acme: acme.unwrap(),
+        traffic: Arc::new(Meters::new("test".into(), meters_clock)),
+        configuration: Arc::new(NoFiles),
+        process: Arc::new(Alone),
+    }
 }
 
 pub fn config(tenantry: &str) -> Config {

@@ -6,7 +6,11 @@ use http::Method;
 use http_body_util::Full;
 use serde_json::json;
 
-use super::{HOST, limit, meter, set, still};
+use tenantry::admin::Configuration;
+use tenantry::model::Question;
+use tenantry::traffic::Kind;
+
+use super::{HOST, limit, meter, set, still, until};
 use crate::support::client::{Answer, get, get_plain, get_with, h1, h2, request, send_h1, send_h2};
 use crate::support::script::{Script, full};
 use crate::support::world::World;
@@ -139,6 +143,29 @@ async fn a_reload_changes_plans_limits_for_those_who_are_being_served() {
     assert_eq!(told(&get(&world, &small, "/").await).1, "\"tenant\";q=7;w=1");
     let text = world.running.metrics().render();
     assert!(text.contains("tenant=\"_other\"") && !text.contains("tenant=\"small\""), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn to_explain_a_request_takes_nothing_and_tells_what_is_left() {
+    let world = still(World::builder()).await;
+    limit(&world, json!({"requests_per_second": 1, "burst": 2, "concurrent_requests": 1})).await;
+    let explained = async || {
+        let (url, client) = (format!("https://{HOST}/").parse().unwrap(), "127.0.0.1".parse().unwrap());
+        let question = Question { url, method: Method::GET, headers: http::HeaderMap::new(), client };
+        let told = world.running.reloader().explain(&question).await.unwrap().unwrap();
+        let limits = told.steps.iter().find(|told| told.step == "limits").unwrap().text.clone();
+        (told.verdict.code.unwrap_or_default(), limits)
+    };
+    for _ in 0..5 {
+        assert_eq!(explained().await, ("", "1 requests a second; 2 of 2 are left on this node".to_owned()));
+    }
+    for _ in 0..2 {
+        assert_eq!(get(&world, HOST, "/").await.status, 200);
+    }
+    assert_eq!(explained().await, ("rate-limited", "1 requests a second; 0 of 2 are left on this node".to_owned()));
+    let meter = meter(&world, "acme").await;
+    until("those that were sent are counted", || meter.counts().total() == 2).await;
+    assert_eq!(meter.under_way(Kind::Request), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
