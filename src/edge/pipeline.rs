@@ -98,6 +98,9 @@ impl Edge {
             // Nobody's pages go over the wire in the clear, not even for the minute until the certificate is there.
             return Err(Rejection::CertificatePending);
         }
+        if let Some(answer) = self.apply_policies(request, ctx, config, client).await? {
+            return Ok(Step::Answer(answer));
+        }
         let visitor = Visitor::of(tenant.as_ref().map(|(view, _)| &**view), &request.headers, client);
         let visit = Visit {
             host: &host,

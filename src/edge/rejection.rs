@@ -17,6 +17,11 @@ pub enum Rejection {
         reason: Option<String>,
     },
     TenantCancelled,
+    /// The tenant's own wish; says what it wants to be told, and when to come back.
+    Maintenance {
+        message: Option<String>,
+        retry_after: Duration,
+    },
     PlanRequired {
         feature: Feature,
         plans: Vec<PlanName>,
@@ -86,9 +91,11 @@ impl Rejection {
             Self::TenantNotFound | Self::DomainNotConfigured | Self::RouteNotFound | Self::NotFound => {
                 StatusCode::NOT_FOUND
             }
-            Self::TenantPending | Self::CertificatePending | Self::LookupBusy | Self::LookupUnavailable => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::TenantPending
+            | Self::Maintenance { .. }
+            | Self::CertificatePending
+            | Self::LookupBusy
+            | Self::LookupUnavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::TenantSuspended { .. } => StatusCode::FORBIDDEN,
             Self::TenantCancelled => StatusCode::GONE,
             Self::PlanRequired { .. } => StatusCode::PAYMENT_REQUIRED,
@@ -114,6 +121,7 @@ impl Rejection {
             Self::TenantPending => "tenant-pending",
             Self::TenantSuspended { .. } => "tenant-suspended",
             Self::TenantCancelled => "tenant-cancelled",
+            Self::Maintenance { .. } => "maintenance",
             Self::PlanRequired { .. } => "plan-required",
             Self::RateLimited { .. } => "rate-limited",
             Self::Misdirected => "misdirected-request",
@@ -142,6 +150,7 @@ impl Rejection {
             Self::TenantPending => "Not ready yet",
             Self::TenantSuspended { .. } => "Suspended",
             Self::TenantCancelled => "No longer here",
+            Self::Maintenance { .. } => "Under maintenance",
             Self::PlanRequired { .. } => "Not part of this plan",
             Self::RateLimited { .. } => "Too many requests",
             Self::Misdirected => "Wrong connection for this host",
@@ -171,6 +180,8 @@ impl Rejection {
             Self::TenantSuspended { reason: Some(reason) } => format!("This tenant is suspended: {reason}"),
             Self::TenantSuspended { reason: None } => "This tenant is suspended.".into(),
             Self::TenantCancelled => "This tenant has been cancelled.".into(),
+            Self::Maintenance { message: Some(message), .. } => message.clone(),
+            Self::Maintenance { message: None, .. } => "This site is being worked on. Try again later.".into(),
             Self::PlanRequired { feature, plans, .. } => {
                 let plans: Vec<_> = plans.iter().map(PlanName::as_str).collect();
                 match plans.is_empty() {
@@ -202,7 +213,7 @@ impl Rejection {
         match self {
             Self::TenantPending | Self::CertificatePending => Some(Duration::from_secs(60)),
             Self::LookupBusy | Self::LookupUnavailable | Self::UpstreamUnavailable => Some(Duration::from_secs(5)),
-            Self::RateLimited { retry_after } => Some(*retry_after),
+            Self::RateLimited { retry_after } | Self::Maintenance { retry_after, .. } => Some(*retry_after),
             _ => None,
         }
     }
@@ -216,6 +227,7 @@ impl Rejection {
         match self {
             Self::LookupBusy | Self::LookupUnavailable | Self::Internal | Self::CertificatePending => Fault::Edge,
             Self::UpstreamUnavailable | Self::UpstreamFailed | Self::UpstreamTimeout => Fault::Upstream,
+            Self::Maintenance { .. } => Fault::None,
             _ => Fault::Client,
         }
     }
