@@ -6,6 +6,7 @@ mod answer;
 mod assertion;
 mod canary;
 mod canonical;
+mod compression;
 pub mod connection;
 mod context;
 mod cors;

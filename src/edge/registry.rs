@@ -185,10 +185,11 @@ impl Reaper {
                 }
             }
             for tenant in seen.into_iter().filter(|_| tenants) {
-                if let Entry::Vacant(unknown) = verdicts.entry(tenant) {
-                    unknown.insert(self.verdict(tenant).await);
-                }
-                match &verdicts[&tenant] {
+                let verdict = match verdicts.entry(tenant) {
+                    Entry::Occupied(known) => known.into_mut(),
+                    Entry::Vacant(unknown) => unknown.insert(self.verdict(tenant).await),
+                };
+                match verdict {
                     Verdict::GoOn => {}
                     Verdict::Maintenance(view) => {
                         if maintenance::check(view, connection.client.ip()).is_err() {

@@ -7,6 +7,7 @@ use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 
 use super::answer::{Answer, OwnPath};
+use super::compression;
 use super::context::RequestContext;
 use super::cors;
 use super::forwarded::X_REQUEST_ID;
@@ -45,6 +46,7 @@ pub async fn answer(session: &mut Session, ctx: &RequestContext, answer: Answer)
 /// A body that nobody will read is not drained to its end, which could be never: the connection closes after the
 /// answer, and lingers so that it arrives.
 fn leave_unread(session: &mut Session, ctx: &RequestContext) {
+    compression::set_plan(session, None);
     if session.as_mut().is_body_done() {
         return;
     }
