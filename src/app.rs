@@ -141,7 +141,6 @@ impl App {
 
 /// A process that serves. Dropping it ends everything at once; [`Running::stop`] does it gently.
 pub struct Running {
-    config: Arc<Config>,
     clock: Clock,
     store: Store,
     tenancy: Tenancy,
@@ -184,8 +183,9 @@ impl Running {
         error!(outcome = ?ended, "process.part_ended: this must not happen");
     }
 
-    pub fn config(&self) -> &Config {
-        &self.config
+    /// What is in force.
+    pub fn config(&self) -> Arc<Config> {
+        self.reloader.config()
     }
 
     /// Reads the configuration again, when it came from files.

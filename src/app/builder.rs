@@ -114,7 +114,6 @@ impl Builder {
             origin.keep(sources);
         }
         Ok(Running {
-            config,
             clock: self.app.clock,
             store: self.app.store,
             tenancy,

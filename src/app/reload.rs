@@ -75,6 +75,11 @@ impl Reloader {
         Arc::new(Self { origin, clock, metrics, config, edge, state: inner, seen: ArcSwap::from_pointee(state) })
     }
 
+    /// The configuration in force.
+    pub fn config(&self) -> Arc<Config> {
+        self.config.load_full()
+    }
+
     /// Reads the files again and puts them into force, or (`dry_run`) only says what that would change.
     pub async fn reload(&self, dry_run: bool) -> Result<Reloaded, Refused> {
         let Some(origin) = &self.origin else { return Err(Refused::NoFiles) };

@@ -100,6 +100,16 @@ pub async fn get_plain(world: &World, host: &str, path: &str) -> Answer {
     send_h1(&mut h1_plain(world).await, request).await
 }
 
+/// The same at any address; an error while nothing listens there.
+pub async fn get_plain_at(address: SocketAddr, host: &str, path: &str) -> std::io::Result<Answer> {
+    let stream = TcpStream::connect(address).await?;
+    let handshake = http1::handshake(TokioIo::new(stream)).await;
+    let (mut sender, connection) = handshake.map_err(std::io::Error::other)?;
+    tokio::spawn(connection);
+    let request = request(Method::GET, host, path).body(Full::<Bytes>::default()).unwrap();
+    Ok(send_h1(&mut sender, request).await)
+}
+
 /// An HTTP/1.1 connection whose requests stream.
 pub async fn h1_streaming(world: &World, sni: &str) -> http1::SendRequest<Body> {
     let stream = tls(world, sni, &["http/1.1"]).await.unwrap();

@@ -1,7 +1,7 @@
 //! A real process, `tenantry serve`, that can be killed and started again over the same store.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 use tenantry::app::{App, Roles};
@@ -16,8 +16,8 @@ use super::world::{BASE, ROUTING};
 /// What outlives a process: its configuration, its store and its key.
 pub struct Site {
     dir: TempDir,
-
     pub https: SocketAddr,
+    pub http: SocketAddr,
     _backend: Backend,
 }
 
@@ -39,13 +39,18 @@ impl Site {
         std::fs::write(path("tenantry.toml"), tenantry).unwrap();
         std::fs::write(path("routing.toml"), ROUTING.replace("${BACKEND}", &backend.address.to_string())).unwrap();
         std::fs::write(path("plans.toml"), include_str!("../../config/plans.toml")).unwrap();
-        Self { dir, https, _backend: backend }
+        Self { dir, https, http, _backend: backend }
     }
 
     /// Its store, opened by this process; nobody works on it.
     pub async fn open(&self) -> App {
         let config = Config::load(self.dir.path()).unwrap_or_else(|faults| panic!("{faults}"));
         App::open(config, Clock::system(), Roles::ALL).await.unwrap()
+    }
+
+    /// Where its configuration is.
+    pub fn path(&self) -> &Path {
+        self.dir.path()
     }
 
     pub fn database(&self) -> PathBuf {
@@ -55,6 +60,6 @@ impl Site {
     /// A process, which is killed (SIGKILL) when the value is dropped. It has only been begun: nothing is known of it.
     pub fn start(&self) -> Program {
         let config = self.dir.path().display().to_string();
-        Program::start(env!("CARGO_BIN_EXE_tenantry"), &["serve", "-c", &config], &[])
+        Program::start(env!("CARGO_BIN_EXE_tenantry"), &["serve", "-c", &config, "--state", &config], &[])
     }
 }

@@ -7,6 +7,17 @@ pub const HERE: &str = "«";
 /// the place; without it the fault is about the whole file.
 pub type Broken = (&'static str, &'static str, &'static str, &'static str);
 
+/// Every broken file there is, whole: `tenantry`, `routing` or `plans`, and what it holds.
+pub fn files() -> Vec<(&'static str, String)> {
+    let shipped = [
+        ("tenantry", include_str!("../../../config/tenantry.toml"), TENANTRY),
+        ("routing", include_str!("../../../config/routing.toml"), ROUTING),
+        ("plans", include_str!("../../../config/plans.toml"), PLANS),
+    ];
+    let each = shipped.into_iter().flat_map(|(file, text, cases)| cases.iter().map(move |case| (file, text, case)));
+    each.map(|(file, text, (from, to, ..))| (file, text.replacen(from, &to.replace(HERE, ""), 1))).collect()
+}
+
 #[rustfmt::skip]
 pub const TENANTRY: &[Broken] = &[
     // What is no TOML.
