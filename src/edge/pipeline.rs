@@ -102,8 +102,12 @@ impl Edge {
             // Nobody's pages go over the wire in the clear, not even for the minute until the certificate is there.
             return Err(Rejection::CertificatePending);
         }
-        if let Some((view, _)) = &tenant {
-            gates::check_standing(view)?;
+        if let Some(answer) = self.apply_policies(request, ctx, config, client).await? {
+            return Ok(Step::Answer(answer));
+        }
+        if let Some((view, _)) = &tenant
+            && !ctx.rehearsal
+        {
             ctx.place = Some(limits::enter(view, request, &mut ctx.quota)?);
         }
         let visitor = Visitor::of(tenant.as_ref().map(|(view, _)| &**view), &request.headers, client);
