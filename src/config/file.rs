@@ -9,8 +9,8 @@ use super::section::{Check, Section};
 use super::source::{Document, Sources};
 use super::variables::Lookup;
 use super::{
-    Acme, Admin, Config, Directory, Dns, Domains, Fault, Faults, Headers, Limits, Listener, Log, Metrics, Outbound,
-    Process, Reload, Store, Tenancy, Tls,
+    Acme, Admin, Compression, Config, Directory, Dns, Domains, Fault, Faults, Headers, Limits, Listener, Log, Metrics,
+    Outbound, Process, Reload, Store, Tenancy, Tls,
 };
 use super::{brand, plans, routes};
 use crate::model::Brand;
@@ -33,6 +33,7 @@ struct Installation {
     limits: Limits,
     tenancy: Tenancy,
     headers: Headers,
+    compression: Compression,
     directory: Directory,
     dns: Dns,
     outbound: Outbound,
@@ -80,6 +81,7 @@ impl<'s> FileConfig<'s> {
                     limits: installation.limits,
                     tenancy: installation.tenancy,
                     headers: installation.headers,
+                    compression: installation.compression,
                     directory: installation.directory,
                     dns: installation.dns,
                     outbound: installation.outbound,
@@ -118,6 +120,7 @@ impl Installation {
             limits: root.section("limits", Limits::read),
             tenancy: root.section("tenancy", Tenancy::read),
             headers: root.section("headers", |section| Headers::read(section, brand.as_ref())),
+            compression: root.section("compression", Compression::read),
             directory: root.section("directory", Directory::read),
             dns: root.section("dns", Dns::read),
             outbound: root.section("outbound", Outbound::read),

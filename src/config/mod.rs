@@ -4,6 +4,7 @@
 mod acme;
 mod admin;
 mod brand;
+mod compression;
 mod diff;
 mod directory;
 mod dns;
@@ -43,6 +44,7 @@ pub use acme::{
     TsigAlgorithm,
 };
 pub use admin::Admin;
+pub use compression::{Coding, Compression};
 pub use diff::{Changes, Names, diff, hold_back};
 pub use directory::Directory;
 pub use dns::{Dns, Outbound};
@@ -78,6 +80,7 @@ pub struct Config {
     pub limits: Limits,
     pub tenancy: Tenancy,
     pub headers: Headers,
+    pub compression: Compression,
     pub directory: Directory,
     pub dns: Dns,
     pub outbound: Outbound,

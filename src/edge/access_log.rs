@@ -72,7 +72,7 @@ fn write_line(ctx: &RequestContext, outcome: &Outcome, status: u16, fault: Fault
         cut_off = matches!(outcome, Outcome::CutOff).then_some(true),
         fault = fault.as_str(),
         refusal = ctx.rejection.as_ref().map(|rejection| rejection.code()),
-        route = ctx.route().map(|route| &*route.name),
+        route = ctx.route().map(|route| &*route.name).or(ctx.policy),
         upstream.address = ctx.upstream.address.map(tracing::field::display),
         upstream.tries = ctx.upstream.tries,
         upstream.head_us = ctx.upstream.answered.map(|(at, _)| at.duration_since(ctx.started).as_micros() as u64),

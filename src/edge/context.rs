@@ -8,6 +8,7 @@ use http::{HeaderValue, Method, Uri, Version};
 
 use super::access_log::{self, Outcome};
 use super::connection::Connection;
+use super::cors::Readers;
 use super::forwarded::Origin;
 use super::gates::Permit;
 use super::limits::Quota;
@@ -42,6 +43,10 @@ pub struct RequestContext {
     pub quota: Option<Quota>,
     /// The route that it took, to a backend or to an answer of the route's own.
     pub route: Option<Arc<Route>>,
+    /// Who may read the answer, where the tenant has CORS set.
+    pub readers: Option<Readers>,
+    /// Which of the tenant's policies answered, in the place of a route.
+    pub policy: Option<&'static str>,
     /// A cookie that the answer is to carry.
     pub cookie: Option<HeaderValue>,
     /// Why the edge answered instead of a backend.
@@ -97,6 +102,8 @@ impl RequestContext {
             place: None,
             quota: None,
             route: None,
+            readers: None,
+            policy: None,
             cookie: None,
             rejection: None,
             refused: false,

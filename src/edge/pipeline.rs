@@ -95,13 +95,18 @@ impl Edge {
         let class = config.brand.classify(&host);
         let tenant = self.find_tenant(&host, &class, request, config, client, &connection).await?;
         ctx.tenant.clone_from(&tenant);
-        if let Some((view, _)) = &tenant {
+        // A session's tenant has no say over who comes to the operator's main site.
+        if let Some((view, Via::CustomDomain | Via::Subdomain)) = &tenant {
             limits::check_access(view, client)?;
-            if !https {
-                // Nobody's pages go over the wire in the clear, not even for the minute until the certificate is there.
-                return Err(Rejection::CertificatePending);
-            }
-            gates::check_standing(view)?;
+        }
+        if !https && tenant.is_some() {
+            // Nobody's pages go over the wire in the clear, not even for the minute until the certificate is there.
+            return Err(Rejection::CertificatePending);
+        }
+        if let Some(answer) = self.apply_policies(request, ctx, config, client).await? {
+            return Ok(Step::Answer(answer));
+        }
+        if let Some((view, _)) = &tenant {
             limits::enter(view, request, ctx)?;
         }
         choose(request, ctx, (&host, &class), tenant, client)

@@ -17,8 +17,10 @@ use pingora_proxy::{FailToProxy, ProxyHttp, Session};
 use tracing::debug;
 
 use super::access_log::Outcome;
+use super::compression;
 use super::connection::Connection;
 use super::context::{Asked, RequestContext};
+use super::cors::Readers;
 use super::failure::of_error;
 use super::headers::{self, Contract, Identity};
 use super::limits;
@@ -51,8 +53,10 @@ impl ProxyHttp for Proxy {
         RequestContext::new(self.live.load_full(), Arc::clone(&self.edge.metrics))
     }
 
-    /// No modules: nothing of ours is one, and the default would add compression to every request.
-    fn init_downstream_modules(&self, _modules: &mut pingora_core::modules::http::HttpModules) {}
+    /// Our own compression, in the place of pingora's, which knows no weights and does not end what it codes with brotli.
+    fn init_downstream_modules(&self, modules: &mut pingora_core::modules::http::HttpModules) {
+        modules.add_module(compression::Builder::boxed(&self.edge.metrics));
+    }
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<bool> {
         self.meet(session, ctx);
@@ -168,7 +172,13 @@ impl ProxyHttp for Proxy {
         if session.req_header().version == Version::HTTP_10 && response.remove_header(&TRANSFER_ENCODING).is_some() {
             session.set_keepalive(None);
         }
-        response::clean(response, ctx, &self.edge.metrics)
+        response::clean(response, ctx, &self.edge.metrics)?;
+        if !interim && ctx.route().is_none_or(|route| route.settings.compress) {
+            let shared = ctx.readers.as_ref().is_some_and(Readers::is_shared);
+            let plan = compression::plan(&ctx.live.config.compression, session.req_header(), response, shared)?;
+            compression::set_plan(session, plan);
+        }
+        Ok(())
     }
 
     fn response_body_filter(

@@ -18,6 +18,11 @@ pub enum Rejection {
         reason: Option<String>,
     },
     TenantCancelled,
+    /// The tenant's own wish; says what it wants to be told, and when to come back.
+    Maintenance {
+        message: Option<String>,
+        retry_after: Duration,
+    },
     PlanRequired {
         feature: Feature,
         plans: Vec<PlanName>,
@@ -98,9 +103,11 @@ impl Rejection {
             Self::TenantNotFound | Self::DomainNotConfigured | Self::RouteNotFound | Self::NotFound => {
                 StatusCode::NOT_FOUND
             }
-            Self::TenantPending | Self::CertificatePending | Self::LookupBusy | Self::LookupUnavailable => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::TenantPending
+            | Self::Maintenance { .. }
+            | Self::CertificatePending
+            | Self::LookupBusy
+            | Self::LookupUnavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::TenantSuspended { .. } | Self::AccessDenied => StatusCode::FORBIDDEN,
             Self::TenantCancelled => StatusCode::GONE,
             Self::PlanRequired { .. } => StatusCode::PAYMENT_REQUIRED,
@@ -129,6 +136,7 @@ impl Rejection {
             Self::TenantPending => "tenant-pending",
             Self::TenantSuspended { .. } => "tenant-suspended",
             Self::TenantCancelled => "tenant-cancelled",
+            Self::Maintenance { .. } => "maintenance",
             Self::PlanRequired { .. } => "plan-required",
             Self::RateLimited { .. } | Self::TenantRateLimited { .. } | Self::TooManyRequests => "rate-limited",
             Self::TooManyWebSockets => "quota-exceeded",
@@ -159,6 +167,7 @@ impl Rejection {
             Self::TenantPending => "Not ready yet",
             Self::TenantSuspended { .. } => "Suspended",
             Self::TenantCancelled => "No longer here",
+            Self::Maintenance { .. } => "Under maintenance",
             Self::PlanRequired { .. } => "Not part of this plan",
             Self::RateLimited { .. } | Self::TenantRateLimited { .. } | Self::TooManyRequests => "Too many requests",
             Self::TooManyWebSockets => "Too many connections",
@@ -190,6 +199,8 @@ impl Rejection {
             Self::TenantSuspended { reason: Some(reason) } => format!("This tenant is suspended: {reason}"),
             Self::TenantSuspended { reason: None } => "This tenant is suspended.".into(),
             Self::TenantCancelled => "This tenant has been cancelled.".into(),
+            Self::Maintenance { message: Some(message), .. } => message.clone(),
+            Self::Maintenance { message: None, .. } => "This site is being worked on. Try again later.".into(),
             Self::PlanRequired { feature, plans, .. } => {
                 let plans: Vec<_> = plans.iter().map(PlanName::as_str).collect();
                 match plans.is_empty() {
@@ -225,7 +236,9 @@ impl Rejection {
         match self {
             Self::TenantPending | Self::CertificatePending => Some(Duration::from_secs(60)),
             Self::LookupBusy | Self::LookupUnavailable | Self::UpstreamUnavailable => Some(Duration::from_secs(5)),
-            Self::RateLimited { retry_after } | Self::TenantRateLimited { retry_after } => Some(*retry_after),
+            Self::RateLimited { retry_after }
+            | Self::TenantRateLimited { retry_after }
+            | Self::Maintenance { retry_after, .. } => Some(*retry_after),
             Self::TooManyRequests => Some(Duration::from_secs(1)),
             Self::TooManyWebSockets => Some(Duration::from_secs(10)),
             _ => None,
@@ -253,6 +266,7 @@ impl Rejection {
         match self {
             Self::LookupBusy | Self::LookupUnavailable | Self::Internal | Self::CertificatePending => Fault::Edge,
             Self::UpstreamUnavailable | Self::UpstreamFailed | Self::UpstreamTimeout => Fault::Upstream,
+            Self::Maintenance { .. } => Fault::None,
             _ => Fault::Client,
         }
     }
