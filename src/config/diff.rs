@@ -121,7 +121,9 @@ sections!(
     domains,
     acme,
     log,
-    reload
+    metrics,
+    reload,
+    process
 );
 
 /// Declares what is read once, when the process starts.

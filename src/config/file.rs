@@ -9,8 +9,8 @@ use super::section::{Check, Section};
 use super::source::{Document, Sources};
 use super::variables::Lookup;
 use super::{
-    Acme, Admin, Compression, Config, Directory, Dns, Domains, Fault, Faults, Headers, Limits, Listener, Log, Outbound,
-    Reload, Store, Tenancy, Tls,
+    Acme, Admin, Compression, Config, Directory, Dns, Domains, Fault, Faults, Headers, Limits, Listener, Log, Metrics,
+    Outbound, Process, Reload, Store, Tenancy, Tls,
 };
 use super::{brand, plans, routes};
 use crate::model::Brand;
@@ -40,7 +40,9 @@ struct Installation {
     domains: Domains,
     acme: Acme,
     log: Log,
+    metrics: Metrics,
     reload: Reload,
+    process: Process,
 }
 
 impl<'s> FileConfig<'s> {
@@ -86,7 +88,9 @@ impl<'s> FileConfig<'s> {
                     domains: installation.domains,
                     acme: installation.acme,
                     log: installation.log,
+                    metrics: installation.metrics,
                     reload: installation.reload,
+                    process: installation.process,
                     routing,
                     catalogue: Arc::new(catalogue),
                 })
@@ -123,7 +127,9 @@ impl Installation {
             domains: root.section("domains", Domains::read),
             acme: root.section("acme", Acme::read),
             log: root.section("log", Log::read),
+            metrics: root.section("metrics", Metrics::read),
             reload: root.section("reload", Reload::read),
+            process: root.section("process", Process::read),
             brand,
         }
     }

@@ -15,9 +15,11 @@ mod headers;
 mod limits;
 mod listener;
 mod log;
+mod metrics;
 mod parsers;
 mod plans;
 mod pools;
+mod process;
 mod reload;
 mod route_actions;
 mod route_edits;
@@ -52,6 +54,8 @@ pub use headers::Headers;
 pub use limits::Limits;
 pub use listener::Listener;
 pub use log::{Log, LogFormat};
+pub use metrics::Metrics;
+pub use process::Process;
 pub use reload::Reload;
 pub use routing::{
     Action, Asked, HeaderEdits, HeaderMatch, HostMatch, Mismatch, Part, PathMatch, Pool, PoolId, Protocol, Route,
@@ -83,7 +87,9 @@ pub struct Config {
     pub domains: Domains,
     pub acme: Acme,
     pub log: Log,
+    pub metrics: Metrics,
     pub reload: Reload,
+    pub process: Process,
     pub routing: Routing,
     pub catalogue: Arc<Catalogue>,
 }

@@ -5,8 +5,9 @@ use http::Version;
 use tracing::Level;
 
 use super::context::RequestContext;
-use super::rejection::Fault;
+use super::rejection::{Fault, Rejection};
 use crate::metrics::Metrics;
+use crate::traffic::Ended;
 
 /// How a request ended.
 #[derive(Debug)]
@@ -32,6 +33,20 @@ pub fn record(ctx: &RequestContext, outcome: &Outcome, metrics: &Metrics) {
     metrics.request_seconds.observe(ctx.started.elapsed().as_secs_f64());
     if let Some(rejection) = &ctx.rejection {
         metrics.refusals.with_label_values(&[rejection.code()]).inc();
+    }
+    if let Some((view, _)) = &ctx.tenant {
+        let sent = match outcome {
+            Outcome::Ended { body_bytes, .. } => *body_bytes as u64,
+            Outcome::CutOff => ctx.body.sent,
+        };
+        let refusal = ctx.rejection.as_ref();
+        view.meter().count(Ended {
+            status,
+            received: ctx.body.received,
+            sent,
+            refused: refusal.is_some(),
+            limited: refusal.and_then(Rejection::limit),
+        });
     }
     if ctx.live.config.log.access {
         write_line(ctx, outcome, status, fault);

@@ -23,6 +23,7 @@ use super::context::{Asked, RequestContext};
 use super::cors::Readers;
 use super::failure::of_error;
 use super::headers::{self, Contract, Identity};
+use super::limits;
 use super::patient;
 use super::pipeline::{Edge, Step};
 use super::rejection::{Fault, Rejection};
@@ -40,7 +41,7 @@ pub struct Live {
 
 /// The application that pingora runs.
 pub struct Proxy {
-    pub edge: Edge,
+    pub edge: Arc<Edge>,
     pub live: Arc<ArcSwap<Live>>,
 }
 
@@ -61,7 +62,6 @@ impl ProxyHttp for Proxy {
         self.meet(session, ctx);
         match self.edge.admit(session.req_header(), ctx).await {
             Ok(Step::Forward(permit)) => {
-                ctx.route = Some(Arc::clone(permit.route()));
                 ctx.permit = Some(permit);
                 let limit = ctx.body_limit();
                 if let Some(limit) = limit.filter(|limit| announced_length(session) > *limit) {
@@ -77,7 +77,7 @@ impl ProxyHttp for Proxy {
 
     async fn request_body_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         body: &mut Option<Bytes>,
         end_of_stream: bool,
         ctx: &mut RequestContext,
@@ -87,7 +87,10 @@ impl ProxyHttp for Proxy {
             ctx.end_body();
         }
         match ctx.body_limit() {
-            Some(limit) if ctx.body.received > limit => Error::e_explain(ErrorType::HTTPStatus(413), "body too large"),
+            // What goes through a tunnel is no body.
+            Some(limit) if ctx.body.received > limit && !session.was_upgraded() => {
+                Error::e_explain(ErrorType::HTTPStatus(413), "body too large")
+            }
             _ => Ok(()),
         }
     }
@@ -181,10 +184,11 @@ impl ProxyHttp for Proxy {
     fn response_body_filter(
         &self,
         session: &mut Session,
-        _body: &mut Option<Bytes>,
+        body: &mut Option<Bytes>,
         _end_of_stream: bool,
         ctx: &mut RequestContext,
     ) -> Result<Option<Duration>> {
+        ctx.body.sent += body.as_ref().map_or(0, |chunk| chunk.len() as u64);
         match total_timeout(ctx) {
             Some(total) if ctx.started.elapsed() > total && !session.was_upgraded() => {
                 Error::e_explain(ErrorType::ReadTimedout, "the total timeout has passed")
@@ -369,10 +373,8 @@ async fn end_in_good_order(session: &mut Session) {
     }
 }
 
-/// Other upgrades are not asked of backends: pingora forwards `Upgrade: websocket` alone.
 fn is_websocket(session: &Session) -> bool {
-    let upgrade = session.req_header().headers.get(http::header::UPGRADE);
-    !session.is_http2() && upgrade.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
+    limits::is_websocket(session.req_header())
 }
 
 fn announced_length(session: &Session) -> u64 {

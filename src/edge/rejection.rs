@@ -6,6 +6,7 @@ use http::StatusCode;
 
 use crate::directory::Trouble;
 use crate::model::{Feature, PlanName};
+use crate::traffic::Limit;
 
 /// A refusal. Its status and code are a contract (design.md, *What a refusal looks like*).
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -27,9 +28,20 @@ pub enum Rejection {
         plans: Vec<PlanName>,
         upgrade_url: Option<String>,
     },
+    /// One client address has asked the edge itself too often.
     RateLimited {
         retry_after: Duration,
     },
+    /// The tenant's requests a second are used up.
+    TenantRateLimited {
+        retry_after: Duration,
+    },
+    /// As many of the tenant's requests are under way as may be.
+    TooManyRequests,
+    /// As many of the tenant's WebSockets are open as may be.
+    TooManyWebSockets,
+    /// The tenant does not let this address in.
+    AccessDenied,
     Misdirected,
     /// Malformed or ambiguous; says what.
     BadRequest(&'static str),
@@ -96,10 +108,13 @@ impl Rejection {
             | Self::CertificatePending
             | Self::LookupBusy
             | Self::LookupUnavailable => StatusCode::SERVICE_UNAVAILABLE,
-            Self::TenantSuspended { .. } => StatusCode::FORBIDDEN,
+            Self::TenantSuspended { .. } | Self::AccessDenied => StatusCode::FORBIDDEN,
             Self::TenantCancelled => StatusCode::GONE,
             Self::PlanRequired { .. } => StatusCode::PAYMENT_REQUIRED,
-            Self::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::RateLimited { .. }
+            | Self::TenantRateLimited { .. }
+            | Self::TooManyRequests
+            | Self::TooManyWebSockets => StatusCode::TOO_MANY_REQUESTS,
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
@@ -123,7 +138,9 @@ impl Rejection {
             Self::TenantCancelled => "tenant-cancelled",
             Self::Maintenance { .. } => "maintenance",
             Self::PlanRequired { .. } => "plan-required",
-            Self::RateLimited { .. } => "rate-limited",
+            Self::RateLimited { .. } | Self::TenantRateLimited { .. } | Self::TooManyRequests => "rate-limited",
+            Self::TooManyWebSockets => "quota-exceeded",
+            Self::AccessDenied => "access-denied",
             Self::Misdirected => "misdirected-request",
             Self::BadRequest(_) => "bad-request",
             Self::MethodNotAllowed => "method-not-allowed",
@@ -152,7 +169,9 @@ impl Rejection {
             Self::TenantCancelled => "No longer here",
             Self::Maintenance { .. } => "Under maintenance",
             Self::PlanRequired { .. } => "Not part of this plan",
-            Self::RateLimited { .. } => "Too many requests",
+            Self::RateLimited { .. } | Self::TenantRateLimited { .. } | Self::TooManyRequests => "Too many requests",
+            Self::TooManyWebSockets => "Too many connections",
+            Self::AccessDenied => "Not open to you",
             Self::Misdirected => "Wrong connection for this host",
             Self::BadRequest(_) => "Bad request",
             Self::MethodNotAllowed => "Method not allowed",
@@ -190,6 +209,10 @@ impl Rejection {
                 }
             }
             Self::RateLimited { .. } => "This address has asked too often. Slow down.".into(),
+            Self::TenantRateLimited { .. } => "This tenant gets more requests than it may. Try again shortly.".into(),
+            Self::TooManyRequests => "Too many of this tenant's requests are under way. Try again shortly.".into(),
+            Self::TooManyWebSockets => "Too many of this tenant's WebSockets are open.".into(),
+            Self::AccessDenied => "This tenant does not take visitors from your address.".into(),
             Self::Misdirected => "This connection was made for another host. Open a new one and try again.".into(),
             Self::BadRequest(why) => format!("The request cannot be understood: {why}."),
             Self::MethodNotAllowed => "This method is not allowed here.".into(),
@@ -213,7 +236,23 @@ impl Rejection {
         match self {
             Self::TenantPending | Self::CertificatePending => Some(Duration::from_secs(60)),
             Self::LookupBusy | Self::LookupUnavailable | Self::UpstreamUnavailable => Some(Duration::from_secs(5)),
-            Self::RateLimited { retry_after } | Self::Maintenance { retry_after, .. } => Some(*retry_after),
+            Self::RateLimited { retry_after }
+            | Self::TenantRateLimited { retry_after }
+            | Self::Maintenance { retry_after, .. } => Some(*retry_after),
+            Self::TooManyRequests => Some(Duration::from_secs(1)),
+            Self::TooManyWebSockets => Some(Duration::from_secs(10)),
+            _ => None,
+        }
+    }
+
+    /// The tenant's limit that it is about.
+    pub fn limit(&self) -> Option<Limit> {
+        match self {
+            Self::TenantRateLimited { .. } => Some(Limit::Rate),
+            Self::TooManyRequests => Some(Limit::Concurrency),
+            Self::TooManyWebSockets => Some(Limit::WebSockets),
+            Self::BodyTooLarge { .. } => Some(Limit::Body),
+            Self::AccessDenied => Some(Limit::Access),
             _ => None,
         }
     }

@@ -38,6 +38,9 @@ pub async fn answer(session: &mut Session, ctx: &RequestContext, answer: Answer)
         head.insert_header(name, value)?;
     }
     head.insert_header(X_REQUEST_ID, ctx.request_id())?;
+    if let Some(quota) = &ctx.quota {
+        quota.announce(&mut head)?;
+    }
     say_readers(&mut head, ctx)?;
     leave_unread(session, ctx);
     write(session, head, answer.body).await
@@ -72,6 +75,9 @@ async fn write_page(session: &mut Session, ctx: &RequestContext, rejection: &Rej
     if let Some(after) = rejection.retry_after() {
         head.insert_header(header::RETRY_AFTER, after.as_secs())?;
     }
+    if let Some(quota) = &ctx.quota {
+        quota.announce(&mut head)?;
+    }
     let own = OwnPath::of(session.req_header().uri.path());
     if matches!(rejection, Rejection::MethodNotAllowed) {
         let allowed = if own.is_some() { "GET, HEAD" } else { "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS" };
@@ -95,6 +101,9 @@ async fn write_grpc(session: &mut Session, ctx: &RequestContext, rejection: &Rej
     if !session.is_http2() {
         // gRPC-Web: without a length, only the end of the connection would end the answer.
         head.insert_header(header::CONTENT_LENGTH, 0)?;
+    }
+    if let Some(quota) = &ctx.quota {
+        quota.announce(&mut head)?;
     }
     head.insert_header(X_REQUEST_ID, ctx.request_id())?;
     say_readers(&mut head, ctx)?;

@@ -22,6 +22,9 @@ pub fn clean(response: &mut ResponseHeader, ctx: &RequestContext, metrics: &Metr
     }
     drop_wide_cookies(response, &ctx.live.config.brand.base, metrics)?;
     add_hsts(response, ctx)?;
+    if let Some(quota) = &ctx.quota {
+        quota.announce(response)?;
+    }
     if let Some(route) = ctx.route() {
         route::edit_response(response, route)?;
     }
