@@ -1,8 +1,12 @@
 //! CORS: who may read what, as the tenant's hosts come and go.
 
+use std::time::Duration;
+
 use http::{Method, StatusCode};
 use http_body_util::Full;
 use serde_json::json;
+use tenantry::edge::session;
+use tenantry::keyring::Keyring;
 
 use super::{ask, origin};
 use crate::support::client::{self, Answer, request, send_h2};
@@ -170,4 +174,54 @@ async fn refusals_can_be_read_too_and_scripts_are_not_redirected() {
     world.edge("acme", json!({"maintenance": null})).await;
     let elsewhere = ask(&world, true, Method::GET, &host, "/", &[("origin", evil)]).await;
     assert_eq!(elsewhere.status, StatusCode::PERMANENT_REDIRECT);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_origins_are_wrong_guesses_of_whoever_sends_them() {
+    let world = World::builder().settings("[directory]\nmiss_rate = 1\nmiss_burst = 5\n").start().await;
+    world.tenant("acme", "growth").await;
+    world.domain("acme", "app.acme.example").await;
+    let host = world.host("acme");
+    world.edge("acme", json!({"cors": {}})).await;
+    let app = origin(&world, "app.acme.example");
+    assert_eq!(reader(&world, &host, &app).await, app);
+    let mut h2 = client::h2(&world, &host).await;
+    for number in 0..100 {
+        let stranger = origin(&world, &format!("stranger-{number}.example"));
+        let get = request(Method::GET, &host, "/").header("origin", stranger).body(Full::default()).unwrap();
+        let answer = send_h2(&mut h2, get).await;
+        assert_eq!(
+            (answer.status, answer.header("access-control-allow-origin")),
+            (StatusCode::OK, ""),
+            "served plainly"
+        );
+    }
+    let metrics = world.running.metrics().render();
+    assert!(metrics.contains("tenantry_directory_lookups_total{cache=\"hosts\",outcome=\"busy\"}"), "{metrics}");
+    assert_eq!(reader(&world, &host, &app).await, app, "what is known costs nothing");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sessions_tenant_has_no_say_over_the_main_site() {
+    let world = World::builder().settings("[tenancy]\nsession_cookie = \"tenantry_session\"\n").start().await;
+    world.tenant("acme", "growth").await;
+    world.domain("acme", "app.acme.example").await;
+    world.edge("acme", json!({"cors": {"credentials": true}, "primary_domain": "app.acme.example"})).await;
+    let app = origin(&world, "app.acme.example");
+    let cookie = session_of(&world, "acme").await;
+    let headers = [("origin", app.as_str()), ("cookie", cookie.as_str())];
+    world.backend.take();
+    let answer = ask(&world, true, Method::GET, "connect.localhost", "/", &headers).await;
+    assert_eq!((answer.status, answer.header("access-control-allow-origin")), (StatusCode::OK, ""));
+    let seen = world.backend.take();
+    assert_eq!(seen[0].header("x-tenant-slug"), Some("acme"), "it is the session's tenant all the same");
+}
+
+/// A cookie of the main site that leads to this tenant.
+async fn session_of(world: &World, slug: &str) -> String {
+    let id = world.running.tenancy().show(slug).await.unwrap().tenant.id;
+    let ring = world.running.store().secret(Keyring::SECRET).await.unwrap().unwrap();
+    let ring = Keyring::from_bytes(&ring).unwrap();
+    let issued = session::issue(id, &ring, world.clock.now(), Duration::from_secs(600)).unwrap();
+    format!("tenantry_session={issued}")
 }
