@@ -33,7 +33,11 @@ impl Edge {
         let outcome = self.admit(&request, &mut ctx).await;
         let mut steps = vec![Told::new("listener", format!("{} at {}", listener.name, listener.address))];
         tell_host(&mut steps, &ctx, &live.config, &host);
-        tell_routes(&mut steps, &ctx, &live.config, question, &host);
+        match ctx.policy {
+            // It stands in the place of a route.
+            Some(policy) => steps.push(Told::new("policy", format!("the tenant's {policy} answers"))),
+            None => tell_routes(&mut steps, &ctx, &live.config, question, &host),
+        }
         let mut verdict = Verdict { route: ctx.route().map(|route| route.name.to_string()), ..Verdict::default() };
         match outcome {
             Ok(Step::Forward(permit)) => {
