@@ -5,6 +5,7 @@ mod builder;
 mod commands;
 mod control;
 mod health;
+mod hosts;
 mod keys;
 mod last_good;
 mod origin;

@@ -10,12 +10,13 @@ use tokio::sync::Mutex;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{error, info};
 
+use super::hosts::NAMES_WAIT;
 use super::origin::{Loaded, Origin};
 use crate::admin::{self, ConfigState, LastReload, Refused, Reloaded};
 use crate::clock::Clock;
 use crate::config::{Changes, Config, Faults, Sources, diff, hold_back};
 use crate::edge::listener::Settings;
-use crate::edge::{Edge, Live, Pools};
+use crate::edge::{Edge, Live, Pools, Surroundings};
 use crate::metrics::Metrics;
 use crate::model::{Explanation, Question, Unclear};
 
@@ -37,6 +38,7 @@ pub struct Reloader {
 pub(super) struct EdgeParts {
     pub edge: Arc<Edge>,
     pub live: Arc<ArcSwap<Live>>,
+    pub around: Surroundings,
     pub settings: Arc<ArcSwap<Settings>>,
 }
 
@@ -113,8 +115,10 @@ impl Reloader {
     async fn swap(&self, next: &Arc<Config>) -> Result<(), Refused> {
         if let Some(edge) = &self.edge {
             let config = Arc::clone(next);
-            let pools = blocking(move || Pools::build(&config.routing)).await?;
+            let (live, around) = (edge.live.load_full(), edge.around.clone());
+            let pools = blocking(move || Pools::build(&config.routing, Some(&live.pools), &around)).await?;
             let pools = pools.map_err(|error| Refused::Build(error.to_string()))?;
+            pools.resolved(NAMES_WAIT).await;
             let old = edge.live.swap(Arc::new(Live { config: Arc::clone(next), pools }));
             let handshake_timeout = next.tls.handshake_timeout;
             edge.settings.store(Arc::new(Settings { limits: next.limits.clone(), handshake_timeout }));

@@ -3,6 +3,7 @@
 
 mod acme;
 mod admin;
+mod balancing;
 mod brand;
 mod diff;
 mod directory;
@@ -41,6 +42,7 @@ pub use acme::{
     TsigAlgorithm,
 };
 pub use admin::Admin;
+pub use balancing::{Balance, Balancing, CheckKind, Discovery, Ejection, HealthCheck};
 pub use diff::{Changes, Names, diff, hold_back};
 pub use directory::Directory;
 pub use dns::{Dns, Outbound};
