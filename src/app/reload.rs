@@ -19,6 +19,7 @@ use crate::edge::listener::Settings;
 use crate::edge::{Edge, Live, Pools, Surroundings};
 use crate::metrics::Metrics;
 use crate::model::{Explanation, Question, Unclear};
+use crate::traffic::Busiest;
 
 /// Everything that a reload swaps, and what it needs to know.
 pub struct Reloader {
@@ -26,6 +27,7 @@ pub struct Reloader {
     origin: Option<Origin>,
     clock: Clock,
     metrics: Arc<Metrics>,
+    busiest: Busiest,
     /// What the control plane reads.
     config: Arc<ArcSwap<Config>>,
     edge: Option<EdgeParts>,
@@ -55,7 +57,7 @@ impl Reloader {
     /// `running` is what the parts were built from: as it was read, but for ports that the system chose.
     pub(super) fn new(
         origin: Option<Origin>,
-        (clock, metrics): (Clock, Arc<Metrics>),
+        (clock, metrics, busiest): (Clock, Arc<Metrics>, Busiest),
         loaded: Config,
         config: Arc<ArcSwap<Config>>,
         edge: Option<EdgeParts>,
@@ -76,7 +78,16 @@ impl Reloader {
         let stamp = origin.as_ref().map_or(0, Origin::stamp);
         let started = loaded.clone();
         let inner = Mutex::new(State { read: loaded, started, stamp });
-        Arc::new(Self { origin, clock, metrics, config, edge, state: inner, seen: ArcSwap::from_pointee(state) })
+        Arc::new(Self {
+            origin,
+            clock,
+            metrics,
+            busiest,
+            config,
+            edge,
+            state: inner,
+            seen: ArcSwap::from_pointee(state),
+        })
     }
 
     /// The configuration in force.
@@ -125,6 +136,7 @@ impl Reloader {
             // Ten thousand routes take a while to be freed: not on a thread that serves.
             drop(tokio::task::spawn_blocking(move || drop(old)));
         }
+        self.busiest.set_most(next.metrics.tenants);
         let old = self.config.swap(Arc::clone(next));
         drop(tokio::task::spawn_blocking(move || drop(old)));
         Ok(())

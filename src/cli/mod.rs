@@ -13,6 +13,7 @@ mod serve;
 mod store;
 mod tenant;
 mod token;
+mod upgrade;
 
 use std::future::Future;
 use std::process::ExitCode;
@@ -39,6 +40,7 @@ enum Command {
     /// Say everything that is wrong with a configuration
     Check(check::Check),
     Reload(config::Reload),
+    Upgrade(upgrade::Upgrade),
     Config(config::Config),
     Route(route::Route),
     /// Create, list, show and change tenants
@@ -80,6 +82,7 @@ pub fn run() -> ExitCode {
         Command::Serve(serve) => serve.run(),
         Command::Check(check) => check.run(),
         Command::Reload(reload) => call(reload.json(), reload.run()),
+        Command::Upgrade(upgrade) => call(upgrade.json(), upgrade.run()),
         Command::Config(config) => call(config.json(), config.run()),
         Command::Route(route) => call(route.json(), route.run()),
         Command::Tenant(tenant) => call(tenant.json(), tenant.run()),

@@ -5,6 +5,7 @@ mod acme;
 mod admin;
 mod balancing;
 mod brand;
+mod compression;
 mod diff;
 mod directory;
 mod dns;
@@ -15,9 +16,11 @@ mod headers;
 mod limits;
 mod listener;
 mod log;
+mod metrics;
 mod parsers;
 mod plans;
 mod pools;
+mod process;
 mod reload;
 mod route_actions;
 mod route_edits;
@@ -43,6 +46,7 @@ pub use acme::{
 };
 pub use admin::Admin;
 pub use balancing::{Balance, Balancing, CheckKind, Discovery, Ejection, HealthCheck};
+pub use compression::{Coding, Compression};
 pub use diff::{Changes, Names, diff, hold_back};
 pub use directory::Directory;
 pub use dns::{Dns, Outbound};
@@ -52,6 +56,8 @@ pub use headers::Headers;
 pub use limits::Limits;
 pub use listener::Listener;
 pub use log::{Log, LogFormat};
+pub use metrics::Metrics;
+pub use process::Process;
 pub use reload::Reload;
 pub use routing::{
     Action, Asked, HeaderEdits, HeaderMatch, HostMatch, Mismatch, Part, PathMatch, Pool, PoolId, Protocol, Route,
@@ -76,13 +82,16 @@ pub struct Config {
     pub limits: Limits,
     pub tenancy: Tenancy,
     pub headers: Headers,
+    pub compression: Compression,
     pub directory: Directory,
     pub dns: Dns,
     pub outbound: Outbound,
     pub domains: Domains,
     pub acme: Acme,
     pub log: Log,
+    pub metrics: Metrics,
     pub reload: Reload,
+    pub process: Process,
     pub routing: Routing,
     pub catalogue: Arc<Catalogue>,
 }
