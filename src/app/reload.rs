@@ -18,7 +18,7 @@ use crate::config::{Changes, Config, Faults, Sources, diff, hold_back};
 use crate::edge::listener::Settings;
 use crate::edge::{Edge, Live, Pools, Surroundings};
 use crate::metrics::Metrics;
-use crate::model::{Explanation, Question, Unclear};
+use crate::model::{Explanation, PoolStatus, Question, Unclear};
 use crate::traffic::Busiest;
 
 /// Everything that a reload swaps, and what it needs to know.
@@ -93,6 +93,11 @@ impl Reloader {
     /// The configuration in force.
     pub fn config(&self) -> Arc<Config> {
         self.config.load_full()
+    }
+
+    /// How the pools are doing; `None` where this process has no edge.
+    pub fn pools(&self) -> Option<Vec<PoolStatus>> {
+        self.edge.as_ref().map(|parts| parts.live.load().pools.status())
     }
 
     /// Reads the files again and puts them into force, or (`dry_run`) only says what that would change.
