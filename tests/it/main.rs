@@ -6,6 +6,7 @@ mod support;
 mod acme;
 mod admin;
 mod architecture;
+mod balancing;
 mod browser;
 mod certificates;
 pub mod config;
