@@ -36,10 +36,10 @@ pub async fn serve(listener: TcpListener, router: Router, mut shutdown: watch::R
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     let stopping = shutdown.clone();
     let router = router.layer(from_fn(move |request: Request, next: Next| {
-        let last = *stopping.borrow() && request.version() < Version::HTTP_2;
+        let (stopping, ends) = (stopping.clone(), request.version() < Version::HTTP_2);
         async move {
             let mut response = next.run(request).await;
-            if last {
+            if ends && *stopping.borrow() {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
             response
