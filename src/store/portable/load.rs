@@ -109,8 +109,8 @@ async fn begin(connection: &mut AnyConnection, engine: Engine) -> Result<(), Sto
 
 async fn must_be_empty(connection: &mut AnyConnection) -> Result<(), StoreError> {
     for table in ["tenants", "domains", "certificates", "tokens"] {
-        let count = query(AssertSqlSafe(format!("SELECT COUNT(*) AS rows FROM {table}")));
-        let count: i64 = count.fetch_one(&mut *connection).await?.try_get("rows")?;
+        let count = query(AssertSqlSafe(format!("SELECT COUNT(*) AS number FROM {table}")));
+        let count: i64 = count.fetch_one(&mut *connection).await?.try_get("number")?;
         if count > 0 {
             let what = format!("the store is not empty ({count} {table}); say --replace to lose what is in it");
             return Err(StoreError::Conflict(what));
