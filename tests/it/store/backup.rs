@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde_json::Value;
 use tenantry::clock::Timestamp;
 use tenantry::model::DomainState;
-use tenantry::seal::SealError;
 use tenantry::store::{News, Restored, Store, StoreError, dump, restore};
 use tokio::sync::mpsc;
 
@@ -129,7 +128,7 @@ async fn what_was_backed_up_comes_back_and_followers_notice(ground: Ground) {
     // Into a store that was just made, too, with the key that belongs to it and no other.
     let fresh = Ground::sqlite();
     let error = put(&fresh.url, 2, &lines, false).await.unwrap_err();
-    assert!(matches!(error, StoreError::Seal(SealError::WrongKey { .. })), "{error}");
+    assert!(matches!(error, StoreError::Seal(_)), "{error}");
     let fresh = Ground::sqlite();
     put(&fresh.url, 1, &lines, false).await.unwrap();
     assert!(fresh.open().await.tenant_by_slug(&slug("child")).await.unwrap().is_some());
