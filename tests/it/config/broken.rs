@@ -114,6 +114,9 @@ pub const TENANTRY: &[Broken] = &[
     ("hosts = 1_000_000", "hosts = «0", "directory.hosts", "from 1 to"),
     ("miss_wait = \"500ms\"", "miss_wait = «\"1m\"", "directory.miss_wait", "from 1ms to 10s"),
     ("filter = \"info\"", "filter = «\"debgu\"", "log.filter", "a word alone must be a level"),
+    ("notice = \"0s\"", "notice = «\"2h\"", "process.notice", "found \"2h\""),
+    ("drain_deadline = \"30s\"", "drain_deadline = «30", "process.drain_deadline", "found 30"),
+    ("upgrade_deadline = \"60s\"", "upgrade_deadline = «\"0s\"", "process.upgrade_deadline", "found \"0s\""),
     ("format = \"json\"", "format = «\"xml\"", "log.format", "expected one of \"json\", \"text\""),
 ];
 
