@@ -60,15 +60,7 @@ pub async fn restore(
     if !replace {
         must_be_empty(&mut connection).await?;
     }
-    for table in ["changes", "nodes"].into_iter().chain(TABLES.iter().rev().map(|table| table.name)) {
-        match table {
-            FEED => {}
-            "tenants" => {
-                connection.execute(raw_sql("UPDATE tenants SET parent = NULL; DELETE FROM tenants")).await?;
-            }
-            table => drop(connection.execute(raw_sql(AssertSqlSafe(format!("DELETE FROM {table}")))).await?),
-        }
-    }
+    clear(&mut connection).await?;
     let revision = standing.max(header.revision) + JUMP;
     let rows = fill(&mut connection, sealer, &mut lines, sum).await?;
     finish(&mut connection, place.engine, revision, now).await?;
@@ -115,6 +107,16 @@ async fn must_be_empty(connection: &mut AnyConnection) -> Result<(), StoreError>
             let what = format!("the store is not empty ({count} {table}); say --replace to lose what is in it");
             return Err(StoreError::Conflict(what));
         }
+    }
+    Ok(())
+}
+
+/// Takes out what is there, whoever refers to others first.
+async fn clear(connection: &mut AnyConnection) -> Result<(), StoreError> {
+    connection.execute(raw_sql("UPDATE tenants SET parent = NULL")).await?;
+    let tables = TABLES.iter().rev().map(|table| table.name).filter(|table| *table != FEED);
+    for table in ["changes", "nodes"].into_iter().chain(tables) {
+        connection.execute(raw_sql(AssertSqlSafe(format!("DELETE FROM {table}")))).await?;
     }
     Ok(())
 }
