@@ -124,6 +124,9 @@ pub const TENANTRY: &[Broken] = &[
     ("brotli_level = 4", "brotli_level = «0", "compression.brotli_level", "from 1 to 9"),
     ("zstd_level = 3", "zstd_level = «19", "compression.zstd_level", "from 1 to 15"),
     ("filter = \"info\"", "filter = «\"debgu\"", "log.filter", "a word alone must be a level"),
+    ("notice = \"0s\"", "notice = «\"2h\"", "process.notice", "found \"2h\""),
+    ("drain_deadline = \"30s\"", "drain_deadline = «30", "process.drain_deadline", "found 30"),
+    ("upgrade_deadline = \"60s\"", "upgrade_deadline = «\"0s\"", "process.upgrade_deadline", "found \"0s\""),
     ("format = \"json\"", "format = «\"xml\"", "log.format", "expected one of \"json\", \"text\""),
 ];
 
