@@ -220,10 +220,9 @@ impl DnsProvider {
         let delegation = section.text("delegation", HOSTNAME, parsers::hostname);
         let propagation = section.duration("propagation", SECOND..=HOUR, 60 * SECOND);
         let ttl = section.duration("ttl", SECOND..=HOUR, 60 * SECOND);
-        let kind = match kind? {
-            true => DnsProviderKind::Rfc2136(Rfc2136::read(section)?),
-            false => DnsProviderKind::Command(section.required("command", PATH, parsers::path)?),
-        };
+        let update = section.when(kind == Some(true), Rfc2136::read).flatten().map(DnsProviderKind::Rfc2136);
+        let command = section.when(kind == Some(false), |section| section.required("command", PATH, parsers::path));
+        let kind = update.or(command.flatten().map(DnsProviderKind::Command))?;
         Some(Self { kind, delegation, propagation, ttl })
     }
 }

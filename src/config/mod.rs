@@ -23,8 +23,10 @@ mod route_edits;
 mod route_index;
 mod routes;
 mod routing;
+mod schema;
 mod section;
 mod shadows;
+mod shapes;
 mod source;
 mod store;
 mod tenancy;
@@ -41,7 +43,7 @@ pub use acme::{
     TsigAlgorithm,
 };
 pub use admin::Admin;
-pub use diff::{Changes, Names, diff, hold_back};
+pub use diff::{Changes, Names, READ_AT_START, diff, hold_back};
 pub use directory::Directory;
 pub use dns::{Dns, Outbound};
 pub use domains::Domains;
@@ -55,6 +57,7 @@ pub use routing::{
     Action, Asked, HeaderEdits, HeaderMatch, HostMatch, Mismatch, Part, PathMatch, Pool, PoolId, Protocol, Route,
     RouteSettings, Routing, Target,
 };
+pub use schema::File;
 pub use source::Sources;
 pub use store::{KeySource, Store};
 pub use tenancy::Tenancy;

@@ -1,6 +1,7 @@
 //! The shipped configuration is right; every way to break it is reported at its place, all at once, and nothing panics.
 
 mod broken;
+mod schema;
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -86,7 +86,7 @@ pub const TENANTRY: &[Broken] = &[
     ("head_timeout = \"10s\"", "head_timeout = «\"0s\"", "limits.head_timeout", "from 100ms to 1h"),
     ("header_count = 100", "header_count = «1000", "limits.header_count", "from 8 to 256"),
     ("header_bytes = \"32KiB\"", "header_bytes = «\"2MiB\"", "limits.header_bytes", "from 1KiB to 1MiB"),
-    ("connections_per_address = 512", "connections_per_address = «20_001", "limits.connections_per_address", "from 1 to 20000"),
+    ("connections_per_address = 512", "connections_per_address = «20_001", "limits.connections_per_address", "found 20001, expected at most `connections`, 20000"),
     ("body_bytes = \"off\"", "body_bytes = «\"none\"", "limits.body_bytes", "or \"off\""),
     ("trial_days = 14", "trial_days = «-1", "tenancy.trial_days", "found -1, expected a whole number from 1"),
     ("trial_days = 14", "trial_days = «99999999999999999999", "tenancy.trial_days", "found 99999999999999999999"),
