@@ -1,5 +1,5 @@
 //! Configuration: loose files in, one checked [`Config`] out, or a list of every fault. Nothing that is configured is
-//! ignored, and nothing here opens a socket or a store.
+//! ignored, and nothing here opens a socket or a store: only the files are read, and those with secrets that they name.
 
 mod acme;
 mod admin;
@@ -24,6 +24,7 @@ mod route_index;
 mod routes;
 mod routing;
 mod schema;
+mod secrets;
 mod section;
 mod shadows;
 mod shapes;
@@ -58,6 +59,7 @@ pub use routing::{
     RouteSettings, Routing, Target,
 };
 pub use schema::File;
+pub use secrets::Secret;
 pub use source::Sources;
 pub use store::{KeySource, Store};
 pub use tenancy::Tenancy;

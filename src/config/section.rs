@@ -6,8 +6,10 @@ use std::ops::Range;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
+use zeroize::Zeroizing;
 
 use super::Fault;
+use super::secrets::{self, SecretError};
 use super::shapes::{Recorder, Shape};
 use super::source::Document;
 use super::variables::{Lookup, expand};
@@ -181,6 +183,11 @@ impl<'c> Section<'c> {
     /// A text with its variables put in.
     pub fn expanded(&self, key: &str, text: &str) -> Option<String> {
         expand(text, self.check.lookup).map_err(|error| self.fault(key, error.to_string())).ok()
+    }
+
+    /// The secret that a text is or points at.
+    pub fn resolved(&self, text: &str) -> Result<Zeroizing<String>, SecretError> {
+        secrets::resolve(text, self.check.lookup)
     }
 
     /// A fault at the value of `key`, or at the section when the key is absent.

@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use toml::de::DeValue;
+use zeroize::Zeroizing;
 
 use super::section::{Section, Spot, describe, shown};
 use super::shapes::Shape;
@@ -43,13 +44,44 @@ impl Section<'_> {
         self.text(key, expected, parse)
     }
 
-    /// A text that may hold a secret: no fault ever shows what was found, and `parse` cannot say why. Required.
+    /// A secret, or where it is (`file:<path>`, `credential:<name>`): no fault ever shows it, and `parse` cannot say why.
+    /// Required.
     pub fn secret<T>(&mut self, key: &'static str, expected: &str, parse: impl FnOnce(&str) -> Option<T>) -> Option<T> {
+        self.hidden(key, expected, |section, raw, text| match section.resolved(text) {
+            Ok(secret) => Some(parse(&secret)),
+            Err(why) => {
+                section.fault(key, format!("found {}, {why}", shown(raw)));
+                None
+            }
+        })
+    }
+
+    /// Where a secret is, for whoever reads it later. A fault does not show what was found: it may be the secret itself,
+    /// by mistake. Required.
+    pub fn secret_place<T>(
+        &mut self,
+        key: &'static str,
+        expected: &str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Option<T> {
+        self.hidden(key, expected, |_, _, text| Some(parse(text)))
+    }
+
+    /// `read` answers `None` when it has noted a fault of its own.
+    fn hidden<T>(
+        &mut self,
+        key: &'static str,
+        expected: &str,
+        read: impl FnOnce(&Self, &str, &str) -> Option<Option<T>>,
+    ) -> Option<T> {
         self.require(key, expected);
         self.declare(key, || Shape::Secret { expected: expected.to_owned() });
         let value = self.value(key)?;
         let parsed = match value.get_ref() {
-            DeValue::String(raw) => parse(&self.expanded(key, raw)?),
+            DeValue::String(raw) => {
+                let text = Zeroizing::new(self.expanded(key, raw)?);
+                read(self, raw, &text)?
+            }
             _ => None,
         };
         if parsed.is_none() {
