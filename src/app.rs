@@ -4,26 +4,28 @@
 mod builder;
 mod commands;
 mod control;
+mod drain;
 mod health;
 mod keys;
 mod last_good;
+pub mod manager;
 mod origin;
 mod reload;
 mod sockets;
+mod upgrade;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tracing::{error, info, warn};
+use tracing::{error, info};
 
 pub use commands::{create_token, reseal};
 pub use origin::{Loaded, Origin};
 pub use reload::Reloader;
+pub use upgrade::{Inheritance, Predecessor, Upgrader};
 
 use self::builder::Builder;
 use self::health::Health;
@@ -40,6 +42,7 @@ use crate::seal::{SealError, Sealer};
 use crate::store::{Store, StoreError};
 use crate::tenancy::{Tenancy, TenancyError, hash_token};
 use crate::tls::{ForeignProvider, TlsError};
+use crate::traffic::Meters;
 
 /// Which parts of the house run in this process.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -79,6 +82,8 @@ pub enum AppError {
     Ca(#[from] CaError),
     #[error("the runtime refuses a socket: {0}")]
     Runtime(std::io::Error),
+    #[error("the sockets that were handed over (LISTEN_FDS) cannot be taken: {0}")]
+    Inherited(std::io::Error),
     #[error("the metrics contradict each other: {0}")]
     Metrics(#[from] prometheus::Error),
     #[error("tls.fallback: {path}: {source}")]
@@ -98,6 +103,7 @@ pub struct App {
     roles: Roles,
     store: Store,
     origin: Option<(Origin, Sources, Option<Faults>)>,
+    inheritance: Inheritance,
 }
 
 impl App {
@@ -109,7 +115,7 @@ impl App {
             info!("store.old_keys_unused: every secret is under store.key; run `tenantry store reseal` to be sure");
         }
         jobs::keep_signing_keys(&store, &clock).await?;
-        Ok(Self { config, clock, roles, store, origin: None })
+        Ok(Self { config, clock, roles, store, origin: None, inheritance: Inheritance::default() })
     }
 
     /// The same with a configuration that can be read again from where it came.
@@ -117,6 +123,11 @@ impl App {
         let Loaded { config, sources, instead_of } = loaded;
         let app = Self::open(config, clock, roles).await?;
         Ok(Self { origin: Some((origin, sources, instead_of)), ..app })
+    }
+
+    /// With sockets of the process before, and so that a process after it can have them.
+    pub fn inheriting(self, inheritance: Inheritance) -> Self {
+        Self { inheritance, ..self }
     }
 
     pub fn store(&self) -> &Store {
@@ -141,22 +152,28 @@ impl App {
 
 /// A process that serves. Dropping it ends everything at once; [`Running::stop`] does it gently.
 pub struct Running {
-    config: Arc<Config>,
     clock: Clock,
     store: Store,
     tenancy: Tenancy,
     applied: Applied,
     directory: Arc<Directory>,
+    meters: Arc<Meters>,
     metrics: Arc<Metrics>,
     listeners: Option<Listeners<EdgeServer>>,
     addresses: Vec<(String, SocketAddr)>,
     admin: SocketAddr,
     health: Arc<Health>,
+    /// Of the edge, and of the private listener.
     shutdown: watch::Sender<bool>,
+    shutdown_admin: watch::Sender<bool>,
     serving: JoinSet<()>,
+    /// What must live for as long as anything is served.
     helping: JoinSet<()>,
+    /// What works by itself, and what other nodes can do as well.
+    working: JoinSet<()>,
     node: String,
     reloader: Arc<Reloader>,
+    upgrader: Arc<Upgrader>,
     /// Others' things that are to live as long.
     kept: Vec<Box<dyn std::any::Any + Send + Sync>>,
 }
@@ -180,17 +197,27 @@ impl Running {
     /// Returns when a part that must never end has ended (it panicked): the process then knows no more what is true, and
     /// has to go.
     pub async fn broken(&mut self) {
-        let ended = self.helping.join_next().await;
+        let ended = tokio::select! {
+            Some(ended) = self.helping.join_next() => ended,
+            Some(ended) = self.working.join_next() => ended,
+            else => return,
+        };
         error!(outcome = ?ended, "process.part_ended: this must not happen");
     }
 
-    pub fn config(&self) -> &Config {
-        &self.config
+    /// What is in force.
+    pub fn config(&self) -> Arc<Config> {
+        self.reloader.config()
     }
 
     /// Reads the configuration again, when it came from files.
     pub fn reloader(&self) -> &Arc<Reloader> {
         &self.reloader
+    }
+
+    /// Has another process take over.
+    pub fn upgrader(&self) -> &Arc<Upgrader> {
+        &self.upgrader
     }
 
     pub fn clock(&self) -> &Clock {
@@ -213,6 +240,11 @@ impl Running {
         &self.directory
     }
 
+    /// What tenants do on this node.
+    pub fn meters(&self) -> &Meters {
+        &self.meters
+    }
+
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
     }
@@ -222,22 +254,5 @@ impl Running {
         let now = self.clock.now();
         let row = self.store.token_by_hash(&hash_token(token)).await;
         matches!(row, Ok(Some(row)) if row.expires.is_none_or(|at| at > now))
-    }
-
-    /// Stops accepting, lets what is under way end for as long as `grace`, then ends the rest.
-    pub async fn stop(mut self, grace: Duration) {
-        self.health.draining.store(true, Ordering::Release);
-        info!("process.draining");
-        let _ = self.shutdown.send(true);
-        if let Some(listeners) = &self.listeners {
-            listeners.drain(grace).await;
-        }
-        let ended = async { while self.serving.join_next().await.is_some() {} };
-        if tokio::time::timeout(grace, ended).await.is_err() {
-            warn!("process.drain_deadline: ending what is left");
-        }
-        self.helping.shutdown().await;
-        control::farewell(&self.store, &self.node).await;
-        self.store.close().await;
     }
 }

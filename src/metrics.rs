@@ -2,6 +2,7 @@
 //! <https://prometheus.io/docs/practices/naming/>. Rooms get an `Arc<Metrics>` and count with its fields; nothing is
 //! registered anywhere else, and there is no global registry.
 
+use prometheus::core::Collector;
 use prometheus::{
     Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
@@ -57,6 +58,8 @@ metrics! {
     upstream_retries: counter "tenantry_upstream_retries_total";
     /// Set-Cookie headers of backends dropped because their Domain was the base domain or wider.
     cookies_dropped: counter "tenantry_cookies_dropped_total";
+    /// Bytes of answers that went into compression and came out of it, by algorithm (gzip, br, zstd) and direction (in, out).
+    compression_bytes: counters "tenantry_compression_bytes_total" ["algorithm", "direction"];
     /// Client connections accepted, by listener.
     connections: counters "tenantry_connections_total" ["listener"];
     /// Client connections open.
@@ -101,6 +104,8 @@ metrics! {
     config_ok: gauge "tenantry_config_last_reload_successful";
     /// When the configuration in force was read, in seconds since the epoch.
     config_loaded: gauge "tenantry_config_last_reload_success_timestamp_seconds";
+    /// Attempts to replace the running program, by result (done, failed).
+    upgrades: counters "tenantry_upgrades_total" ["result"];
     /// Calls to the admin API, by status class.
     admin_requests: counters "tenantry_admin_requests_total" ["status"];
 }
@@ -115,9 +120,70 @@ impl Metrics {
         Self::register(registry)
     }
 
+    /// Registers what is counted elsewhere and collected when it is asked for.
+    pub fn collect_from(&self, collector: impl Collector + 'static) -> Result<(), prometheus::Error> {
+        self.registry.register(Box::new(collector))
+    }
+
     /// The text exposition format.
     pub fn render(&self) -> String {
         TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_default()
+    }
+}
+
+/// What is told of each of the busiest tenants by slug, and of all others together as `_other`. `traffic` fills one of
+/// these at each scrape; which tenants are named is decided there.
+pub struct TenantMetrics {
+    pub requests: IntCounterVec,
+    pub request_bytes: IntCounterVec,
+    pub response_bytes: IntCounterVec,
+    pub requests_in_flight: IntGaugeVec,
+    pub websockets: IntGaugeVec,
+    pub limited: IntCounterVec,
+}
+
+impl TenantMetrics {
+    pub fn new() -> Result<Self, prometheus::Error> {
+        let counters = |name, help, labels: &[&str]| IntCounterVec::new(Opts::new(name, help), labels);
+        let gauges = |name, help| IntGaugeVec::new(Opts::new(name, help), &["tenant"]);
+        Ok(Self {
+            requests: counters(
+                "tenantry_tenant_requests_total",
+                "Requests of a tenant that have ended, by status class.",
+                &["tenant", "status"],
+            )?,
+            request_bytes: counters(
+                "tenantry_tenant_request_bytes_total",
+                "Bytes of request bodies of a tenant.",
+                &["tenant"],
+            )?,
+            response_bytes: counters(
+                "tenantry_tenant_response_bytes_total",
+                "Bytes of response bodies of a tenant.",
+                &["tenant"],
+            )?,
+            requests_in_flight: gauges(
+                "tenantry_tenant_requests_in_flight",
+                "Requests of a tenant under way, WebSockets not counted.",
+            )?,
+            websockets: gauges("tenantry_tenant_websockets", "WebSockets of a tenant that are open.")?,
+            limited: counters(
+                "tenantry_tenant_limited_total",
+                "Requests of a tenant refused for a limit (rate, concurrency, websockets, body, access).",
+                &["tenant", "limit"],
+            )?,
+        })
+    }
+
+    pub fn families(&self) -> [&dyn Collector; 6] {
+        [
+            &self.requests,
+            &self.request_bytes,
+            &self.response_bytes,
+            &self.requests_in_flight,
+            &self.websockets,
+            &self.limited,
+        ]
     }
 }
 

@@ -11,6 +11,7 @@ use tenantry::directory::{Directory, DirectorySettings, Gate, GateSettings, Look
 use tenantry::metrics::Metrics;
 use tenantry::model::{Brand, Certificate, HostClass, Hostname, PlanName, Slug, Status, Tenant, TenantId};
 use tenantry::store::{News, StoreError};
+use tenantry::traffic::Meters;
 use uuid::Uuid;
 
 /// `t<n>` is tenant `n`; every other slug and every domain outside `.shop.example` is nobody's.
@@ -97,7 +98,8 @@ pub fn directory(source: Arc<dyn Source>) -> Directory {
     };
     let metrics = Arc::new(Metrics::new().expect("metrics"));
     let gate = Arc::new(Gate::new(&gate, Clock::system()));
-    Directory::new(source, &settings, brand(), gate, Clock::system(), metrics)
+    let meters = Arc::new(Meters::new("bench".into(), Clock::system()));
+    Directory::new(source, &settings, brand(), gate, Clock::system(), metrics, meters)
 }
 
 /// The dev configuration, with the shipped plans.

@@ -18,6 +18,7 @@ use super::problem::Problem;
 use super::query::{NoParams, Params};
 use crate::clock::Timestamp;
 use crate::config::{Changes, Faults};
+use crate::model::{Explanation, Question, Unclear};
 
 /// The configuration of this process, as the composition root can read it again.
 #[async_trait]
@@ -26,6 +27,9 @@ pub trait Configuration: Send + Sync {
 
     /// Reads the files and puts them into force; with `dry_run`, only says what that would change.
     async fn reload(&self, dry_run: bool) -> Result<Reloaded, Refused>;
+
+    /// What the edge would do with a request; `None`: this process is no edge.
+    async fn explain(&self, question: &Question) -> Option<Result<Explanation, Unclear>>;
 }
 
 /// The configuration that is in force.

@@ -15,11 +15,14 @@ mod orders;
 mod precondition;
 mod probes;
 mod problem;
+mod process;
 mod query;
+mod routes;
 mod serve;
 mod status;
 mod tenants;
 mod tokens;
+mod traffic;
 mod views;
 
 use std::sync::{Arc, OnceLock};
@@ -33,6 +36,7 @@ pub use config::{ConfigState, Configuration, FaultView, LastReload, Refused, Rel
 pub use layers::HANDLER_TIMEOUT;
 pub use probes::{Facts, Health};
 pub use problem::Problem;
+pub use process::{Process, ProcessState, Succession, UpgradeRefused};
 pub use serve::serve;
 
 use crate::acme::Acme;
@@ -40,6 +44,7 @@ use crate::certificates::Certificates;
 use crate::domains::Domains;
 use crate::metrics::Metrics;
 use crate::tenancy::Tenancy;
+use crate::traffic::Meters;
 
 /// What the routes need. Clones share it.
 #[derive(Clone)]
@@ -48,7 +53,9 @@ pub struct AdminState {
     certificates: Certificates,
     domains: Domains,
     acme: Acme,
+    traffic: Arc<Meters>,
     configuration: Arc<dyn Configuration>,
+    process: Arc<dyn Process>,
     health: Arc<dyn Health>,
     metrics: Arc<Metrics>,
     /// The description of the routes, once they are all known.
@@ -61,13 +68,17 @@ pub struct Services {
     pub certificates: Certificates,
     pub domains: Domains,
     pub acme: Acme,
+    /// What tenants do on this node.
+    pub traffic: Arc<Meters>,
     pub configuration: Arc<dyn Configuration>,
+    pub process: Arc<dyn Process>,
 }
 
 impl AdminState {
     pub fn new(services: Services, health: Arc<dyn Health>, metrics: Arc<Metrics>) -> Self {
-        let Services { tenancy, certificates, domains, acme, configuration } = services;
-        Self { tenancy, certificates, domains, acme, configuration, health, metrics, openapi: Arc::default() }
+        let Services { tenancy, certificates, domains, acme, configuration, traffic, process } = services;
+        let openapi = Arc::default();
+        Self { tenancy, certificates, domains, acme, configuration, traffic, process, health, metrics, openapi }
     }
 
     /// The largest body, in bytes, as configured at this moment.
@@ -92,12 +103,15 @@ pub fn router(state: AdminState) -> Router {
         .merge(tenants::routes())
         .merge(status::routes())
         .merge(edge::routes())
+        .merge(traffic::routes())
         .merge(domains::routes())
         .merge(certificates::routes())
         .merge(orders::routes())
         .merge(events::routes())
+        .merge(process::routes())
         .merge(tokens::routes())
         .merge(config::routes())
+        .merge(routes::routes())
         .merge(audit::routes())
         .layer(from_fn_with_state(state.clone(), layers::require_operator));
     let (router, description) = OpenApiRouter::with_openapi(openapi::Description::openapi())

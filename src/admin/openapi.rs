@@ -31,6 +31,7 @@ use super::problem::{FieldError, Problem};
         (name = "events", description = "What happened to domains and certificates"),
         (name = "tokens", description = "The operators' API tokens"),
         (name = "config", description = "The configuration of this node, and reloading it"),
+        (name = "process", description = "The process that answers, and replacing its program"),
         (name = "audit", description = "Who did what, and when"),
         (name = "probes", description = "For machines; no token is asked for")
     )

@@ -15,8 +15,9 @@ use super::control::{Control, Ear, Ground};
 use super::health::{Health, Local};
 use super::keys::{KeysEar, follow_keys, install_keys};
 use super::reload::{EdgeParts, Reloader};
-use super::sockets::{bind, fallback, reachable};
-use super::{App, AppError, Running};
+use super::sockets::{Bound, bind, fallback, reachable};
+use super::upgrade::Upgrader;
+use super::{App, AppError, Running, manager};
 use crate::admin::{self, AdminState, Services};
 use crate::config::{self, Config};
 use crate::directory::{Allowance, Applied, Directory, DirectorySettings, Follower, Gate, Source, Subscriber};
@@ -26,6 +27,7 @@ use crate::jobs;
 use crate::metrics::Metrics;
 use crate::tenancy::Tenancy;
 use crate::tls::{CertificateCache, CertificateCacheSettings, ServerConfigs};
+use crate::traffic::{Busiest, Meters};
 
 /// The parts, while they are being put together.
 pub(super) struct Builder {
@@ -37,6 +39,9 @@ pub(super) struct Builder {
     assertions: Arc<Assertions>,
     /// This process, as leases and reports name it.
     node: String,
+    /// What tenants do on this node, and which of them metrics name.
+    meters: Arc<Meters>,
+    busiest: Busiest,
 }
 
 impl Builder {
@@ -48,22 +53,28 @@ impl Builder {
         let settings = DirectorySettings::from(&app.config.directory);
         let gate = Arc::new(Gate::new(&settings.gate, app.clock.clone()));
         let brand = app.config.brand.clone();
-        let directory =
-            Directory::new(Arc::clone(&source), &settings, brand, gate, app.clock.clone(), Arc::clone(&metrics));
+        let node = uuid::Uuid::now_v7().to_string();
+        let meters = Arc::new(Meters::new(node.clone(), app.clock.clone()));
+        let busiest = Busiest::new(Arc::clone(&meters), app.config.metrics.tenants)?;
+        metrics.collect_from(busiest.clone())?;
+        let (clock, counters, told) = (app.clock.clone(), Arc::clone(&metrics), Arc::clone(&meters));
+        let directory = Directory::new(Arc::clone(&source), &settings, brand, gate, clock, counters, told);
         let issuer = app.config.headers.issuer.clone();
         let assertions = Arc::new(Assertions::new(issuer, KEPT_ASSERTIONS, app.clock.clone()));
         install_keys(&*source, &assertions).await?;
-        let node = uuid::Uuid::now_v7().to_string();
-        Ok(Self { app, metrics, source, revision, directory: Arc::new(directory), assertions, node })
+        let directory = Arc::new(directory);
+        Ok(Self { app, metrics, source, revision, directory, assertions, node, meters, busiest })
     }
 
-    pub async fn run(self, mut subscribers: Vec<Arc<dyn Subscriber>>) -> Result<Running, AppError> {
+    pub async fn run(mut self, mut subscribers: Vec<Arc<dyn Subscriber>>) -> Result<Running, AppError> {
         let mut config = self.app.config.clone();
         let (shutdown, stopping) = watch::channel(false);
+        let (shutdown_admin, stopping_admin) = watch::channel(false);
         let mut helping = JoinSet::new();
         let mut serving = JoinSet::new();
         let loaded = config.clone();
-        let (sockets, private) = bind(&mut config, self.app.roles)?;
+        let inheritance = std::mem::take(&mut self.app.inheritance);
+        let (sockets, private) = bind(&mut config, self.app.roles, inheritance.sockets)?;
         let addresses = config.listeners.iter().zip(&sockets).map(|(l, (_, address))| (l.name.clone(), *address));
         let addresses: Vec<(String, SocketAddr)> = addresses.collect();
         let config = Arc::new(config);
@@ -89,20 +100,21 @@ impl Builder {
         let health = Arc::new(Health { draining: AtomicBool::new(false), applied: applied.clone() });
         let tenancy = self.tenancy(&shared, &applied);
         let control = self.control(&shared, &tenancy, &applied, (ear, &addresses))?;
+        let mut handles = handles(&config, &sockets)?;
+        handles.push(("admin".to_owned(), private.try_clone().map_err(AppError::Runtime)?));
+        let since = (self.app.clock.now(), Arc::clone(&self.metrics));
+        let upgrader = Upgrader::new(inheritance.program, handles, Arc::clone(&shared), since);
         let reloader = self.reloader(loaded, shared, edge);
-        let rooms = (&tenancy, &control, &reloader);
-        let admin = self.serve_admin(private, rooms, &health, stopping, &mut serving)?;
+        let rooms = (&tenancy, &control, (&reloader, &upgrader));
+        let admin = self.serve_admin(private, rooms, &health, stopping_admin, &mut serving)?;
         if let Some(every) = config.reload.watch {
             helping.spawn(Arc::clone(&reloader).watch(every));
         }
-        helping.spawn(jobs::run(self.app.store.clone(), self.app.clock.clone()));
-        helping.spawn(jobs::measure(self.app.store.clone(), self.app.clock.clone(), Arc::clone(&self.metrics)));
-        if self.app.roles.edge {
-            let (store, clock) = (self.app.store.clone(), self.app.clock.clone());
-            helping.spawn(jobs::report_node(store, clock, self.node.clone(), applied.watch()));
-        }
-        if self.app.roles.admin {
-            control.start(&mut helping).await?;
+        helping.spawn(manager::keep_watchdog(applied.turns()));
+        let working = self.work(&control, &applied).await?;
+        // Everything that it asks for could be had.
+        if let Some((origin, sources, None)) = &self.app.origin {
+            origin.keep(sources);
         }
         if let Some(listeners) = &listeners {
             // Last of all: from here on strangers come in.
@@ -110,28 +122,43 @@ impl Builder {
                 listeners.serve(Arc::new(listener.clone()), socket).map_err(AppError::Runtime)?;
             }
         }
-        if let Some((origin, sources, None)) = &self.app.origin {
-            origin.keep(sources);
-        }
         Ok(Running {
-            config,
             clock: self.app.clock,
             store: self.app.store,
             tenancy,
             applied,
             directory: self.directory,
+            meters: self.meters,
             metrics: self.metrics,
             listeners,
             addresses,
             admin,
             health,
             shutdown,
+            shutdown_admin,
             serving,
             helping,
+            working,
             node: self.node,
             reloader,
+            upgrader,
             kept: Vec::new(),
         })
+    }
+
+    /// What works by itself.
+    async fn work(&self, control: &Control, applied: &Applied) -> Result<JoinSet<()>, AppError> {
+        let mut working = JoinSet::new();
+        let (store, clock) = (&self.app.store, &self.app.clock);
+        working.spawn(jobs::run(store.clone(), clock.clone()));
+        working.spawn(jobs::measure(store.clone(), clock.clone(), Arc::clone(&self.metrics)));
+        if self.app.roles.edge {
+            working.spawn(jobs::report_node(store.clone(), clock.clone(), self.node.clone(), applied.watch()));
+        }
+        if self.app.roles.admin {
+            control.start(&mut working).await?;
+        }
+        Ok(working)
     }
 
     /// The edge's parts, ready to be given sockets.
@@ -149,23 +176,24 @@ impl Builder {
         subscribers.push(Arc::clone(&certificates) as Arc<dyn Subscriber>);
         // After the directory: whoever is told to look again must find the new truth.
         subscribers.push(Arc::clone(&registry) as Arc<dyn Subscriber>);
-        let edge = Edge {
+        let edge = Arc::new(Edge {
             directory: Arc::clone(&self.directory),
             assertions: Arc::clone(&self.assertions),
             certificates: Arc::clone(&certificates),
             by_host: Allowance::new(BY_HOST_RATE, BY_HOST_BURST, self.app.clock.clone()),
             metrics: Arc::clone(&self.metrics),
-        };
+        });
         let workers = tokio::runtime::Handle::current().metrics().num_workers();
         let settings = Settings { limits: config.limits.clone(), handshake_timeout: config.tls.handshake_timeout };
         let settings = Arc::new(ArcSwap::from_pointee(settings));
-        let swapped = EdgeParts { live: Arc::clone(&live), settings: Arc::clone(&settings) };
+        let swapped = EdgeParts { edge: Arc::clone(&edge), live: Arc::clone(&live), settings: Arc::clone(&settings) };
         let listeners = Listeners::new(Parts {
             app: server(Proxy { edge, live }, &config.limits, workers),
             certificates,
             settings,
             registry,
             metrics: Arc::clone(&self.metrics),
+            clock: self.app.clock.clone(),
             shutdown: stopping.clone(),
         });
         Ok((listeners, reaper, swapped))
@@ -197,7 +225,7 @@ impl Builder {
             Some((origin, _, instead_of)) => (Some(origin.clone()), instead_of.as_ref()),
             None => (None, None),
         };
-        let measured = (self.app.clock.clone(), Arc::clone(&self.metrics));
+        let measured = (self.app.clock.clone(), Arc::clone(&self.metrics), self.busiest.clone());
         Reloader::new(origin, measured, loaded, shared, edge, instead_of)
     }
 
@@ -234,7 +262,7 @@ impl Builder {
     fn serve_admin(
         &self,
         socket: std::net::TcpListener,
-        (tenancy, control, reloader): (&Tenancy, &Control, &Arc<Reloader>),
+        (tenancy, control, (reloader, upgrader)): (&Tenancy, &Control, (&Arc<Reloader>, &Arc<Upgrader>)),
         health: &Arc<Health>,
         stopping: watch::Receiver<bool>,
         serving: &mut JoinSet<()>,
@@ -248,12 +276,22 @@ impl Builder {
             domains: control.domains.clone(),
             acme: control.acme.clone(),
             configuration: Arc::clone(reloader) as Arc<dyn admin::Configuration>,
+            traffic: Arc::clone(&self.meters),
+            process: Arc::clone(upgrader) as Arc<dyn admin::Process>,
         };
         let state = AdminState::new(services, health, Arc::clone(&self.metrics));
         let router = if self.app.roles.admin { admin::router(state) } else { admin::probes(state) };
         serving.spawn(admin::serve(listener, router, stopping));
         Ok(bound)
     }
+}
+
+/// Second handles of the listeners' sockets, by name.
+fn handles(config: &Config, sockets: &[Bound]) -> Result<Vec<(String, std::net::TcpListener)>, AppError> {
+    let second = |(listener, (socket, _)): (&config::Listener, &Bound)| {
+        Ok((listener.name.clone(), socket.try_clone().map_err(AppError::Runtime)?))
+    };
+    config.listeners.iter().zip(sockets).map(second).collect()
 }
 
 /// Keeps the gauges of the caches' sizes current.

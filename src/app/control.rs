@@ -113,11 +113,13 @@ impl Revoker for AtAuthority {
     }
 }
 
-/// This node serves no more: nobody need wait for it.
+/// This node serves no newcomers and works on nothing any more: nobody need wait for it, and what it had a lease of is
+/// anybody's.
 pub(super) async fn farewell(store: &Store, node: &str) {
     let leave = async {
         let mut aside = store.aside().await?;
         aside.remove_node(node).await?;
+        aside.release_orders(node).await?;
         aside.commit().await
     };
     // A store that is away does not keep a process from ending.

@@ -15,8 +15,10 @@ use crate::admin::{self, ConfigState, LastReload, Refused, Reloaded};
 use crate::clock::Clock;
 use crate::config::{Changes, Config, Faults, Sources, diff, hold_back};
 use crate::edge::listener::Settings;
-use crate::edge::{Live, Pools};
+use crate::edge::{Edge, Live, Pools};
 use crate::metrics::Metrics;
+use crate::model::{Explanation, Question, Unclear};
+use crate::traffic::Busiest;
 
 /// Everything that a reload swaps, and what it needs to know.
 pub struct Reloader {
@@ -24,6 +26,7 @@ pub struct Reloader {
     origin: Option<Origin>,
     clock: Clock,
     metrics: Arc<Metrics>,
+    busiest: Busiest,
     /// What the control plane reads.
     config: Arc<ArcSwap<Config>>,
     edge: Option<EdgeParts>,
@@ -34,6 +37,7 @@ pub struct Reloader {
 
 /// What the edge reads.
 pub(super) struct EdgeParts {
+    pub edge: Arc<Edge>,
     pub live: Arc<ArcSwap<Live>>,
     pub settings: Arc<ArcSwap<Settings>>,
 }
@@ -51,7 +55,7 @@ impl Reloader {
     /// `running` is what the parts were built from: as it was read, but for ports that the system chose.
     pub(super) fn new(
         origin: Option<Origin>,
-        (clock, metrics): (Clock, Arc<Metrics>),
+        (clock, metrics, busiest): (Clock, Arc<Metrics>, Busiest),
         loaded: Config,
         config: Arc<ArcSwap<Config>>,
         edge: Option<EdgeParts>,
@@ -72,7 +76,21 @@ impl Reloader {
         let stamp = origin.as_ref().map_or(0, Origin::stamp);
         let started = loaded.clone();
         let inner = Mutex::new(State { read: loaded, started, stamp });
-        Arc::new(Self { origin, clock, metrics, config, edge, state: inner, seen: ArcSwap::from_pointee(state) })
+        Arc::new(Self {
+            origin,
+            clock,
+            metrics,
+            busiest,
+            config,
+            edge,
+            state: inner,
+            seen: ArcSwap::from_pointee(state),
+        })
+    }
+
+    /// The configuration in force.
+    pub fn config(&self) -> Arc<Config> {
+        self.config.load_full()
     }
 
     /// Reads the files again and puts them into force, or (`dry_run`) only says what that would change.
@@ -114,6 +132,7 @@ impl Reloader {
             // Ten thousand routes take a while to be freed: not on a thread that serves.
             drop(tokio::task::spawn_blocking(move || drop(old)));
         }
+        self.busiest.set_most(next.metrics.tenants);
         let old = self.config.swap(Arc::clone(next));
         drop(tokio::task::spawn_blocking(move || drop(old)));
         Ok(())
@@ -195,6 +214,11 @@ impl admin::Configuration for Reloader {
 
     async fn reload(&self, dry_run: bool) -> Result<Reloaded, Refused> {
         Self::reload(self, dry_run).await
+    }
+
+    async fn explain(&self, question: &Question) -> Option<Result<Explanation, Unclear>> {
+        let parts = self.edge.as_ref()?;
+        Some(parts.edge.explain(&parts.live.load_full(), question).await)
     }
 }
 

@@ -15,10 +15,14 @@ use crate::tls::{ServerConfig, ServerConfigs};
 /// A bound socket and where it really listens.
 pub(super) type Bound = (std::net::TcpListener, SocketAddr);
 
-/// Binds the configured listeners (where this process has that role) and the private one. A port 0 becomes the one that
+/// Binds the configured listeners (where this process has that role) and the private one, or takes those that were
+/// inherited. A port 0 becomes the one that
 /// the system chose, in the configuration too, so that redirects and headers name it.
-pub(super) fn bind(config: &mut Config, roles: Roles) -> Result<(Vec<Bound>, std::net::TcpListener), AppError> {
-    let mut inherited = Inherited::from_env().map_err(AppError::Runtime)?;
+pub(super) fn bind(
+    config: &mut Config,
+    roles: Roles,
+    mut inherited: Inherited,
+) -> Result<(Vec<Bound>, std::net::TcpListener), AppError> {
     let mut sockets = Vec::new();
     for listener in config.listeners.iter_mut().filter(|_| roles.edge) {
         let socket = socket(listener, &mut inherited)?;

@@ -8,10 +8,12 @@ mod config;
 mod domain;
 mod event;
 mod output;
+mod route;
 mod serve;
 mod store;
 mod tenant;
 mod token;
+mod upgrade;
 
 use std::future::Future;
 use std::process::ExitCode;
@@ -38,7 +40,9 @@ enum Command {
     /// Say everything that is wrong with a configuration
     Check(check::Check),
     Reload(config::Reload),
+    Upgrade(upgrade::Upgrade),
     Config(config::Config),
+    Route(route::Route),
     /// Create, list, show and change tenants
     Tenant(tenant::Tenant),
     /// Add, verify, diagnose, list, show and remove custom domains
@@ -78,7 +82,9 @@ pub fn run() -> ExitCode {
         Command::Serve(serve) => serve.run(),
         Command::Check(check) => check.run(),
         Command::Reload(reload) => call(reload.json(), reload.run()),
+        Command::Upgrade(upgrade) => call(upgrade.json(), upgrade.run()),
         Command::Config(config) => call(config.json(), config.run()),
+        Command::Route(route) => call(route.json(), route.run()),
         Command::Tenant(tenant) => call(tenant.json(), tenant.run()),
         Command::Domain(domain) => call(domain.json(), domain.run()),
         Command::Cert(certificate) => call(certificate.json(), certificate.run()),

@@ -2,14 +2,15 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing::warn;
 
 use super::output;
-use crate::app::{self, App, Origin, Roles, Running};
+use crate::app::{self, App, Inheritance, Origin, Predecessor, Roles, Running, manager};
 use crate::clock::Clock;
 use crate::config::Log;
 use crate::dev::{self, DevArgs};
@@ -18,7 +19,8 @@ use crate::telemetry;
 /// Serve with a configuration
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  tenantry serve -c /etc/tenantry\n  tenantry serve -c config/ --role edge\n\n\
-    SIGTERM or SIGINT lets requests under way end (10 s), a second one ends at once. SIGHUP reads the\n    configuration again.")]
+    SIGTERM or SIGINT lets requests under way end (process.drain_deadline), a second one ends at once.\n\
+    SIGHUP reads the configuration again. SIGUSR2 starts the program anew and hands over to it.")]
 pub struct Serve {
     /// Directory with tenantry.toml, routing.toml and plans.toml
     #[arg(short, long, value_name = "DIR", default_value = "config")]
@@ -53,17 +55,27 @@ impl From<Role> for Roles {
 
 impl Serve {
     pub fn run(self) -> ExitCode {
+        let (inheritance, predecessor) = match Inheritance::take() {
+            Ok(taken) => taken,
+            Err(error) => return fail(&error.to_string()),
+        };
         let origin = Origin::new(&self.config, Some(&self.state));
-        let loaded = match origin.read_or_last_good() {
+        let loaded = match &predecessor {
+            // It serves with what was right last: with broken files there is nothing that this process could do better.
+            Some(_) => origin.read(),
+            None => origin.read_or_last_good(),
+        };
+        let loaded = match loaded {
             Ok(loaded) => loaded,
-            Err(faults) => return fail(&faults.to_string()),
+            Err(faults) => return fail_before(predecessor, &faults.to_string()),
         };
         let log = loaded.config.log.clone();
         let start = async move {
             origin.complain(&loaded);
-            App::open_from(origin, loaded, Clock::system(), self.role.into()).await?.start(Vec::new()).await
+            let app = App::open_from(origin, loaded, Clock::system(), self.role.into()).await?;
+            app.inheriting(inheritance).start(Vec::new()).await
         };
-        serve(&log, start, |_| {})
+        serve(&log, start, predecessor, |_| {})
     }
 }
 
@@ -73,33 +85,38 @@ pub fn dev(args: &DevArgs) -> ExitCode {
         Ok(log) => log,
         Err(faults) => return fail(&faults.to_string()),
     };
-    serve(&log, dev::start(args), |running| output::answer(&dev::guide(running, args)))
+    serve(&log, dev::start(args), None, |running| output::answer(&dev::guide(running, args)))
 }
 
 /// Starts, says so, and waits for the end.
 fn serve<E: std::fmt::Display>(
     log: &Log,
     start: impl Future<Output = Result<Running, E>>,
+    predecessor: Option<Predecessor>,
     started: impl FnOnce(&Running),
 ) -> ExitCode {
     let _guard = match telemetry::install(log) {
         Ok(guard) => guard,
-        Err(error) => return fail(&error.to_string()),
+        Err(error) => return fail_before(predecessor, &error.to_string()),
     };
     if let Err(error) = app::install_crypto() {
-        return fail(&error.to_string());
+        return fail_before(predecessor, &error.to_string());
     }
     let (runtime, signals) = match prepare() {
         Ok(prepared) => prepared,
-        Err(error) => return fail(&format!("cannot start: {error}")),
+        Err(error) => return fail_before(predecessor, &format!("cannot start: {error}")),
     };
     let code = runtime.block_on(async {
         match start.await {
             Ok(running) => {
                 started(&running);
+                if let Some(predecessor) = predecessor {
+                    predecessor.ready();
+                }
+                manager::ready();
                 until_signalled(running, signals).await
             }
-            Err(error) => fail(&error.to_string()),
+            Err(error) => fail_before(predecessor, &error.to_string()),
         }
     });
     // Whatever blocks (a DNS look-up, a file) must not keep the process alive.
@@ -115,6 +132,7 @@ fn prepare() -> std::io::Result<(Runtime, Signals)> {
         terminate: signal(SignalKind::terminate())?,
         interrupt: signal(SignalKind::interrupt())?,
         hangup: signal(SignalKind::hangup())?,
+        upgrade: signal(SignalKind::user_defined2())?,
     };
     Ok((runtime, signals))
 }
@@ -123,6 +141,7 @@ struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
+    upgrade: Signal,
 }
 
 impl Signals {
@@ -136,31 +155,54 @@ impl Signals {
 }
 
 async fn until_signalled(mut running: Running, mut signals: Signals) -> ExitCode {
-    let Signals { terminate, interrupt, hangup } = &mut signals;
-    let code = loop {
+    let Signals { terminate, interrupt, hangup, upgrade } = &mut signals;
+    let upgrader = Arc::clone(running.upgrader());
+    let (code, replaced) = loop {
         tokio::select! {
-            _ = terminate.recv() => break ExitCode::SUCCESS,
-            _ = interrupt.recv() => break ExitCode::SUCCESS,
-            // What came of it is in the log; a reload does not keep a signal from being heard.
+            _ = terminate.recv() => break (ExitCode::SUCCESS, false),
+            _ = interrupt.recv() => break (ExitCode::SUCCESS, false),
+            // A reload does not keep a signal from being heard.
             _ = hangup.recv() => {
-                let reloader = std::sync::Arc::clone(running.reloader());
-                tokio::spawn(async move { reloader.reload(false).await });
+                let reloader = Arc::clone(running.reloader());
+                tokio::spawn(async move {
+                    manager::reloading();
+                    // What came of it is in the log.
+                    let _ = reloader.reload(false).await;
+                    manager::ready();
+                });
             }
+            _ = upgrade.recv() => {
+                if let Err(why) = upgrader.begin() {
+                    warn!(%why, "process.not_replaced");
+                }
+            }
+            _ = upgrader.replaced() => break (ExitCode::SUCCESS, true),
             // Whoever supervises this process starts another.
-            () = running.broken() => break ExitCode::FAILURE,
+            () = running.broken() => break (ExitCode::FAILURE, false),
+        }
+    };
+    let end = async {
+        match replaced {
+            true => running.hand_over().await,
+            false => running.drain().await,
         }
     };
     tokio::select! {
-        () = running.stop(GRACE) => {}
+        () = end => {}
         () = signals.end() => {}
     }
     code
+}
+
+/// Tells the process that waits for this one, too.
+fn fail_before(predecessor: Option<Predecessor>, why: &str) -> ExitCode {
+    if let Some(predecessor) = predecessor {
+        predecessor.failed(why);
+    }
+    fail(why)
 }
 
 fn fail(why: &str) -> ExitCode {
     output::complain(&format!("tenantry: {}\n", why.trim_end()));
     ExitCode::FAILURE
 }
-
-/// How long requests under way may take to end.
-const GRACE: Duration = Duration::from_secs(10);

@@ -60,6 +60,12 @@ enum Command {
         #[arg(long, value_name = "PATH")]
         unset: Vec<String>,
     },
+    /// Show a tenant's traffic on the node that answers, and what is left of its limits there
+    #[command(after_help = "Example:\n  tenantry tenant traffic acme")]
+    Traffic {
+        /// Slug or id
+        tenant: String,
+    },
     /// Switch features on and off, beyond what the plan says
     #[command(after_help = "Examples:\n  tenantry tenant features acme --on sso --off csv_export\n  \
                             tenantry tenant features acme --reset sso")]
@@ -181,6 +187,7 @@ impl Tenant {
             Command::List { status, prefix } => return list(&client, json, status, prefix).await,
             Command::Show { tenant } => client.get(&path(&tenant, "")).await?,
             Command::Features { tenant, on, off, reset } => features(&client, &tenant, on, off, reset).await?,
+            Command::Traffic { tenant } => return traffic(&client, json, &tenant).await,
             Command::Edge { tenant, set, unset } => return edge(&client, json, &tenant, &set, &unset).await,
             Command::Change(change) => {
                 let (method, path, body) = change.request();
@@ -289,6 +296,49 @@ async fn edge(client: &Client, json: bool, tenant: &str, set: &[String], unset: 
     // The settings are a document: there is no shorter way to show one.
     output::json(if json { &answer.body } else { &answer.body["effective"] });
     warn_unless_applied(&answer);
+    Ok(())
+}
+
+async fn traffic(client: &Client, json: bool, tenant: &str) -> Result<(), Failure> {
+    let answer = client.get(&path(tenant, "/traffic")).await?;
+    let traffic = &answer.body;
+    if json {
+        output::json(traffic);
+        return Ok(());
+    }
+    let cell = |pointer: &str| output::cell(traffic, pointer);
+    let counts = |pointer: &str| {
+        let counts = traffic.pointer(pointer).and_then(Value::as_object).into_iter().flatten();
+        let counts: Vec<_> =
+            counts.filter(|(_, n)| n.as_u64() != Some(0)).map(|(name, n)| format!("{n} {name}")).collect();
+        counts.join(", ")
+    };
+    let of = |level: String, pointer: &str| match traffic.pointer(pointer).and_then(Value::as_u64) {
+        Some(most) => format!("{level} of {most}"),
+        None => level,
+    };
+    let rate = match traffic["limits"]["rate"].is_null() {
+        true => "unlimited".to_owned(),
+        false => format!(
+            "{} a second, {} of {} left",
+            cell("/limits/rate/requests_per_second"),
+            cell("/limits/rate/remaining"),
+            cell("/limits/rate/burst")
+        ),
+    };
+    output::answer(&output::lines(&[
+        ("node", cell("/node")),
+        ("since", cell("/since")),
+        ("requests", cell("/requests_total")),
+        ("by status", counts("/requests")),
+        ("refused", cell("/refused")),
+        ("for limits", counts("/limited")),
+        ("bytes in", cell("/request_bytes")),
+        ("bytes out", cell("/response_bytes")),
+        ("in flight", of(cell("/requests_in_flight"), "/limits/concurrent_requests")),
+        ("websockets", of(cell("/websockets"), "/limits/websockets")),
+        ("rate", rate),
+    ]));
     Ok(())
 }
 

@@ -106,7 +106,24 @@ macro_rules! sections {
     };
 }
 sections!(
-    brand, listeners, admin, store, tls, limits, tenancy, headers, directory, dns, outbound, domains, acme, log, reload
+    brand,
+    listeners,
+    admin,
+    store,
+    tls,
+    limits,
+    tenancy,
+    headers,
+    compression,
+    directory,
+    dns,
+    outbound,
+    domains,
+    acme,
+    log,
+    metrics,
+    reload,
+    process
 );
 
 /// Declares what is read once, when the process starts.

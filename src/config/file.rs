@@ -11,8 +11,8 @@ use super::shapes::{Recorded, Recorder};
 use super::source::{Document, Sources};
 use super::variables::Lookup;
 use super::{
-    Acme, Admin, Config, Directory, Dns, Domains, Fault, Faults, Headers, Limits, Listener, Log, Outbound, Reload,
-    Store, Tenancy, Tls,
+    Acme, Admin, Compression, Config, Directory, Dns, Domains, Fault, Faults, Headers, Limits, Listener, Log, Metrics,
+    Outbound, Process, Reload, Store, Tenancy, Tls,
 };
 use super::{brand, plans, routes};
 use crate::model::Brand;
@@ -35,13 +35,16 @@ struct Installation {
     limits: Limits,
     tenancy: Tenancy,
     headers: Headers,
+    compression: Compression,
     directory: Directory,
     dns: Dns,
     outbound: Outbound,
     domains: Domains,
     acme: Acme,
     log: Log,
+    metrics: Metrics,
     reload: Reload,
+    process: Process,
 }
 
 impl<'s> FileConfig<'s> {
@@ -80,13 +83,16 @@ impl<'s> FileConfig<'s> {
                     limits: installation.limits,
                     tenancy: installation.tenancy,
                     headers: installation.headers,
+                    compression: installation.compression,
                     directory: installation.directory,
                     dns: installation.dns,
                     outbound: installation.outbound,
                     domains: installation.domains,
                     acme: installation.acme,
                     log: installation.log,
+                    metrics: installation.metrics,
                     reload: installation.reload,
+                    process: installation.process,
                     routing,
                     catalogue: Arc::new(catalogue),
                 })
@@ -131,13 +137,16 @@ impl Installation {
             limits: root.section("limits", Limits::read),
             tenancy: root.section("tenancy", Tenancy::read),
             headers: root.section("headers", |section| Headers::read(section, brand.as_ref())),
+            compression: root.section("compression", Compression::read),
             directory: root.section("directory", Directory::read),
             dns: root.section("dns", Dns::read),
             outbound: root.section("outbound", Outbound::read),
             domains: root.section("domains", Domains::read),
             acme: root.section("acme", Acme::read),
             log: root.section("log", Log::read),
+            metrics: root.section("metrics", Metrics::read),
             reload: root.section("reload", Reload::read),
+            process: root.section("process", Process::read),
             brand,
         }
     }

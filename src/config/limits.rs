@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::section::Section;
+use crate::model::Rate;
 
 const KIB: u64 = 1 << 10;
 /// Of connections.
@@ -15,6 +16,10 @@ pub struct Limits {
     pub connections: usize,
     /// Per client address; IPv6 by /64. Default 512, or all of them when those are fewer.
     pub connections_per_address: usize,
+    /// New connections of one client address; IPv6 by /64. `None` (the default): no limit.
+    pub new_connections: Option<Rate>,
+    /// TLS handshakes of one client address for names that nobody knows; IPv6 by /64. Default 20 a second, 100 at once.
+    pub unknown_sni: Option<Rate>,
     /// All of a request's head, in bytes. Default 32 KiB.
     pub header_bytes: usize,
     /// Header lines in a request. Default 100, at most 256: the proxy engine reads no more.
@@ -47,6 +52,8 @@ impl Limits {
         Self {
             connections: connections as usize,
             connections_per_address: per_address as usize,
+            new_connections: rate(section, ["new_connections_per_second", "new_connections_burst"], None),
+            unknown_sni: rate(section, ["unknown_sni_per_second", "unknown_sni_burst"], Some(20)),
             header_bytes: section.size("header_bytes", KIB..=KIB * KIB, 32 * KIB) as usize,
             header_count: section.number("header_count", 8..=256, 100u32) as usize,
             head_timeout: section.duration("head_timeout", times.clone(), Duration::from_secs(10)),
@@ -57,4 +64,14 @@ impl Limits {
             body_bytes: section.size_or_off("body_bytes", 1..=1 << 50, None),
         }
     }
+}
+
+/// A rate that can be off, with how many may come at once: by default those of five seconds.
+fn rate(section: &mut Section<'_>, [rate, burst]: [&'static str; 2], default: Option<u32>) -> Option<Rate> {
+    let per_second = section.number_or_off(rate, 1..=1_000_000, default);
+    let at_once = section.number(burst, 1..=5_000_000, per_second.unwrap_or(1).saturating_mul(5));
+    if per_second.is_none() && section.has(burst) {
+        section.fault(burst, format!("it means nothing here; expected {rate} beside it"));
+    }
+    per_second.map(|per_second| Rate { per_second, burst: at_once })
 }

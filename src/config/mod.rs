@@ -4,6 +4,7 @@
 mod acme;
 mod admin;
 mod brand;
+mod compression;
 mod diff;
 mod directory;
 mod dns;
@@ -14,9 +15,11 @@ mod headers;
 mod limits;
 mod listener;
 mod log;
+mod metrics;
 mod parsers;
 mod plans;
 mod pools;
+mod process;
 mod reload;
 mod route_actions;
 mod route_edits;
@@ -44,6 +47,7 @@ pub use acme::{
     TsigAlgorithm,
 };
 pub use admin::Admin;
+pub use compression::{Coding, Compression};
 pub use diff::{Changes, Names, READ_AT_START, diff, hold_back};
 pub use directory::Directory;
 pub use dns::{Dns, Outbound};
@@ -53,6 +57,8 @@ pub use headers::Headers;
 pub use limits::Limits;
 pub use listener::Listener;
 pub use log::{Log, LogFormat};
+pub use metrics::Metrics;
+pub use process::Process;
 pub use reload::Reload;
 pub use routing::{
     Action, Asked, HeaderEdits, HeaderMatch, HostMatch, Mismatch, Part, PathMatch, Pool, PoolId, Protocol, Route,
@@ -79,13 +85,16 @@ pub struct Config {
     pub limits: Limits,
     pub tenancy: Tenancy,
     pub headers: Headers,
+    pub compression: Compression,
     pub directory: Directory,
     pub dns: Dns,
     pub outbound: Outbound,
     pub domains: Domains,
     pub acme: Acme,
     pub log: Log,
+    pub metrics: Metrics,
     pub reload: Reload,
+    pub process: Process,
     pub routing: Routing,
     pub catalogue: Arc<Catalogue>,
 }

@@ -126,7 +126,7 @@ pub(super) fn unknown_feature(feature: &Feature, known: &BTreeMap<Feature, Strin
 fn cap(section: &mut Section<'_>, key: &'static str) -> Option<u64> {
     const EXPECTED: &str = "a whole number of 0 or more, or \"unlimited\"";
     section.require(key, EXPECTED);
-    section.declare(key, || Shape::NumberOr { word: UNLIMITED, expected: EXPECTED });
+    section.declare(key, || Shape::NumberOr { word: UNLIMITED, low: 0, high: i64::MAX, default: None });
     let value = section.value(key)?.get_ref();
     if value.as_str() == Some(UNLIMITED) {
         return None;

@@ -102,9 +102,10 @@ fn value(shape: &Shape) -> Value {
         Shape::Number { low, high, default } => {
             with_default(json!({ "type": "integer", "minimum": low, "maximum": high }), default.map(Value::from))
         }
-        Shape::NumberOr { word, expected } => {
-            let number = json!({ "type": "integer", "minimum": 0 });
-            json!({ "anyOf": [number, word_or_variable(&[word])], "description": sentence(expected) })
+        Shape::NumberOr { word, low, high, default } => {
+            // The word is no variable's value: what is read as a number or a word is not expanded.
+            let number = json!({ "type": "integer", "minimum": low, "maximum": high });
+            with_default(json!({ "anyOf": [number, { "const": word }] }), default.map(Value::from))
         }
         Shape::ListOr { word, expected } => {
             let list = json!({ "type": "array", "items": { "type": "string" }, "uniqueItems": true });

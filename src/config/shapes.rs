@@ -37,7 +37,9 @@ pub(super) enum Shape {
     },
     NumberOr {
         word: &'static str,
-        expected: &'static str,
+        low: i64,
+        high: i64,
+        default: Option<i64>,
     },
     ListOr {
         word: &'static str,

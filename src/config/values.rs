@@ -203,6 +203,28 @@ impl Section<'_> {
         number
     }
 
+    /// A whole number within a range, or `"off"`.
+    pub fn number_or_off(
+        &mut self,
+        key: &'static str,
+        range: RangeInclusive<u32>,
+        default: Option<u32>,
+    ) -> Option<u32> {
+        let (low, high) = (bound(*range.start()), bound(*range.end()));
+        self.declare(key, || Shape::NumberOr { word: OFF, low, high, default: default.map(bound) });
+        let Some(value) = self.value(key) else { return default };
+        if matches!(value.get_ref(), DeValue::String(text) if text == OFF) {
+            return None;
+        }
+        let number = integer(value.get_ref()).and_then(|number| u32::try_from(number).ok());
+        let number = number.filter(|number| range.contains(number));
+        if number.is_none() {
+            let (low, high, found) = (range.start(), range.end(), describe(value.get_ref()));
+            self.fault(key, format!("found {found}, expected a whole number from {low} to {high}, or \"off\""));
+        }
+        number
+    }
+
     /// A duration within a range.
     pub fn duration(&mut self, key: &'static str, range: RangeInclusive<Duration>, default: Duration) -> Duration {
         let expected = expected_duration(&range);

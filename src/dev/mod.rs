@@ -135,7 +135,8 @@ pub fn guide(running: &Running, args: &DevArgs) -> String {
     let port = |name| running.address(name).map_or(0, |address| address.port());
     let (https, http) = (port("https"), port("http"));
     let admin = running.admin_address().to_string();
-    let base = &running.config().brand.base;
+    let config = running.config();
+    let base = &config.brand.base;
     let state = args.state.display();
     // curl and browsers resolve *.localhost by themselves (RFC 6761 §6.3).
     let curl = |host: &str| format!("curl --cacert {state}/ca.pem https://{host}:{https}/");

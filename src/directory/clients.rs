@@ -1,24 +1,35 @@
-//! Who counts as one client, and how fast one may go: the generic cell rate algorithm over a bounded map.
+//! Who counts as one client, and how fast one may go: token buckets in a bounded map.
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use crate::clock::Clock;
+use crate::model::Rate;
+use crate::traffic::Bucket;
 
-/// The network that a client is counted by: IPv4 /24, IPv6 /64.
+/// The network that a client is counted by: an IPv6 /64, and of IPv4 a /24 or an address alone.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Network([u8; 8]);
 
 impl Network {
+    /// IPv4 /24, IPv6 /64.
     pub fn of(address: IpAddr) -> Self {
+        let mut network = Self::address(address);
+        if address.to_canonical().is_ipv4() {
+            network.0[7] = 0;
+        }
+        network
+    }
+
+    /// The IPv4 address alone; of IPv6 the /64 all the same, which is what one client has to itself.
+    pub fn address(address: IpAddr) -> Self {
         let mut bytes = [0; 8];
         match address.to_canonical() {
             // A documentation prefix (RFC 3849) keeps IPv4 networks apart from IPv6 ones.
             IpAddr::V4(v4) => {
                 bytes[..4].copy_from_slice(&[0x20, 0x01, 0x0d, 0xb8]);
-                bytes[4..7].copy_from_slice(&v4.octets()[..3]);
+                bytes[4..].copy_from_slice(&v4.octets());
             }
             IpAddr::V6(v6) => bytes.copy_from_slice(&v6.octets()[..8]),
         }
@@ -28,56 +39,56 @@ impl Network {
 
 /// How much each client has used up lately. The map is bounded: a client that falls out of it starts afresh.
 pub struct Allowance {
-    /// Theoretical arrival time of each client's next free unit, in nanoseconds: a rate may be far above a thousand a second.
-    arrivals: moka::sync::Cache<Network, Arc<AtomicI64>>,
-    interval: i64,
-    /// What the whole burst takes to earn.
-    burst: i64,
+    buckets: moka::sync::Cache<Network, Arc<Bucket>>,
+    rate: Rate,
     clock: Clock,
 }
 
 impl Allowance {
     /// `rate` units a second, `burst` of them at once.
     pub fn new(rate: u32, burst: u32, clock: Clock) -> Self {
-        let interval = 1_000_000_000 / i64::from(rate.max(1));
         Self {
-            arrivals: moka::sync::Cache::builder()
+            buckets: moka::sync::Cache::builder()
                 .max_capacity(MOST_CLIENTS)
                 .time_to_idle(Duration::from_secs(600))
                 .build(),
-            interval,
-            burst: interval * i64::from(burst.max(1)),
+            rate: Rate { per_second: rate.max(1), burst: burst.max(1) },
             clock,
         }
     }
 
     /// Whether this client has anything left.
     pub fn has_any(&self, client: Network) -> bool {
-        let now = self.now();
-        self.arrivals.get(&client).is_none_or(|at| at.load(Ordering::Relaxed) - now <= self.burst - self.interval)
+        self.has_any_of(client, self.rate)
     }
 
     /// Takes one unit if there is one.
-    pub fn take(&self, client: IpAddr) -> bool {
-        let client = Network::of(client);
-        let any = self.has_any(client);
-        if any {
-            self.charge(client);
-        }
-        any
+    pub fn take(&self, client: Network) -> bool {
+        self.take_of(client, self.rate)
     }
 
     /// Takes one unit, whether or not there is one.
     pub fn charge(&self, client: Network) {
-        let now = self.now();
-        let at = self.arrivals.get_with(client, || Arc::new(AtomicI64::new(now)));
-        let ceiling = now + self.burst + self.interval;
-        let next = |old: i64| Some((old.max(now) + self.interval).min(ceiling));
-        let _ = at.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
+        self.charge_of(client, self.rate);
     }
 
-    fn now(&self) -> i64 {
-        self.clock.now().millis().saturating_mul(1_000_000)
+    /// [`Allowance::has_any`] under a rate that may change from one question to the next.
+    pub fn has_any_of(&self, client: Network, rate: Rate) -> bool {
+        self.buckets.get(&client).is_none_or(|bucket| bucket.look(rate, self.clock.now()).allowed)
+    }
+
+    /// [`Allowance::take`] under a rate that may change.
+    pub fn take_of(&self, client: Network, rate: Rate) -> bool {
+        self.bucket(client).take(rate, self.clock.now()).allowed
+    }
+
+    /// [`Allowance::charge`] under a rate that may change.
+    pub fn charge_of(&self, client: Network, rate: Rate) {
+        self.bucket(client).charge(rate, self.clock.now());
+    }
+
+    fn bucket(&self, client: Network) -> Arc<Bucket> {
+        self.buckets.get_with(client, Arc::default)
     }
 }
 
@@ -108,7 +119,7 @@ mod tests {
         for (rate, burst) in [(1, 1), (3, 7), (300, 1_000), (50_000, 20_000), (1_000_000, 1_000_000)] {
             let clock = Clock::manual(Timestamp::parse("2026-11-21T12:00:00Z").unwrap());
             let allowance = Allowance::new(rate, burst, clock.clone());
-            let client = "192.0.2.7".parse().unwrap();
+            let client = Network::of("192.0.2.7".parse().unwrap());
             let taken = |most: u32| (0..most).filter(|_| allowance.take(client)).count() as u32;
             assert_eq!(taken(burst + 10), burst, "{rate} a second, {burst} at once");
             clock.advance(Duration::from_secs(1));
@@ -125,5 +136,9 @@ mod tests {
         assert_ne!(of("192.0.2.1"), of("192.0.3.1"));
         assert_eq!(of("2001:db8:0:1::1"), of("2001:db8:0:1:ffff::"));
         assert_ne!(of("2001:db8:0:1::1"), of("2001:db8:0:2::1"));
+        let alone = |text: &str| Network::address(text.parse().unwrap());
+        assert_ne!(alone("192.0.2.1"), alone("192.0.2.2"));
+        assert_eq!(alone("192.0.2.1"), alone("::ffff:192.0.2.1"));
+        assert_eq!(alone("2001:db8:0:1::1"), alone("2001:db8:0:1:ffff::"));
     }
 }

@@ -23,6 +23,7 @@ pub trait Subscriber: Send + Sync {
 pub struct Applied {
     revision: watch::Receiver<i64>,
     store_up: watch::Receiver<bool>,
+    turns: watch::Receiver<u64>,
 }
 
 impl Applied {
@@ -33,6 +34,11 @@ impl Applied {
     /// The revision, for whoever wants to hear of each.
     pub fn watch(&self) -> watch::Receiver<i64> {
         self.revision.clone()
+    }
+
+    /// How often the follower has begun to ask, for whoever wants to know that it lives.
+    pub fn turns(&self) -> watch::Receiver<u64> {
+        self.turns.clone()
     }
 
     pub fn store_up(&self) -> bool {
@@ -59,6 +65,7 @@ pub struct Follower {
     poll_interval: Duration,
     revision: watch::Sender<i64>,
     store_up: watch::Sender<bool>,
+    turns: watch::Sender<u64>,
     metrics: Arc<Metrics>,
 }
 
@@ -73,15 +80,17 @@ impl Follower {
     ) -> (Self, Applied) {
         let (revision, revision_seen) = watch::channel(start);
         let (store_up, store_seen) = watch::channel(true);
+        let (turns, turns_seen) = watch::channel(0);
         metrics.store_up.set(1);
         metrics.feed_revision.set(start);
-        let applied = Applied { revision: revision_seen, store_up: store_seen };
-        (Self { source, subscribers, poll_interval, revision, store_up, metrics }, applied)
+        let applied = Applied { revision: revision_seen, store_up: store_seen, turns: turns_seen };
+        (Self { source, subscribers, poll_interval, revision, store_up, turns, metrics }, applied)
     }
 
     /// Follows until the task is dropped.
     pub async fn run(self) {
         loop {
+            self.turns.send_modify(|turns| *turns += 1);
             let cursor = *self.revision.borrow();
             match self.source.news(cursor).await {
                 Ok(news) => {

@@ -15,6 +15,7 @@ use super::view::{Resident, View};
 use crate::clock::Clock;
 use crate::metrics::Metrics;
 use crate::model::{Brand, Catalogue, Change, DomainName, HostClass, Hostname, Tenant, TenantId};
+use crate::traffic::Meters;
 
 /// How large the caches are and what misses may cost.
 #[derive(Clone, Debug)]
@@ -97,6 +98,7 @@ impl Directory {
         gate: Arc<Gate>,
         clock: Clock,
         metrics: Arc<Metrics>,
+        meters: Arc<Meters>,
     ) -> Self {
         let for_hosts = Arc::clone(&source);
         let lookup_brand = brand.clone();
@@ -125,10 +127,10 @@ impl Directory {
             settings.negatives,
             settings.negative_ttl,
             Box::new(move |id: TenantId| {
-                let source = Arc::clone(&for_tenants);
+                let (source, meters) = (Arc::clone(&for_tenants), Arc::clone(&meters));
                 async move {
                     let tenant = source.tenant(id).await.map_err(|e| failed("tenant", &e))?;
-                    Ok(tenant.map(Resident::new))
+                    Ok(tenant.map(|tenant| Resident::new(tenant, &meters)))
                 }
                 .boxed()
             }),

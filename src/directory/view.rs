@@ -1,21 +1,23 @@
 //! A tenant as the request path sees it: effective state and ready-made header values, computed once per change.
 
-use std::sync::Arc;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwapOption;
 use http::HeaderValue;
 
 use crate::clock::{Clock, Timestamp};
 use crate::model::{Catalogue, Effective, Tenant};
+use crate::traffic::{Meter, Meters};
 
 /// What the tenant cache holds: the tenant's own facts, and the last view made of them.
 pub struct Resident {
     pub tenant: Arc<Tenant>,
     view: ArcSwapOption<View>,
+    meters: Arc<Meters>,
 }
 
 /// Effective state over the parent chain, valid until something in the chain, the catalogue or the time moves.
-#[derive(Debug)]
 pub struct View {
     pub tenant: Arc<Tenant>,
     pub effective: Effective,
@@ -27,11 +29,14 @@ pub struct View {
     parents: Vec<Arc<Tenant>>,
     catalogue: Arc<Catalogue>,
     suspend_expired: bool,
+    meters: Arc<Meters>,
+    /// Found when the first request comes: a tenant without traffic has none.
+    meter: OnceLock<Arc<Meter>>,
 }
 
 impl Resident {
-    pub fn new(tenant: Tenant) -> Arc<Self> {
-        Arc::new(Self { tenant: Arc::new(tenant), view: ArcSwapOption::empty() })
+    pub fn new(tenant: Tenant, meters: &Arc<Meters>) -> Arc<Self> {
+        Arc::new(Self { tenant: Arc::new(tenant), view: ArcSwapOption::empty(), meters: Arc::clone(meters) })
     }
 
     /// The view of `self` under these parents and this catalogue, made anew only when one of them has changed.
@@ -47,20 +52,26 @@ impl Resident {
         {
             return Some(Arc::clone(view));
         }
-        let view = Arc::new(View::make(&self.tenant, parents, catalogue, suspend_expired, clock)?);
+        let view = Arc::new(View::make(self, parents, catalogue, suspend_expired, clock)?);
         self.view.store(Some(Arc::clone(&view)));
         Some(view)
     }
 }
 
 impl View {
+    /// What this tenant does on this node. The same meter for every view of one tenant.
+    pub fn meter(&self) -> &Arc<Meter> {
+        self.meter.get_or_init(|| self.meters.of(&self.tenant))
+    }
+
     fn make(
-        tenant: &Arc<Tenant>,
+        resident: &Resident,
         parents: &[Arc<Tenant>],
         catalogue: &Arc<Catalogue>,
         suspend_expired: bool,
         clock: &Clock,
     ) -> Option<Self> {
+        let tenant = &resident.tenant;
         let chain: Vec<&Tenant> = std::iter::once(tenant).chain(parents).map(|t| &**t).collect();
         let effective = Effective::of(&chain, catalogue, suspend_expired, clock.now())?;
         let features: Vec<&str> = effective.features.iter().map(|f| f.as_str()).collect();
@@ -75,6 +86,8 @@ impl View {
             catalogue: Arc::clone(catalogue),
             suspend_expired,
             effective,
+            meters: Arc::clone(&resident.meters),
+            meter: OnceLock::new(),
         })
     }
 
@@ -84,6 +97,12 @@ impl View {
             && Arc::ptr_eq(&self.catalogue, catalogue)
             && self.suspend_expired == suspend_expired
             && (self.effective.valid_until == Timestamp::MAX || clock.now() < self.effective.valid_until)
+    }
+}
+
+impl fmt::Debug for View {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("View").field("tenant", &self.tenant).field("effective", &self.effective).finish_non_exhaustive()
     }
 }
 

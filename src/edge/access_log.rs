@@ -5,8 +5,9 @@ use http::Version;
 use tracing::Level;
 
 use super::context::RequestContext;
-use super::rejection::Fault;
+use super::rejection::{Fault, Rejection};
 use crate::metrics::Metrics;
+use crate::traffic::Ended;
 
 /// How a request ended.
 #[derive(Debug)]
@@ -33,6 +34,20 @@ pub fn record(ctx: &RequestContext, outcome: &Outcome, metrics: &Metrics) {
     if let Some(rejection) = &ctx.rejection {
         metrics.refusals.with_label_values(&[rejection.code()]).inc();
     }
+    if let Some((view, _)) = &ctx.tenant {
+        let sent = match outcome {
+            Outcome::Ended { body_bytes, .. } => *body_bytes as u64,
+            Outcome::CutOff => ctx.body.sent,
+        };
+        let refusal = ctx.rejection.as_ref();
+        view.meter().count(Ended {
+            status,
+            received: ctx.body.received,
+            sent,
+            refused: refusal.is_some(),
+            limited: refusal.and_then(Rejection::limit),
+        });
+    }
     if ctx.live.config.log.access {
         write_line(ctx, outcome, status, fault);
     }
@@ -57,7 +72,7 @@ fn write_line(ctx: &RequestContext, outcome: &Outcome, status: u16, fault: Fault
         cut_off = matches!(outcome, Outcome::CutOff).then_some(true),
         fault = fault.as_str(),
         refusal = ctx.rejection.as_ref().map(|rejection| rejection.code()),
-        route = ctx.route().map(|route| &*route.name),
+        route = ctx.route().map(|route| &*route.name).or(ctx.policy),
         upstream.address = ctx.upstream.address.map(tracing::field::display),
         upstream.tries = ctx.upstream.tries,
         upstream.head_us = ctx.upstream.answered.map(|(at, _)| at.duration_since(ctx.started).as_micros() as u64),

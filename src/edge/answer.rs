@@ -11,7 +11,7 @@ use serde_json::json;
 use super::pipeline::Edge;
 use super::rejection::Rejection;
 use crate::config::{Action, Config, HeaderEdits, Route};
-use crate::directory::{Resolution, View};
+use crate::directory::{Network, Resolution, View};
 use crate::model::{HostClass, Hostname, Standing};
 
 /// An answer that needs no backend.
@@ -121,7 +121,7 @@ impl Edge {
         config: &Config,
         client: IpAddr,
     ) -> Result<Answer, Rejection> {
-        if !self.by_host.take(client) {
+        if !self.by_host.take(Network::of(client)) {
             return Err(Rejection::RateLimited { retry_after: Duration::from_secs(1) });
         }
         let host = Hostname::parse(host).map_err(|_| Rejection::NotFound)?;

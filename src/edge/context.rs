@@ -8,20 +8,25 @@ use http::{HeaderValue, Method, Uri, Version};
 
 use super::access_log::{self, Outcome};
 use super::connection::Connection;
+use super::cors::Readers;
 use super::forwarded::Origin;
 use super::gates::Permit;
+use super::limits::Quota;
 use super::proxy::Live;
 use super::rejection::Rejection;
 use crate::config::Route;
 use crate::directory::{Via, View};
 use crate::metrics::Metrics;
 use crate::model::Hostname;
+use crate::traffic::Place;
 
 /// Made when a request begins, logged when it ends: also when it ends by being dropped with its connection.
 pub struct RequestContext {
     pub started: Instant,
     metrics: Arc<Metrics>,
     logged: bool,
+    /// Nobody sent it: it is only asked what would become of it.
+    pub rehearsal: bool,
     /// What was asked for; kept for a log line that is written when the session is gone.
     pub asked: Option<Asked>,
     /// The configuration that this request began with; it ends with it, whatever is reloaded meanwhile.
@@ -32,8 +37,16 @@ pub struct RequestContext {
     /// Whose host it is, as soon as that is known: refusals wear the tenant's branding, and the log names it.
     pub tenant: Option<(Arc<View>, Via)>,
     pub permit: Option<Permit>,
+    /// The request's place among its tenant's, for as long as it is under way.
+    pub place: Option<Place>,
+    /// What is left of its tenant's rate.
+    pub quota: Option<Quota>,
     /// The route that it took, to a backend or to an answer of the route's own.
     pub route: Option<Arc<Route>>,
+    /// Who may read the answer, where the tenant has CORS set.
+    pub readers: Option<Readers>,
+    /// Which of the tenant's policies answered, in the place of a route.
+    pub policy: Option<&'static str>,
     /// A cookie that the answer is to carry.
     pub cookie: Option<HeaderValue>,
     /// Why the edge answered instead of a backend.
@@ -54,6 +67,8 @@ pub struct Asked {
 #[derive(Default)]
 pub struct BodyProgress {
     pub received: u64,
+    /// What a backend's answer has had so far.
+    pub sent: u64,
     /// The stream counts as one that awaits a body (HTTP/2 only; see `Connection::body_started`).
     pub awaited: bool,
 }
@@ -76,6 +91,7 @@ impl RequestContext {
             started: Instant::now(),
             metrics,
             logged: false,
+            rehearsal: false,
             asked: None,
             live,
             connection: None,
@@ -83,7 +99,11 @@ impl RequestContext {
             host: None,
             tenant: None,
             permit: None,
+            place: None,
+            quota: None,
             route: None,
+            readers: None,
+            policy: None,
             cookie: None,
             rejection: None,
             refused: false,
@@ -92,11 +112,20 @@ impl RequestContext {
         }
     }
 
+    /// Makes it one that is neither counted nor logged.
+    pub fn rehearse(&mut self) {
+        self.rehearsal = true;
+        if !std::mem::replace(&mut self.logged, true) {
+            self.metrics.requests_in_flight.dec();
+        }
+    }
+
     /// Writes the access line and counts the request, once.
     pub fn log(&mut self, outcome: &Outcome) {
         if !std::mem::replace(&mut self.logged, true) {
             self.end_body();
             self.metrics.requests_in_flight.dec();
+            self.place = None;
             access_log::record(self, outcome, &self.metrics);
         }
     }

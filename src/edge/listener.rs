@@ -4,6 +4,7 @@
 mod admission;
 mod proxy_protocol;
 mod sockets;
+mod strangers;
 
 use std::io;
 use std::net::SocketAddr;
@@ -21,13 +22,16 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use sockets::{Inherited, SocketError, socket};
+pub use sockets::{Inherited, PREDECESSOR, SocketError, socket};
 
 use self::admission::{Admission, Place};
+use self::strangers::{Guarded, Strangers};
 use super::connection::{CloseReason, Conn, Connection, Facts, Protocol, Wire};
 use super::registry::Registry;
+use crate::clock::Clock;
 use crate::config::{self, Limits};
 use crate::metrics::Metrics;
+use crate::model::Rate;
 use crate::tls::{self, Alpn, Certificates};
 
 /// What a reload may change under way: read once for each connection.
@@ -46,6 +50,7 @@ pub struct Parts<A> {
     /// Where every open connection can be found, by whoever has to close some.
     pub registry: Arc<Registry>,
     pub metrics: Arc<Metrics>,
+    pub clock: Clock,
     /// `true`: no more connections are accepted, and pingora ends each with its next response.
     pub shutdown: watch::Receiver<bool>,
 }
@@ -59,6 +64,7 @@ pub struct Listeners<A> {
 struct Shared<A> {
     parts: Parts<A>,
     admission: Arc<Admission>,
+    strangers: Arc<Strangers>,
     ids: AtomicU64,
     /// The drain is over: whoever is left goes.
     end: CancellationToken,
@@ -66,7 +72,9 @@ struct Shared<A> {
 
 impl<A: ServerApp + Send + Sync + 'static> Listeners<A> {
     pub fn new(parts: Parts<A>) -> Self {
-        let shared = Shared { parts, admission: Arc::default(), ids: AtomicU64::new(1), end: CancellationToken::new() };
+        let strangers = Arc::new(Strangers::new(parts.clock.clone()));
+        let (ids, end) = (AtomicU64::new(1), CancellationToken::new());
+        let shared = Shared { parts, admission: Arc::default(), strangers, ids, end };
         Self { shared: Arc::new(shared), tasks: TaskTracker::new() }
     }
 
@@ -151,12 +159,16 @@ async fn run<A: ServerApp + Send + Sync + 'static>(shared: Arc<Shared<A>>, newco
     let _address_place;
     let opening = async {
         let (tcp, client) = shared.client(tcp, peer, &listener).await?;
+        if !shared.strangers.admit(client.ip(), settings.limits.new_connections) {
+            shared.refuse("new-connections");
+            return None;
+        }
         let most = settings.limits.connections_per_address;
         let Some(place) = shared.admission.enter_address(client.ip(), most) else {
             shared.refuse("address");
             return None;
         };
-        let opened = shared.open(tcp, peer, client, &listener).await?;
+        let opened = shared.open(tcp, peer, client, &listener, settings.limits.unknown_sni).await?;
         Some((opened, place))
     };
     let ((wire, connection, protocol), place) = tokio::select! {
@@ -220,6 +232,7 @@ impl<A> Shared<A> {
         peer: SocketAddr,
         client: SocketAddr,
         listener: &Arc<config::Listener>,
+        unknown_sni: Option<Rate>,
     ) -> Option<(Wire, Arc<Connection>, Protocol)> {
         // Responses are joined above us; an error means that the client is gone.
         tcp.set_nodelay(true).ok()?;
@@ -230,7 +243,13 @@ impl<A> Shared<A> {
             return Some((Wire::Plain(tcp), Connection::new(facts), Protocol::H1));
         }
         let metrics = &self.parts.metrics;
-        match tls::accept(tcp, &*self.parts.certificates, client.ip()).await {
+        let certificates = Guarded {
+            certificates: Arc::clone(&self.parts.certificates),
+            strangers: Arc::clone(&self.strangers),
+            rate: unknown_sni,
+            metrics: Arc::clone(metrics),
+        };
+        match tls::accept(tcp, &certificates, client.ip()).await {
             Ok(mut accepted) => {
                 let resumed = if accepted.facts.resumed { "true" } else { "false" };
                 metrics.handshakes.with_label_values(&[accepted.facts.version.as_str(), resumed]).inc();

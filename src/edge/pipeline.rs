@@ -15,6 +15,7 @@ use super::context::RequestContext;
 use super::forwarded::Origin;
 use super::gates::{self, Decision, Permit, Visit};
 use super::host;
+use super::limits;
 use super::rejection::Rejection;
 use super::session;
 use crate::config::Config;
@@ -94,9 +95,20 @@ impl Edge {
         let class = config.brand.classify(&host);
         let tenant = self.find_tenant(&host, &class, request, config, client, &connection).await?;
         ctx.tenant.clone_from(&tenant);
+        if let Some((view, _)) = &tenant {
+            limits::check_access(view, client)?;
+        }
         if !https && tenant.is_some() {
             // Nobody's pages go over the wire in the clear, not even for the minute until the certificate is there.
             return Err(Rejection::CertificatePending);
+        }
+        if let Some(answer) = self.apply_policies(request, ctx, config, client).await? {
+            return Ok(Step::Answer(answer));
+        }
+        if let Some((view, _)) = &tenant
+            && !ctx.rehearsal
+        {
+            ctx.place = Some(limits::enter(view, request, &mut ctx.quota)?);
         }
         let visitor = Visitor::of(tenant.as_ref().map(|(view, _)| &**view), &request.headers, client);
         let visit = Visit {
@@ -111,6 +123,7 @@ impl Edge {
         match gates::decide(config, visit)? {
             Decision::Forward(permit) => {
                 ctx.cookie = visitor.cookie();
+                ctx.route = Some(Arc::clone(permit.route()));
                 Ok(Step::Forward(permit))
             }
             Decision::Respond(route) => {

@@ -17,10 +17,13 @@ use pingora_proxy::{FailToProxy, ProxyHttp, Session};
 use tracing::debug;
 
 use super::access_log::Outcome;
+use super::compression;
 use super::connection::Connection;
 use super::context::{Asked, RequestContext};
+use super::cors::Readers;
 use super::failure::of_error;
 use super::headers::{self, Contract, Identity};
+use super::limits;
 use super::patient;
 use super::pipeline::{Edge, Step};
 use super::rejection::{Fault, Rejection};
@@ -38,7 +41,7 @@ pub struct Live {
 
 /// The application that pingora runs.
 pub struct Proxy {
-    pub edge: Edge,
+    pub edge: Arc<Edge>,
     pub live: Arc<ArcSwap<Live>>,
 }
 
@@ -50,14 +53,15 @@ impl ProxyHttp for Proxy {
         RequestContext::new(self.live.load_full(), Arc::clone(&self.edge.metrics))
     }
 
-    /// No modules: nothing of ours is one, and the default would add compression to every request.
-    fn init_downstream_modules(&self, _modules: &mut pingora_core::modules::http::HttpModules) {}
+    /// Our own compression, in the place of pingora's, which knows no weights and does not end what it codes with brotli.
+    fn init_downstream_modules(&self, modules: &mut pingora_core::modules::http::HttpModules) {
+        modules.add_module(compression::Builder::boxed(&self.edge.metrics));
+    }
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<bool> {
         self.meet(session, ctx);
         match self.edge.admit(session.req_header(), ctx).await {
             Ok(Step::Forward(permit)) => {
-                ctx.route = Some(Arc::clone(permit.route()));
                 ctx.permit = Some(permit);
                 let limit = ctx.body_limit();
                 if let Some(limit) = limit.filter(|limit| announced_length(session) > *limit) {
@@ -73,7 +77,7 @@ impl ProxyHttp for Proxy {
 
     async fn request_body_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         body: &mut Option<Bytes>,
         end_of_stream: bool,
         ctx: &mut RequestContext,
@@ -83,7 +87,10 @@ impl ProxyHttp for Proxy {
             ctx.end_body();
         }
         match ctx.body_limit() {
-            Some(limit) if ctx.body.received > limit => Error::e_explain(ErrorType::HTTPStatus(413), "body too large"),
+            // What goes through a tunnel is no body.
+            Some(limit) if ctx.body.received > limit && !session.was_upgraded() => {
+                Error::e_explain(ErrorType::HTTPStatus(413), "body too large")
+            }
             _ => Ok(()),
         }
     }
@@ -165,16 +172,23 @@ impl ProxyHttp for Proxy {
         if session.req_header().version == Version::HTTP_10 && response.remove_header(&TRANSFER_ENCODING).is_some() {
             session.set_keepalive(None);
         }
-        response::clean(response, ctx, &self.edge.metrics)
+        response::clean(response, ctx, &self.edge.metrics)?;
+        if !interim && ctx.route().is_none_or(|route| route.settings.compress) {
+            let shared = ctx.readers.as_ref().is_some_and(Readers::is_shared);
+            let plan = compression::plan(&ctx.live.config.compression, session.req_header(), response, shared)?;
+            compression::set_plan(session, plan);
+        }
+        Ok(())
     }
 
     fn response_body_filter(
         &self,
         session: &mut Session,
-        _body: &mut Option<Bytes>,
+        body: &mut Option<Bytes>,
         _end_of_stream: bool,
         ctx: &mut RequestContext,
     ) -> Result<Option<Duration>> {
+        ctx.body.sent += body.as_ref().map_or(0, |chunk| chunk.len() as u64);
         match total_timeout(ctx) {
             Some(total) if ctx.started.elapsed() > total && !session.was_upgraded() => {
                 Error::e_explain(ErrorType::ReadTimedout, "the total timeout has passed")
@@ -359,10 +373,8 @@ async fn end_in_good_order(session: &mut Session) {
     }
 }
 
-/// Other upgrades are not asked of backends: pingora forwards `Upgrade: websocket` alone.
 fn is_websocket(session: &Session) -> bool {
-    let upgrade = session.req_header().headers.get(http::header::UPGRADE);
-    !session.is_http2() && upgrade.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
+    limits::is_websocket(session.req_header())
 }
 
 fn announced_length(session: &Session) -> u64 {

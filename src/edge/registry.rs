@@ -1,6 +1,7 @@
 //! The open connections, and who has to close some of them when a tenant or a host changes. A request in flight asks
 //! the directory; a WebSocket or an idle connection asks nobody, so it must be told.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -12,8 +13,9 @@ use tracing::info;
 
 use super::connection::{CloseReason, Connection};
 use super::gates::check_standing;
+use super::maintenance;
 use super::proxy::Live;
-use crate::directory::{Directory, Resolution, Subscriber};
+use crate::directory::{Directory, Resolution, Subscriber, View};
 use crate::model::{Change, HostClass, Hostname, TenantId};
 
 /// Every open connection of this process, by its id.
@@ -42,6 +44,14 @@ enum Place {
     Tenant(TenantId),
     Nobody,
     CannotTell,
+}
+
+/// What becomes of the connections on which a tenant was served.
+enum Verdict {
+    GoOn,
+    /// The next request will be told; only a WebSocket has none.
+    Maintenance(Arc<View>),
+    Ended,
 }
 
 impl Place {
@@ -159,7 +169,7 @@ impl Reaper {
     }
 
     async fn pass(&self, tenants: bool, hosts: &[Hostname]) {
-        let mut verdicts: HashMap<TenantId, bool> = HashMap::new();
+        let mut verdicts: HashMap<TenantId, Verdict> = HashMap::new();
         let mut places: HashMap<&Hostname, Place> = HashMap::new();
         for connection in self.registry.connections() {
             let seen = connection.tenants();
@@ -175,13 +185,21 @@ impl Reaper {
                 }
             }
             for tenant in seen.into_iter().filter(|_| tenants) {
-                let served = match verdicts.get(&tenant) {
-                    Some(served) => *served,
-                    None => *verdicts.entry(tenant).or_insert(self.is_served(tenant).await),
+                let verdict = match verdicts.entry(tenant) {
+                    Entry::Occupied(known) => known.into_mut(),
+                    Entry::Vacant(unknown) => unknown.insert(self.verdict(tenant).await),
                 };
-                if !served {
-                    info!(tenant.id = %tenant, connection.id = connection.id, "connection.closed_by_policy");
-                    connection.close(CloseReason::Policy);
+                match verdict {
+                    Verdict::GoOn => {}
+                    Verdict::Maintenance(view) => {
+                        if maintenance::check(view, connection.client.ip()).is_err() {
+                            connection.close_websocket(CloseReason::TryLater);
+                        }
+                    }
+                    Verdict::Ended => {
+                        info!(tenant.id = %tenant, connection.id = connection.id, "connection.closed_by_policy");
+                        connection.close(CloseReason::Policy);
+                    }
                 }
             }
         }
@@ -200,13 +218,14 @@ impl Reaper {
     }
 
     /// Trouble in finding out closes nothing: the next request will be told.
-    async fn is_served(&self, tenant: TenantId) -> bool {
+    async fn verdict(&self, tenant: TenantId) -> Verdict {
         let live = self.live.load_full();
         let suspend_expired = live.config.tenancy.suspend_expired_trials;
         match self.directory.tenant(tenant, &live.config.catalogue, suspend_expired).await {
-            Ok(Some(view)) => check_standing(&view).is_ok(),
-            Ok(None) => false,
-            Err(_) => true,
+            Ok(Some(view)) if check_standing(&view).is_err() => Verdict::Ended,
+            Ok(Some(view)) if view.effective.edge.maintenance.is_some() => Verdict::Maintenance(view),
+            Ok(Some(_)) | Err(_) => Verdict::GoOn,
+            Ok(None) => Verdict::Ended,
         }
     }
 }

@@ -6,6 +6,7 @@ use http::StatusCode;
 
 use crate::directory::Trouble;
 use crate::model::{Feature, PlanName};
+use crate::traffic::Limit;
 
 /// A refusal. Its status and code are a contract (design.md, *What a refusal looks like*).
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -17,14 +18,30 @@ pub enum Rejection {
         reason: Option<String>,
     },
     TenantCancelled,
+    /// The tenant's own wish; says what it wants to be told, and when to come back.
+    Maintenance {
+        message: Option<String>,
+        retry_after: Duration,
+    },
     PlanRequired {
         feature: Feature,
         plans: Vec<PlanName>,
         upgrade_url: Option<String>,
     },
+    /// One client address has asked the edge itself too often.
     RateLimited {
         retry_after: Duration,
     },
+    /// The tenant's requests a second are used up.
+    TenantRateLimited {
+        retry_after: Duration,
+    },
+    /// As many of the tenant's requests are under way as may be.
+    TooManyRequests,
+    /// As many of the tenant's WebSockets are open as may be.
+    TooManyWebSockets,
+    /// The tenant does not let this address in.
+    AccessDenied,
     Misdirected,
     /// Malformed or ambiguous; says what.
     BadRequest(&'static str),
@@ -86,13 +103,18 @@ impl Rejection {
             Self::TenantNotFound | Self::DomainNotConfigured | Self::RouteNotFound | Self::NotFound => {
                 StatusCode::NOT_FOUND
             }
-            Self::TenantPending | Self::CertificatePending | Self::LookupBusy | Self::LookupUnavailable => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
-            Self::TenantSuspended { .. } => StatusCode::FORBIDDEN,
+            Self::TenantPending
+            | Self::Maintenance { .. }
+            | Self::CertificatePending
+            | Self::LookupBusy
+            | Self::LookupUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::TenantSuspended { .. } | Self::AccessDenied => StatusCode::FORBIDDEN,
             Self::TenantCancelled => StatusCode::GONE,
             Self::PlanRequired { .. } => StatusCode::PAYMENT_REQUIRED,
-            Self::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::RateLimited { .. }
+            | Self::TenantRateLimited { .. }
+            | Self::TooManyRequests
+            | Self::TooManyWebSockets => StatusCode::TOO_MANY_REQUESTS,
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
@@ -114,8 +136,11 @@ impl Rejection {
             Self::TenantPending => "tenant-pending",
             Self::TenantSuspended { .. } => "tenant-suspended",
             Self::TenantCancelled => "tenant-cancelled",
+            Self::Maintenance { .. } => "maintenance",
             Self::PlanRequired { .. } => "plan-required",
-            Self::RateLimited { .. } => "rate-limited",
+            Self::RateLimited { .. } | Self::TenantRateLimited { .. } | Self::TooManyRequests => "rate-limited",
+            Self::TooManyWebSockets => "quota-exceeded",
+            Self::AccessDenied => "access-denied",
             Self::Misdirected => "misdirected-request",
             Self::BadRequest(_) => "bad-request",
             Self::MethodNotAllowed => "method-not-allowed",
@@ -142,8 +167,11 @@ impl Rejection {
             Self::TenantPending => "Not ready yet",
             Self::TenantSuspended { .. } => "Suspended",
             Self::TenantCancelled => "No longer here",
+            Self::Maintenance { .. } => "Under maintenance",
             Self::PlanRequired { .. } => "Not part of this plan",
-            Self::RateLimited { .. } => "Too many requests",
+            Self::RateLimited { .. } | Self::TenantRateLimited { .. } | Self::TooManyRequests => "Too many requests",
+            Self::TooManyWebSockets => "Too many connections",
+            Self::AccessDenied => "Not open to you",
             Self::Misdirected => "Wrong connection for this host",
             Self::BadRequest(_) => "Bad request",
             Self::MethodNotAllowed => "Method not allowed",
@@ -171,6 +199,8 @@ impl Rejection {
             Self::TenantSuspended { reason: Some(reason) } => format!("This tenant is suspended: {reason}"),
             Self::TenantSuspended { reason: None } => "This tenant is suspended.".into(),
             Self::TenantCancelled => "This tenant has been cancelled.".into(),
+            Self::Maintenance { message: Some(message), .. } => message.clone(),
+            Self::Maintenance { message: None, .. } => "This site is being worked on. Try again later.".into(),
             Self::PlanRequired { feature, plans, .. } => {
                 let plans: Vec<_> = plans.iter().map(PlanName::as_str).collect();
                 match plans.is_empty() {
@@ -179,6 +209,10 @@ impl Rejection {
                 }
             }
             Self::RateLimited { .. } => "This address has asked too often. Slow down.".into(),
+            Self::TenantRateLimited { .. } => "This tenant gets more requests than it may. Try again shortly.".into(),
+            Self::TooManyRequests => "Too many of this tenant's requests are under way. Try again shortly.".into(),
+            Self::TooManyWebSockets => "Too many of this tenant's WebSockets are open.".into(),
+            Self::AccessDenied => "This tenant does not take visitors from your address.".into(),
             Self::Misdirected => "This connection was made for another host. Open a new one and try again.".into(),
             Self::BadRequest(why) => format!("The request cannot be understood: {why}."),
             Self::MethodNotAllowed => "This method is not allowed here.".into(),
@@ -202,7 +236,23 @@ impl Rejection {
         match self {
             Self::TenantPending | Self::CertificatePending => Some(Duration::from_secs(60)),
             Self::LookupBusy | Self::LookupUnavailable | Self::UpstreamUnavailable => Some(Duration::from_secs(5)),
-            Self::RateLimited { retry_after } => Some(*retry_after),
+            Self::RateLimited { retry_after }
+            | Self::TenantRateLimited { retry_after }
+            | Self::Maintenance { retry_after, .. } => Some(*retry_after),
+            Self::TooManyRequests => Some(Duration::from_secs(1)),
+            Self::TooManyWebSockets => Some(Duration::from_secs(10)),
+            _ => None,
+        }
+    }
+
+    /// The tenant's limit that it is about.
+    pub fn limit(&self) -> Option<Limit> {
+        match self {
+            Self::TenantRateLimited { .. } => Some(Limit::Rate),
+            Self::TooManyRequests => Some(Limit::Concurrency),
+            Self::TooManyWebSockets => Some(Limit::WebSockets),
+            Self::BodyTooLarge { .. } => Some(Limit::Body),
+            Self::AccessDenied => Some(Limit::Access),
             _ => None,
         }
     }
@@ -216,6 +266,7 @@ impl Rejection {
         match self {
             Self::LookupBusy | Self::LookupUnavailable | Self::Internal | Self::CertificatePending => Fault::Edge,
             Self::UpstreamUnavailable | Self::UpstreamFailed | Self::UpstreamTimeout => Fault::Upstream,
+            Self::Maintenance { .. } => Fault::None,
             _ => Fault::Client,
         }
     }

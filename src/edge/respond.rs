@@ -7,7 +7,9 @@ use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 
 use super::answer::{Answer, OwnPath};
+use super::compression;
 use super::context::RequestContext;
+use super::cors;
 use super::forwarded::X_REQUEST_ID;
 use super::headers::is_grpc;
 use super::page;
@@ -36,6 +38,10 @@ pub async fn answer(session: &mut Session, ctx: &RequestContext, answer: Answer)
         head.insert_header(name, value)?;
     }
     head.insert_header(X_REQUEST_ID, ctx.request_id())?;
+    if let Some(quota) = &ctx.quota {
+        quota.announce(&mut head)?;
+    }
+    say_readers(&mut head, ctx)?;
     leave_unread(session, ctx);
     write(session, head, answer.body).await
 }
@@ -43,6 +49,7 @@ pub async fn answer(session: &mut Session, ctx: &RequestContext, answer: Answer)
 /// A body that nobody will read is not drained to its end, which could be never: the connection closes after the
 /// answer, and lingers so that it arrives.
 fn leave_unread(session: &mut Session, ctx: &RequestContext) {
+    compression::set_plan(session, None);
     if session.as_mut().is_body_done() {
         return;
     }
@@ -64,8 +71,12 @@ async fn write_page(session: &mut Session, ctx: &RequestContext, rejection: &Rej
     head.insert_header(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"))?;
     head.insert_header(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(PAGE_POLICY))?;
     head.insert_header(X_REQUEST_ID, request_id)?;
+    say_readers(&mut head, ctx)?;
     if let Some(after) = rejection.retry_after() {
         head.insert_header(header::RETRY_AFTER, after.as_secs())?;
+    }
+    if let Some(quota) = &ctx.quota {
+        quota.announce(&mut head)?;
     }
     let own = OwnPath::of(session.req_header().uri.path());
     if matches!(rejection, Rejection::MethodNotAllowed) {
@@ -91,13 +102,24 @@ async fn write_grpc(session: &mut Session, ctx: &RequestContext, rejection: &Rej
         // gRPC-Web: without a length, only the end of the connection would end the answer.
         head.insert_header(header::CONTENT_LENGTH, 0)?;
     }
+    if let Some(quota) = &ctx.quota {
+        quota.announce(&mut head)?;
+    }
     head.insert_header(X_REQUEST_ID, ctx.request_id())?;
+    say_readers(&mut head, ctx)?;
     session.write_response_header(Box::new(head), true).await
 }
 
+/// Front ends of the tenant's read refusals as well.
+fn say_readers(head: &mut ResponseHeader, ctx: &RequestContext) -> Result<()> {
+    ctx.readers.as_ref().map_or(Ok(()), |readers| cors::apply(head, readers))
+}
+
 async fn write(session: &mut Session, mut head: ResponseHeader, body: Bytes) -> Result<()> {
-    // HEAD gets the length that GET would have, and no body.
-    head.insert_header(header::CONTENT_LENGTH, body.len())?;
+    // HEAD gets the length that GET would have, and no body; 204 has none to give (RFC 9110 §8.6).
+    if head.status != StatusCode::NO_CONTENT {
+        head.insert_header(header::CONTENT_LENGTH, body.len())?;
+    }
     let bodyless = session.req_header().method == http::Method::HEAD || body.is_empty();
     session.write_response_header(Box::new(head), bodyless).await?;
     if bodyless {

@@ -5,6 +5,7 @@ use pingora_error::Result;
 use pingora_http::ResponseHeader;
 
 use super::context::RequestContext;
+use super::cors;
 use super::forwarded::X_REQUEST_ID;
 use super::route;
 use crate::metrics::Metrics;
@@ -21,13 +22,31 @@ pub fn clean(response: &mut ResponseHeader, ctx: &RequestContext, metrics: &Metr
     }
     drop_wide_cookies(response, &ctx.live.config.brand.base, metrics)?;
     add_hsts(response, ctx)?;
+    if let Some(quota) = &ctx.quota {
+        quota.announce(response)?;
+    }
     if let Some(route) = ctx.route() {
         route::edit_response(response, route)?;
+    }
+    if let Some(readers) = &ctx.readers {
+        cors::replace(response, readers)?;
     }
     if let Some(cookie) = &ctx.cookie {
         response.append_header(header::SET_COOKIE, cookie.clone())?;
     }
     response.insert_header(X_REQUEST_ID, ctx.request_id())
+}
+
+/// Says that the answer depends on this request header (RFC 9110 §12.5.5), once.
+pub fn add_vary(response: &mut ResponseHeader, name: &'static str) -> Result<()> {
+    let said = response.headers.get_all(header::VARY).iter().filter_map(|value| value.to_str().ok());
+    if said
+        .flat_map(|value| value.split(','))
+        .any(|word| matches!(word.trim(), "*") || word.trim().eq_ignore_ascii_case(name))
+    {
+        return Ok(());
+    }
+    response.append_header(header::VARY, HeaderValue::from_static(name)).map(|_| ())
 }
 
 /// RFC 9110 §7.6.1. Framing (`Transfer-Encoding`, `Content-Length`) is pingora's own.

@@ -59,9 +59,11 @@ impl RequestContext {
         self.route.as_deref()
     }
 
-    /// The largest request body, in bytes: the route's word, else that of `[limits]`.
+    /// The largest request body, in bytes: the route's word, else that of `[limits]`; a tenant's own only narrows it.
     pub fn body_limit(&self) -> Option<u64> {
-        self.route().and_then(|route| route.settings.body_bytes).or(self.live.config.limits.body_bytes)
+        let general = self.route().and_then(|route| route.settings.body_bytes).or(self.live.config.limits.body_bytes);
+        let tenant = self.tenant.as_ref().and_then(|(view, _)| view.effective.edge.limits.body_bytes);
+        [general, tenant].into_iter().flatten().min()
     }
 
     /// How often a backend may be asked.

@@ -7,6 +7,7 @@ mod contract;
 mod domain;
 mod edge_settings;
 mod effective;
+mod explanation;
 mod hostname;
 mod path;
 mod plan;
@@ -21,6 +22,7 @@ pub use edge_settings::{
     Access, Canary, Cap, Cors, EdgePolicy, EdgeSettings, LimitSettings, Limits, Maintenance, Rate, Www,
 };
 pub use effective::{Effective, Standing};
+pub use explanation::{Explanation, Question, Told, Unclear, Verdict};
 pub use hostname::{Hostname, HostnameError};
 pub use path::{folded_path, normal_path};
 pub use plan::{Catalogue, CatalogueError, Feature, FeatureError, Plan, PlanName};

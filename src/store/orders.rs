@@ -235,6 +235,11 @@ impl Aside {
         Ok(self.execute(statement).await? > 0)
     }
 
+    /// Gives up every order that `owner` has: it works on them no more.
+    pub async fn release_orders(&mut self, owner: &str) -> Result<u64, StoreError> {
+        self.execute(query("UPDATE orders SET lease = 0, owner = NULL WHERE owner = $1").bind(owner)).await
+    }
+
     /// Nothing is done on this order before `not_before`, unless it is under way: for an operator's "now", and for a
     /// certificate that somebody has brought. False when there is no such order at rest.
     pub async fn reschedule_order(&mut self, name: &str, not_before: Timestamp) -> Result<bool, StoreError> {

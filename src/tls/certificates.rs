@@ -210,6 +210,16 @@ impl Certificates for CertificateCache {
             },
         }
     }
+
+    fn knows(&self, name: &Hostname) -> bool {
+        let at_hand = |name: &str| matches!(self.cache.peek(name), Cached::Fresh(_) | Cached::Stale(_));
+        let above = name.as_str().split_once('.').map(|(_, above)| format!("*.{above}"));
+        at_hand(name.as_str()) || above.is_some_and(|wildcard| at_hand(&wildcard))
+    }
+
+    fn is_fallback(&self, config: &Arc<ServerConfig>) -> bool {
+        self.fallback.as_ref().is_some_and(|fallback| Arc::ptr_eq(fallback, config))
+    }
 }
 
 impl Subscriber for CertificateCache {

@@ -58,6 +58,12 @@ pub trait Certificates: Send + Sync + 'static {
         alpn_acme: bool,
         client: IpAddr,
     ) -> Result<Arc<ServerConfig>, Refusal>;
+
+    /// Whether a certificate for this very name (or a wildcard above it) is at hand, without asking anybody.
+    fn knows(&self, name: &Hostname) -> bool;
+
+    /// Whether this is what names get that nobody knows.
+    fn is_fallback(&self, config: &Arc<ServerConfig>) -> bool;
 }
 
 /// Why there is no certificate for a handshake.

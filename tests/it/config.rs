@@ -1,6 +1,6 @@
 //! The shipped configuration is right; every way to break it is reported at its place, all at once, and nothing panics.
 
-mod broken;
+pub mod broken;
 mod schema;
 
 use std::collections::BTreeSet;
@@ -36,6 +36,8 @@ fn the_shipped_example_is_right_and_says_the_defaults() {
     assert_eq!(shipped.headers, least.headers);
     assert_eq!(shipped.directory, least.directory);
     assert_eq!(shipped.log, least.log);
+    assert_eq!(shipped.metrics, least.metrics);
+    assert_eq!(shipped.process, least.process);
     assert_eq!(shipped.listeners[0], least.listeners[0]);
     assert_eq!(least.brand, Brand::for_base(least.brand.base.clone()));
     let Brand { reserved, own_hosts, main_site, .. } = shipped.brand.clone();

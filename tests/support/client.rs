@@ -63,10 +63,22 @@ pub async fn tls(world: &World, sni: &str, alpn: &[&str]) -> std::io::Result<Tls
 
 /// A TLS connection that trusts this root (PEM) alone.
 pub async fn tls_trusting(root: &str, address: SocketAddr, sni: &str) -> std::io::Result<TlsStream<TcpStream>> {
+    tls_trusting_with(root, address, sni, &[]).await
+}
+
+/// The same with protocols for ALPN.
+pub async fn tls_trusting_with(
+    root: &str,
+    address: SocketAddr,
+    sni: &str,
+    alpn: &[&str],
+) -> std::io::Result<TlsStream<TcpStream>> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(root.as_bytes()).unwrap()).unwrap();
-    let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    let mut config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    config.alpn_protocols = alpn.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
     let tcp = TcpStream::connect(address).await?;
+    tcp.set_nodelay(true)?;
     TlsConnector::from(Arc::new(config)).connect(ServerName::try_from(sni.to_owned()).unwrap(), tcp).await
 }
 
@@ -98,6 +110,16 @@ pub async fn h1_plain(world: &World) -> http1::SendRequest<Full<Bytes>> {
 pub async fn get_plain(world: &World, host: &str, path: &str) -> Answer {
     let request = request(Method::GET, host, path).body(Full::default()).unwrap();
     send_h1(&mut h1_plain(world).await, request).await
+}
+
+/// The same at any address; an error while nothing listens there.
+pub async fn get_plain_at(address: SocketAddr, host: &str, path: &str) -> std::io::Result<Answer> {
+    let stream = TcpStream::connect(address).await?;
+    let handshake = http1::handshake(TokioIo::new(stream)).await;
+    let (mut sender, connection) = handshake.map_err(std::io::Error::other)?;
+    tokio::spawn(connection);
+    let request = request(Method::GET, host, path).body(Full::<Bytes>::default()).unwrap();
+    Ok(send_h1(&mut sender, request).await)
 }
 
 /// An HTTP/1.1 connection whose requests stream.

@@ -1,7 +1,7 @@
 //! A real process, `tenantry serve`, that can be killed and started again over the same store.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 use tenantry::app::{App, Roles};
@@ -16,8 +16,9 @@ use super::world::{BASE, ROUTING};
 /// What outlives a process: its configuration, its store and its key.
 pub struct Site {
     dir: TempDir,
-
     pub https: SocketAddr,
+    pub http: SocketAddr,
+    pub admin: SocketAddr,
     _backend: Backend,
 }
 
@@ -39,7 +40,7 @@ impl Site {
         std::fs::write(path("tenantry.toml"), tenantry).unwrap();
         std::fs::write(path("routing.toml"), ROUTING.replace("${BACKEND}", &backend.address.to_string())).unwrap();
         std::fs::write(path("plans.toml"), include_str!("../../config/plans.toml")).unwrap();
-        Self { dir, https, _backend: backend }
+        Self { dir, https, http, admin, _backend: backend }
     }
 
     /// Its store, opened by this process; nobody works on it.
@@ -48,13 +49,23 @@ impl Site {
         App::open(config, Clock::system(), Roles::ALL).await.unwrap()
     }
 
+    /// Where its configuration is.
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
     pub fn database(&self) -> PathBuf {
         self.dir.path().join("tenantry.db")
     }
 
     /// A process, which is killed (SIGKILL) when the value is dropped. It has only been begun: nothing is known of it.
     pub fn start(&self) -> Program {
+        self.start_as(env!("CARGO_BIN_EXE_tenantry"), &[])
+    }
+
+    /// The same with a program of that name, and with more in its environment.
+    pub fn start_as(&self, program: &str, environment: &[(String, String)]) -> Program {
         let config = self.dir.path().display().to_string();
-        Program::start(env!("CARGO_BIN_EXE_tenantry"), &["serve", "-c", &config], &[])
+        Program::start(program, &["serve", "-c", &config, "--state", &config], environment)
     }
 }

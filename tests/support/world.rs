@@ -2,13 +2,13 @@
 //! backend that remembers. Everything ends when the world is dropped.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tempfile::TempDir;
-use tenantry::app::{self, App, Roles, Running};
+use tenantry::app::{self, App, Origin, Roles, Running};
 use tenantry::clock::Clock;
-use tenantry::config::{Config, Sources};
 use tenantry::model::{Hostname, Status};
 use tenantry::seal::KeyFile;
 use tenantry::tenancy::{Actor, Expect, NewDomain, NewTenant, Suspension};
@@ -25,6 +25,8 @@ pub struct World {
     pub ca: LocalCa,
     pub backend: Backend,
     pub dir: Arc<TempDir>,
+    /// Where its three configuration files are.
+    pub files: PathBuf,
     pub clock: Clock,
 }
 
@@ -126,6 +128,16 @@ impl World {
         assert!(self.running.applied().wait_for(revision, Duration::from_secs(10)).await);
     }
 
+    /// Writes another configuration file: `tenantry`, `routing` or `plans`.
+    pub fn write(&self, file: &str, text: &str) {
+        std::fs::write(self.files.join(format!("{file}.toml")), text).unwrap();
+    }
+
+    /// A configuration file as it is.
+    pub fn read(&self, file: &str) -> String {
+        std::fs::read_to_string(self.files.join(format!("{file}.toml"))).unwrap()
+    }
+
     /// Patches what the edge does for a tenant.
     pub async fn edge(&self, slug: &str, patch: serde_json::Value) {
         self.running.tenancy().patch_edge(&actor(), slug, &Expect::Anything, &patch).await.unwrap();
@@ -210,14 +222,19 @@ impl Builder {
             self.tenantry
         );
         let routing = self.routing.unwrap_or_else(|| ROUTING.to_owned());
-        let sources = Sources::new(tenantry, routing, self.plans);
+        let files = dir.path().join(format!("config-{}", backend.address.port()));
+        std::fs::create_dir_all(&files).unwrap();
+        for (name, text) in [("tenantry", tenantry), ("routing", routing), ("plans", self.plans)] {
+            std::fs::write(files.join(format!("{name}.toml")), text).unwrap();
+        }
         let address = backend.address.to_string();
-        let config = Config::parse(&sources, &|name| (name == "BACKEND").then(|| address.clone()));
-        let config = config.unwrap_or_else(|faults| panic!("{faults}"));
+        let origin = Origin::new(&files, Some(&files.join("state")));
+        let origin = origin.with_lookup(move |name| (name == "BACKEND").then(|| address.clone()));
+        let loaded = origin.read_or_last_good().unwrap_or_else(|faults| panic!("{faults}"));
         let ca = self.ca.unwrap_or_else(|| LocalCa::create(self.clock.clone()).unwrap());
-        let app = App::open(config, self.clock.clone(), Roles::ALL).await.unwrap();
+        let app = App::open_from(origin, loaded, self.clock.clone(), Roles::ALL).await.unwrap();
         let running = app.start(Vec::new()).await.unwrap();
-        let world = World { running, ca, backend, dir, clock: self.clock };
+        let world = World { running, ca, backend, dir, files, clock: self.clock };
         if first && !self.bare {
             world.certificate(&[&format!("*.{BASE}"), BASE]).await;
         }

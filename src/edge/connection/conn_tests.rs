@@ -30,6 +30,8 @@ fn open(protocol: Protocol) -> (Conn, Arc<Connection>, DuplexStream) {
     let limits = Limits {
         connections: 1,
         connections_per_address: 1,
+        new_connections: None,
+        unknown_sni: None,
         header_bytes: 1000,
         header_count: 10,
         head_timeout: HEAD,

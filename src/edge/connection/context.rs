@@ -92,10 +92,18 @@ impl Connection {
         let code = match reason {
             CloseReason::Policy => 1,
             CloseReason::GoingAway => 2,
+            CloseReason::TryLater => 3,
         };
         if self.close.compare_exchange(0, code, Ordering::AcqRel, Ordering::Acquire).is_ok() {
             self.close_asked.notify_one();
             self.waker.wake();
+        }
+    }
+
+    /// Ends a WebSocket; a connection that carries anything else goes on.
+    pub fn close_websocket(&self, reason: CloseReason) {
+        if self.framed.load(Ordering::Acquire) {
+            self.close(reason);
         }
     }
 
@@ -104,6 +112,7 @@ impl Connection {
         match self.close.load(Ordering::Acquire) {
             1 => Some(CloseReason::Policy),
             2 => Some(CloseReason::GoingAway),
+            3 => Some(CloseReason::TryLater),
             _ => None,
         }
     }
@@ -190,6 +199,7 @@ impl Connection {
         self.ended_because.get().copied().or(self.closing().map(|reason| match reason {
             CloseReason::Policy => "policy",
             CloseReason::GoingAway => "going-away",
+            CloseReason::TryLater => "maintenance",
         }))
     }
 }

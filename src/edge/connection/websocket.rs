@@ -8,6 +8,8 @@ pub enum CloseReason {
     Policy,
     /// This process is ending: 1001.
     GoingAway,
+    /// The tenant is under maintenance: 1013.
+    TryLater,
 }
 
 impl CloseReason {
@@ -15,6 +17,7 @@ impl CloseReason {
         match self {
             Self::Policy => &[0x88, 2, 0x03, 0xf0],
             Self::GoingAway => &[0x88, 2, 0x03, 0xe9],
+            Self::TryLater => &[0x88, 2, 0x03, 0xf5],
         }
     }
 }

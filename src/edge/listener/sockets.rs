@@ -3,6 +3,8 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 
 use listenfd::ListenFd;
 use socket2::{Domain, Socket, Type};
@@ -23,7 +25,14 @@ pub struct SocketError {
 
 /// Sockets that were handed to this process and not taken yet.
 #[derive(Debug, Default)]
-pub struct Inherited(Vec<(Option<String>, TcpListener)>);
+pub struct Inherited {
+    listeners: Vec<(Option<String>, TcpListener)>,
+    predecessor: Option<UnixStream>,
+}
+
+/// The name of the socket, among those handed over, at which the process that is to be replaced waits for a word. No
+/// listener can have it.
+pub const PREDECESSOR: &str = "@predecessor";
 
 impl Inherited {
     /// From LISTEN_FDS and LISTEN_FDNAMES. To be called once, early: the variables are taken out of the environment so
@@ -32,28 +41,39 @@ impl Inherited {
         let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
         let mut names = names.split(':').map(|name| Some(name.to_owned()).filter(|name| !name.is_empty()));
         let mut fds = ListenFd::from_env();
-        let mut sockets = Vec::new();
+        let mut inherited = Self::default();
         for index in 0..fds.len() {
             let name = names.next().flatten();
-            if let Some(socket) = fds.take_tcp_listener(index)? {
-                sockets.push((name, socket));
+            if name.as_deref() == Some(PREDECESSOR) {
+                // One end of a pair of stream sockets; what it is called on the way makes no difference to it.
+                let end = fds.take_unix_listener(index)?;
+                inherited.predecessor = end.map(|end| UnixStream::from(OwnedFd::from(end)));
+            } else if let Some(socket) = fds.take_tcp_listener(index)? {
+                inherited.listeners.push((name, socket));
             }
         }
-        Ok(Self(sockets))
+        Ok(inherited)
+    }
+
+    /// Where the process that this one is to replace waits, if there is one.
+    pub fn take_predecessor(&mut self) -> Option<UnixStream> {
+        self.predecessor.take()
     }
 
     /// The socket of that name, else the one that is bound to the listener's address.
     fn take(&mut self, listener: &Listener) -> Option<TcpListener> {
-        let named = self.0.iter().position(|(name, _)| name.as_deref() == Some(&listener.name));
+        let named = self.listeners.iter().position(|(name, _)| name.as_deref() == Some(&listener.name));
         let found = named.or_else(|| {
-            self.0.iter().position(|(_, socket)| socket.local_addr().is_ok_and(|local| local == listener.address))
+            self.listeners
+                .iter()
+                .position(|(_, socket)| socket.local_addr().is_ok_and(|local| local == listener.address))
         });
-        found.map(|index| self.0.swap_remove(index).1)
+        found.map(|index| self.listeners.swap_remove(index).1)
     }
 
     /// What no listener has taken, for a warning: an inherited socket that nobody serves is a mistake in a unit file.
     pub fn unused(&self) -> impl Iterator<Item = String> {
-        self.0.iter().map(|(name, socket)| match (name, socket.local_addr()) {
+        self.listeners.iter().map(|(name, socket)| match (name, socket.local_addr()) {
             (Some(name), _) => name.clone(),
             (None, Ok(address)) => address.to_string(),
             (None, Err(_)) => "unknown".to_owned(),
@@ -103,7 +123,7 @@ mod tests {
         let sockets: Vec<_> = (0..3).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
         let addresses: Vec<_> = sockets.iter().map(|socket| socket.local_addr().unwrap()).collect();
         let names = [Some("web".to_owned()), None, Some("spare".to_owned())];
-        let mut inherited = Inherited(names.into_iter().zip(sockets).collect());
+        let mut inherited = Inherited { listeners: names.into_iter().zip(sockets).collect(), predecessor: None };
         let web = socket(&listener("web", "127.0.0.1:1"), &mut inherited).unwrap();
         assert_eq!(web.local_addr().unwrap(), addresses[0]);
         let plain = socket(&listener("plain", &addresses[1].to_string()), &mut inherited).unwrap();

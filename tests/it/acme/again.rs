@@ -154,7 +154,7 @@ impl Applied for Here {
 /// A worker beside a world that has none.
 fn worker(world: &World, internet: &Internet, proof: Arc<dyn Proof>) -> AbortOnDropHandle<()> {
     let running = &world.running;
-    let mut config = running.config().clone();
+    let mut config = tenantry::config::Config::clone(&running.config());
     config.acme.authorities.push(internet.front.authority("front"));
     let (guard, metrics) = (Guard::new(&config.outbound), Arc::new(Metrics::new().unwrap()));
     let (store, clock) = (running.store().clone(), world.clock.clone());

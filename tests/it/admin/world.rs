@@ -20,17 +20,21 @@ use tokio::task::JoinHandle;
 use tenantry::acme::fleet::Fleet;
 use tenantry::acme::proof::Proof;
 use tenantry::acme::{Acme, Needs};
-use tenantry::admin::{self, AdminState, ConfigState, Facts, Health, Refused, Reloaded, Services};
+use tenantry::admin::{
+    self, AdminState, ConfigState, Facts, Health, ProcessState, Refused, Reloaded, Services, Succession, UpgradeRefused,
+};
 use tenantry::certificates::{Certificates, NoAuthority};
 use tenantry::clock::{Clock, Timestamp};
 use tenantry::config::{Config, Sources};
 use tenantry::dns::Dns;
 use tenantry::domains::Domains;
 use tenantry::metrics::Metrics;
+use tenantry::model::{Explanation, Question, Unclear};
 use tenantry::outbound::Guard;
 use tenantry::seal::Sealer;
 use tenantry::store::Store;
 use tenantry::tenancy::{Actor, Applied, Tenancy};
+use tenantry::traffic::Meters;
 
 pub const MAX_BODY: usize = 4096;
 const TENANTRY: &str = r#"
@@ -91,6 +95,24 @@ impl admin::Configuration for NoFiles {
     async fn reload(&self, _dry_run: bool) -> Result<Reloaded, Refused> {
         Err(Refused::NoFiles)
     }
+
+    async fn explain(&self, _question: &Question) -> Option<Result<Explanation, Unclear>> {
+        None
+    }
+}
+
+/// A process that cannot be replaced.
+struct Alone;
+
+#[async_trait]
+impl admin::Process for Alone {
+    fn state(&self) -> ProcessState {
+        ProcessState { pid: 7, version: "0", started: Timestamp(0), succession: Succession::None }
+    }
+
+    async fn upgrade(self: Arc<Self>) -> Result<ProcessState, UpgradeRefused> {
+        Err(UpgradeRefused::NotReplaceable)
+    }
 }
 
 /// Health that a test sets.
@@ -131,6 +153,7 @@ fn services(
     let dns = Dns::new(&config.load().dns, guard.clone(), Arc::clone(metrics), clock.clone());
     let (config, metrics) = (Arc::clone(config), Arc::clone(metrics));
     let (tenancy, store, clock) = (tenancy.clone(), store.clone(), clock.clone());
+    let meters_clock = clock.clone();
     let domains = Domains::new(
         tenancy.clone(),
         store.clone(),
@@ -154,7 +177,15 @@ fn services(
         owner: "test".into(),
         nudge: Arc::default(),
     });
-    Services { tenancy, certificates, domains, acme: acme.unwrap(), configuration: Arc::new(NoFiles) }
+    Services {
+        tenancy,
+        certificates,
+        domains,
+        acme: acme.unwrap(),
+        traffic: Arc::new(Meters::new("test".into(), meters_clock)),
+        configuration: Arc::new(NoFiles),
+        process: Arc::new(Alone),
+    }
 }
 
 pub fn config(tenantry: &str) -> Config {

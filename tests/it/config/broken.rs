@@ -7,6 +7,17 @@ pub const HERE: &str = "«";
 /// the place; without it the fault is about the whole file.
 pub type Broken = (&'static str, &'static str, &'static str, &'static str);
 
+/// Every broken file there is, whole: `tenantry`, `routing` or `plans`, and what it holds.
+pub fn files() -> Vec<(&'static str, String)> {
+    let shipped = [
+        ("tenantry", include_str!("../../../config/tenantry.toml"), TENANTRY),
+        ("routing", include_str!("../../../config/routing.toml"), ROUTING),
+        ("plans", include_str!("../../../config/plans.toml"), PLANS),
+    ];
+    let each = shipped.into_iter().flat_map(|(file, text, cases)| cases.iter().map(move |case| (file, text, case)));
+    each.map(|(file, text, (from, to, ..))| (file, text.replacen(from, &to.replace(HERE, ""), 1))).collect()
+}
+
 #[rustfmt::skip]
 pub const TENANTRY: &[Broken] = &[
     // What is no TOML.
@@ -87,6 +98,11 @@ pub const TENANTRY: &[Broken] = &[
     ("header_count = 100", "header_count = «1000", "limits.header_count", "from 8 to 256"),
     ("header_bytes = \"32KiB\"", "header_bytes = «\"2MiB\"", "limits.header_bytes", "from 1KiB to 1MiB"),
     ("connections_per_address = 512", "connections_per_address = «20_001", "limits.connections_per_address", "found 20001, expected at most `connections`, 20000"),
+    ("new_connections_per_second = \"off\"", "new_connections_per_second = «0", "limits.new_connections_per_second", "from 1 to 1000000, or \"off\""),
+    ("#   new_connections_burst = 250", "new_connections_burst = «250", "limits.new_connections_burst", "expected new_connections_per_second beside it"),
+    ("unknown_sni_per_second = 20", "unknown_sni_per_second = «\"none\"", "limits.unknown_sni_per_second", "or \"off\""),
+    ("unknown_sni_burst = 100", "unknown_sni_burst = «0", "limits.unknown_sni_burst", "from 1 to 5000000"),
+    ("tenants = 100\n", "tenants = «-1\n", "metrics.tenants", "from 0 to 10000"),
     ("body_bytes = \"off\"", "body_bytes = «\"none\"", "limits.body_bytes", "or \"off\""),
     ("trial_days = 14", "trial_days = «-1", "tenancy.trial_days", "found -1, expected a whole number from 1"),
     ("trial_days = 14", "trial_days = «99999999999999999999", "tenancy.trial_days", "found 99999999999999999999"),

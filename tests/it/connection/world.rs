@@ -55,6 +55,8 @@ pub fn limits() -> Limits {
     Limits {
         connections: 1000,
         connections_per_address: 1000,
+        new_connections: None,
+        unknown_sni: None,
         header_bytes: 8192,
         header_count: 50,
         head_timeout: Duration::from_secs(20),
@@ -87,6 +89,7 @@ impl World {
             settings: Arc::new(ArcSwap::from_pointee(settings)),
             registry: tenantry::edge::Registry::new().0,
             metrics: metrics.clone(),
+            clock: tenantry::clock::Clock::system(),
             shutdown: down,
         });
         let sources = vec![sources.unwrap_or("127.0.0.0/8").parse().unwrap()];
@@ -169,6 +172,14 @@ impl Certificates for Shop {
             (Some("busy.test"), _) => Err(Refusal::Busy),
             _ => Err(Refusal::UnknownName),
         }
+    }
+
+    fn knows(&self, name: &Hostname) -> bool {
+        matches!(name.as_str(), "a.test" | "b.test")
+    }
+
+    fn is_fallback(&self, _config: &Arc<ServerConfig>) -> bool {
+        false
     }
 }
 

@@ -15,6 +15,7 @@ use tenantry::directory::{Directory, DirectorySettings, Gate, GateSettings, Look
 use tenantry::metrics::Metrics;
 use tenantry::model::{Certificate, Tenant, TenantId};
 use tenantry::store::{News, StoreError};
+use tenantry::traffic::Meters;
 use zeroize::Zeroizing;
 
 use super::{LONG, config, host, tenant};
@@ -129,6 +130,7 @@ impl Scene {
             Arc::new(Gate::new(&gate, Clock::system())),
             Clock::system(),
             Arc::new(Metrics::new().unwrap()),
+            Arc::new(Meters::new("test".into(), Clock::system())),
         );
         Self { directory, config, source, slowest: AtomicU64::new(0) }
     }

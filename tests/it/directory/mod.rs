@@ -26,6 +26,7 @@ use tenantry::model::{Catalogue, Change, DomainState, Hostname, Slug, Tenant};
 use tenantry::seal::Sealer;
 use tenantry::store::{Store, Write};
 use tenantry::tls::{CertificateCache, CertificateCacheSettings, Certificates, LocalCa, ServerConfigs};
+use tenantry::traffic::Meters;
 
 use self::source::Tap;
 pub use crate::store::{LONG, claim, host, insert, slug, tenant};
@@ -77,8 +78,9 @@ impl Record {
         let start = self.store.revision().await.unwrap();
         let gate = Arc::new(Gate::new(&settings.gate, self.clock.clone()));
         let brand = config.brand.clone();
-        let directory =
-            Directory::new(Arc::clone(&source), &settings, brand, gate, self.clock.clone(), Arc::clone(&metrics));
+        let meters = Arc::new(Meters::new("test".into(), self.clock.clone()));
+        let (clock, counts) = (self.clock.clone(), Arc::clone(&metrics));
+        let directory = Directory::new(Arc::clone(&source), &settings, brand, gate, clock, counts, meters);
         let directory = Arc::new(directory);
         let certificates = CertificateCache::new(
             Arc::clone(&source),

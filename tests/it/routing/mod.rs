@@ -1,5 +1,6 @@
 //! Routes: what they match, what they do to a request on its way, and pools that a tenant has for its own.
 
+mod explain;
 mod pools;
 
 use bytes::Bytes;

@@ -1,0 +1,87 @@
+//! `/v1/routes`: what the edge would do with a request, and why.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
+use serde::Deserialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::AdminState;
+use super::body::Body;
+use super::problem::{FieldError, Problem};
+use super::query::{NoParams, Params};
+use crate::model::{Explanation, Question};
+
+pub fn routes() -> OpenApiRouter<AdminState> {
+    OpenApiRouter::new().routes(routes!(explain))
+}
+
+/// A request that nobody sends.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Explain {
+    /// `https://acme.connect.example.com/orders?page=2`
+    url: String,
+    /// Default GET.
+    method: Option<String>,
+    /// By name.
+    #[serde(default)]
+    headers: BTreeMap<String, String>,
+    /// The visitor's address. Default 127.0.0.1.
+    #[schema(value_type = Option<String>)]
+    client: Option<IpAddr>,
+}
+
+/// Explain what the edge would do with a request
+#[utoipa::path(post, path = "/v1/routes/explain", operation_id = "explainRoute", tag = "config", request_body = Explain,
+    description = "The pipeline of this node decides about it as it would about a real one; nothing is forwarded, \
+        counted or logged, and no limit is used up.",
+    responses(
+        (status = 200, description = "The steps, and what comes of them", body = Explanation),
+        (status = 409, description = "This process is no edge", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 422, description = "It is no request", body = Problem, content_type = "application/problem+json")))]
+async fn explain(
+    State(state): State<AdminState>,
+    Params(NoParams {}): Params<NoParams>,
+    Body(body): Body<Explain>,
+) -> Result<Json<Explanation>, Problem> {
+    let question = question(body)?;
+    match state.configuration.explain(&question).await {
+        Some(Ok(explanation)) => Ok(Json(explanation)),
+        Some(Err(unclear)) => Err(invalid("/url", unclear.to_string())),
+        None => {
+            let detail = "this process serves no visitors; ask one that has the edge role";
+            Err(Problem::new(StatusCode::CONFLICT, "no-edge", detail))
+        }
+    }
+}
+
+fn question(body: Explain) -> Result<Question, Problem> {
+    let no_url = || invalid("/url", format!("{:?} is no URL such as https://acme.connect.example.com/", body.url));
+    let url: Uri = body.url.parse().map_err(|_| no_url())?;
+    if !matches!(url.scheme_str(), Some("http" | "https")) || url.host().is_none() {
+        return Err(no_url());
+    }
+    let method = body.method.as_deref().unwrap_or("GET");
+    let method =
+        Method::from_bytes(method.as_bytes()).map_err(|_| invalid("/method", format!("{method:?} is no method")))?;
+    let mut headers = HeaderMap::new();
+    for (name, value) in &body.headers {
+        let parsed = HeaderName::from_bytes(name.as_bytes()).ok().zip(HeaderValue::from_str(value).ok());
+        let (key, value) =
+            parsed.ok_or_else(|| invalid(&format!("/headers/{name}"), "this is no header".to_owned()))?;
+        headers.append(key, value);
+    }
+    let client = body.client.unwrap_or(Ipv4Addr::LOCALHOST.into());
+    Ok(Question { url, method, headers, client })
+}
+
+fn invalid(pointer: &str, detail: String) -> Problem {
+    Problem::invalid(vec![FieldError { pointer: Some(pointer.to_owned()), parameter: None, code: "invalid", detail }])
+}

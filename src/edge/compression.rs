@@ -1,0 +1,250 @@
+//! Compression on the way to the visitor: what is compressed is decided at an answer's head ([`plan`]), and carried out by
+//! a module below the proxy's hooks, because only there it is known whether a body follows, and where it ends. What is not
+//! compressed passes at the cost of a look at its head. No body is gathered: pieces go out as they come in.
+//!
+//! A compressed answer's length tells of its contents (BREACH, <https://breachattack.com>): who can make a visitor's browser
+//! ask with the visitor's cookies, put text of their own into the answer and see its length can guess secrets in it. So what
+//! other sites' scripts ask for with cookies is not compressed, unless the tenant's CORS lets them read it anyway. An
+//! application protects what is left by `Cache-Control: no-transform`, an operator by `compress = false` on a route.
+
+mod encoder;
+mod negotiate;
+
+use std::any::Any;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
+use pingora_core::modules::http::{HttpModule, HttpModuleBuilder, Module, ModuleBuilder};
+use pingora_error::{Error, ErrorType, Result};
+use pingora_http::{RequestHeader, ResponseHeader};
+use pingora_proxy::Session;
+
+use self::encoder::{Encoder, Totals};
+use super::response::add_vary;
+use crate::config::{Coding, Compression};
+use crate::metrics::Metrics;
+
+/// What is to be done with an answer whose head is about to go out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Plan {
+    coding: Coding,
+    level: u32,
+    /// The answer's length, where it is known.
+    length: Option<u64>,
+    /// The head is all that goes out: it says what GET's would.
+    head_only: bool,
+}
+
+/// Makes the module, once for each request.
+pub struct Builder(Arc<Metrics>);
+
+/// One request's compression: asleep until it is given a plan.
+struct Compressor {
+    state: State,
+    metrics: Arc<Metrics>,
+}
+
+enum State {
+    Asleep,
+    Planned(Plan),
+    Running(Box<Encoder>),
+}
+
+impl Builder {
+    pub fn boxed(metrics: &Arc<Metrics>) -> ModuleBuilder {
+        Box::new(Self(Arc::clone(metrics)))
+    }
+}
+
+/// Decides about one final answer, and notes in it what it depends on. `shared`: a script of another origin may read it.
+pub fn plan(
+    settings: &Compression,
+    request: &RequestHeader,
+    response: &mut ResponseHeader,
+    shared: bool,
+) -> Result<Option<Plan>> {
+    if !settings.enabled {
+        return Ok(None);
+    }
+    if response.status == StatusCode::NOT_MODIFIED {
+        return weaken_if_ours(request, response).map(|()| None);
+    }
+    if !has_whole_body(response.status) || !is_compressible(settings, &response.headers) {
+        return Ok(None);
+    }
+    let length = response.headers.get(header::CONTENT_LENGTH).map(|value| value.to_str().ok()?.parse::<u64>().ok());
+    let length = match length {
+        None => None,
+        Some(Some(length)) if length >= settings.min_bytes => Some(length),
+        Some(_) => return Ok(None),
+    };
+    add_vary(response, "accept-encoding")?;
+    let old = matches!(request.version, Version::HTTP_09 | Version::HTTP_10);
+    if old || has_directive(&request.headers, "no-transform") || (is_foreign(&request.headers) && !shared) {
+        return Ok(None);
+    }
+    let head_only = request.method == Method::HEAD;
+    let coding = negotiate::choose(&request.headers, &settings.algorithms);
+    Ok(coding.map(|coding| Plan { coding, level: settings.level(coding), length, head_only }))
+}
+
+/// Has the session carry out a plan, or forget what was planned.
+pub fn set_plan(session: &mut Session, plan: Option<Plan>) {
+    if let Some(compressor) = session.downstream_modules_ctx.get_mut::<Compressor>() {
+        compressor.state = plan.map_or(State::Asleep, State::Planned);
+    }
+}
+
+impl HttpModuleBuilder for Builder {
+    fn init(&self) -> Module {
+        Box::new(Compressor { state: State::Asleep, metrics: Arc::clone(&self.0) })
+    }
+}
+
+#[async_trait]
+impl HttpModule for Compressor {
+    async fn response_header_filter(&mut self, response: &mut ResponseHeader, end: bool) -> Result<()> {
+        let State::Planned(plan) = self.state else { return Ok(()) };
+        if response.status.is_informational() {
+            return Ok(());
+        }
+        self.state = State::Asleep;
+        if end && !plan.head_only {
+            return Ok(());
+        }
+        announce(response, plan)?;
+        if !plan.head_only {
+            let encoder = Encoder::new(plan.coding, plan.level, plan.length).map_err(failed)?;
+            self.state = State::Running(Box::new(encoder));
+        }
+        Ok(())
+    }
+
+    fn response_body_filter(&mut self, body: &mut Option<Bytes>, end: bool) -> Result<()> {
+        let State::Running(encoder) = &mut self.state else { return Ok(()) };
+        let piece = body.take().unwrap_or_default();
+        if end {
+            *body = self.finish(&piece)?;
+        } else {
+            let coded = encoder.push(&piece).map_err(failed)?;
+            *body = (!coded.is_empty()).then_some(coded);
+        }
+        Ok(())
+    }
+
+    /// What the encoder still has goes before trailers, which are dropped: a body's end cannot be followed by both.
+    fn response_trailer_filter(&mut self, _trailers: &mut Option<Box<HeaderMap>>) -> Result<Option<Bytes>> {
+        self.finish(&[])
+    }
+
+    fn response_done_filter(&mut self) -> Result<Option<Bytes>> {
+        self.finish(&[])
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn as_any_mut(&mut self) -> &mut dyn Any {
+        self
+    }
+}
+
+impl Compressor {
+    fn finish(&mut self, last: &[u8]) -> Result<Option<Bytes>> {
+        let State::Running(encoder) = std::mem::replace(&mut self.state, State::Asleep) else { return Ok(None) };
+        let (coded, Totals { coding, taken, given }) = encoder.finish(last).map_err(failed)?;
+        for (direction, bytes) in [("in", taken), ("out", given)] {
+            self.metrics.compression_bytes.with_label_values(&[coding.as_str(), direction]).inc_by(bytes);
+        }
+        Ok(Some(coded))
+    }
+}
+
+/// The head of a compressed answer: another representation, of unknown length, without ranges (RFC 9110 §8.4, §14.3).
+fn announce(response: &mut ResponseHeader, plan: Plan) -> Result<()> {
+    response.insert_header(header::CONTENT_ENCODING, HeaderValue::from_static(plan.coding.as_str()))?;
+    response.remove_header(&header::CONTENT_LENGTH);
+    response.remove_header(&header::ACCEPT_RANGES);
+    if let Some(tag) = response.headers.get(header::ETAG).cloned() {
+        weaken(response, &tag)?;
+    }
+    if !plan.head_only {
+        // HTTP/2 has no use for it, and pingora drops it there.
+        response.insert_header(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"))?;
+    }
+    Ok(())
+}
+
+/// The same tag, but no promise any more that the bytes are the same (RFC 9110 §8.8.1). What is no tag goes.
+fn weaken(response: &mut ResponseHeader, tag: &HeaderValue) -> Result<()> {
+    if tag.as_bytes().starts_with(b"W/") {
+        return Ok(());
+    }
+    match HeaderValue::from_bytes(&[b"W/", tag.as_bytes()].concat()) {
+        Ok(weak) if tag.as_bytes().starts_with(b"\"") => response.insert_header(header::ETAG, weak),
+        _ => {
+            response.remove_header(&header::ETAG);
+            Ok(())
+        }
+    }
+}
+
+/// Whoever asks with a weak tag that the backend knows as a strong one got it from us with a compressed answer, and is told
+/// that this is the one which is still good.
+fn weaken_if_ours(request: &RequestHeader, response: &mut ResponseHeader) -> Result<()> {
+    let Some(tag) = response.headers.get(header::ETAG).cloned() else { return Ok(()) };
+    let weak = [b"W/", tag.as_bytes()].concat();
+    let asked = request.headers.get_all(header::IF_NONE_MATCH).iter();
+    if tag.as_bytes().starts_with(b"\"")
+        && asked.flat_map(|value| value.as_bytes().split(|b| *b == b',')).any(|one| one.trim_ascii() == weak)
+    {
+        add_vary(response, "accept-encoding")?;
+        return weaken(response, &tag);
+    }
+    Ok(())
+}
+
+fn has_whole_body(status: StatusCode) -> bool {
+    use StatusCode as S;
+    !status.is_informational()
+        && !matches!(status, S::NO_CONTENT | S::RESET_CONTENT | S::PARTIAL_CONTENT | S::NOT_MODIFIED)
+}
+
+/// Plain, of a type that is worth it, and not bound to its bytes by a promise of the backend's.
+fn is_compressible(settings: &Compression, headers: &HeaderMap) -> bool {
+    let Some(media) = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()) else { return false };
+    let media = media.split(';').next().unwrap_or_default().trim();
+    settings.takes(&media.to_ascii_lowercase())
+        && !BOUND.iter().any(|name| headers.contains_key(*name))
+        && !has_directive(headers, "no-transform")
+}
+
+/// Whether `Cache-Control` has this directive (RFC 9111 §5.2).
+fn has_directive(headers: &HeaderMap, directive: &str) -> bool {
+    let values = headers.get_all(header::CACHE_CONTROL).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|one| one.trim().eq_ignore_ascii_case(directive))
+}
+
+/// Asked by another site's page or script with the visitor's cookies, and not by a link that the visitor followed
+/// (<https://www.w3.org/TR/fetch-metadata/>). Another tenant's host may be the same site.
+fn is_foreign(headers: &HeaderMap) -> bool {
+    let is = |name: &str, value: &[u8]| headers.get(name).is_some_and(|said| said.as_bytes() == value);
+    headers.contains_key(header::COOKIE)
+        && (is("sec-fetch-site", b"cross-site") || is("sec-fetch-site", b"same-site"))
+        && !is("sec-fetch-user", b"?1")
+}
+
+fn failed(error: std::io::Error) -> Box<Error> {
+    Error::because(ErrorType::InternalError, "compressing an answer", error)
+}
+
+/// What says that a body must stay as it is: it is coded already, is a part, or its bytes are summed up (RFC 9530).
+const BOUND: [&str; 6] =
+    ["content-encoding", "content-range", "content-digest", "repr-digest", "digest", "content-md5"];
+
+#[cfg(test)]
+#[path = "compression/tests.rs"]
+mod tests;

@@ -1,0 +1,54 @@
+//! Who may come, by address; the visitor's, not the proxy's.
+
+use serde_json::json;
+
+use super::{HOST, meter, set, still};
+use crate::support::client::{get, get_with};
+use crate::support::world::World;
+
+async fn from(world: &World, client: &str) -> (u16, String) {
+    let answer = get_with(world, HOST, "/", &[("x-forwarded-for", client)]).await;
+    let code = if answer.status == 200 { String::new() } else { answer.code() };
+    (answer.status.as_u16(), code)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_are_of_visitors_addresses_and_in_force_at_once() {
+    let world = still(World::builder().settings("[headers]\ntrusted_proxies = [\"127.0.0.0/8\"]\n")).await;
+    let ok = (200, String::new());
+    let no = (403, "access-denied".to_owned());
+    assert_eq!(from(&world, "192.0.2.1").await, ok);
+    set(&world, "acme", json!({"access": {"deny": ["192.0.2.0/24", "2001:db8::/32"]}})).await;
+    for (client, expected) in [
+        ("192.0.2.1", &no),
+        ("::ffff:192.0.2.1", &no),
+        ("2001:db8:7::1", &no),
+        ("198.51.100.1", &ok),
+        ("2001:db9::1", &ok),
+    ] {
+        assert_eq!(from(&world, client).await, *expected, "{client}");
+    }
+    set(&world, "acme", json!({"access": {"allow": ["198.51.100.0/24"], "deny": ["198.51.100.7/32"]}})).await;
+    for (client, expected) in [("198.51.100.1", &ok), ("198.51.100.7", &no), ("203.0.113.1", &no)] {
+        assert_eq!(from(&world, client).await, *expected, "{client}");
+    }
+    // Neither the challenge of an authority nor the edge's own keys depend on who asks.
+    let headers = [("x-forwarded-for", "203.0.113.1")];
+    assert_eq!(get_with(&world, HOST, "/.well-known/tenantry/jwks.json", &headers).await.status, 200);
+    let challenge = get_with(&world, HOST, "/.well-known/acme-challenge/unknown", &headers).await;
+    assert_eq!((challenge.status.as_u16(), challenge.code().as_str()), (404, "not-found"));
+    assert_eq!(meter(&world, "acme").await.counts().limited, [0, 0, 0, 0, 5]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn children_inherit_a_list_and_other_tenants_do_not_notice() {
+    let world = still(World::builder()).await;
+    world.child("shop", "acme").await;
+    world.tenant("beta", "free").await;
+    set(&world, "acme", json!({"access": {"deny": ["127.0.0.0/8"]}})).await;
+    for (slug, status) in [("acme", 403), ("shop", 403), ("beta", 200)] {
+        assert_eq!(get(&world, &world.host(slug), "/").await.status, status, "{slug}");
+    }
+    set(&world, "shop", json!({"access": {}})).await;
+    assert_eq!(get(&world, &world.host("shop"), "/").await.status, 200, "its own word counts");
+}
