@@ -217,6 +217,9 @@ impl DnsProvider {
             "command" => Ok(false),
             _ => Err(""),
         });
+        if kind.is_none() {
+            section.forgive_unknown();
+        }
         let delegation = section.text("delegation", HOSTNAME, parsers::hostname);
         let propagation = section.duration("propagation", SECOND..=HOUR, 60 * SECOND);
         let ttl = section.duration("ttl", SECOND..=HOUR, 60 * SECOND);

@@ -94,7 +94,7 @@ fn limits(section: &mut Section<'_>) -> LimitSettings {
         websockets: number(section.number_or_none("websockets", 0..=MOST)),
         body_bytes: number(section.size_or_off("body_bytes", 1..=1 << 50, None)),
     };
-    if limits.burst.is_some() && limits.requests_per_second.is_none() {
+    if limits.burst.is_some() && !section.has("requests_per_second") {
         section.fault("burst", "it means nothing here; expected requests_per_second beside it");
     }
     limits

@@ -37,6 +37,7 @@ pub(super) struct Section<'c> {
     faulty: bool,
     /// Read to be recorded, although what it depends on does not hold: nothing is required of it.
     conditional: bool,
+    forgiving: bool,
 }
 
 /// A place to point at later, for checks across keys.
@@ -59,6 +60,7 @@ impl<'c> Section<'c> {
             known: Vec::new(),
             faulty: false,
             conditional: false,
+            forgiving: false,
         };
         let value = read(&mut root);
         root.refuse_unknown();
@@ -182,7 +184,17 @@ impl<'c> Section<'c> {
 
     /// A text with its variables put in.
     pub fn expanded(&self, key: &str, text: &str) -> Option<String> {
-        expand(text, self.check.lookup).map_err(|error| self.fault(key, error.to_string())).ok()
+        self.expanded_at(&self.spot(key), text)
+    }
+
+    /// The same, of an element of a list.
+    pub fn expanded_at(&self, spot: &Spot, text: &str) -> Option<String> {
+        expand(text, self.check.lookup).map_err(|error| self.fault_at(spot, error.to_string())).ok()
+    }
+
+    /// From now on no key is unknown: what the others mean depends on one that is wrong.
+    pub fn forgive_unknown(&mut self) {
+        self.forgiving = true;
     }
 
     /// The secret that a text is or points at.
@@ -276,11 +288,12 @@ impl<'c> Section<'c> {
             known: Vec::new(),
             faulty: false,
             conditional: self.conditional,
+            forgiving: false,
         }
     }
 
     fn refuse_unknown(&self) {
-        for (key, _) in self.table.into_iter().flatten() {
+        for (key, _) in self.table.filter(|_| !self.forgiving).into_iter().flatten() {
             let name: &str = key.get_ref();
             if self.known.contains(&name) {
                 continue;

@@ -102,7 +102,7 @@ impl Section<'_> {
         for (index, item) in items.iter().enumerate() {
             let spot = self.spot_of_element(key, index, item);
             let parsed = match item.get_ref() {
-                DeValue::String(raw) => match self.expanded(key, raw) {
+                DeValue::String(raw) => match self.expanded_at(&spot, raw) {
                     Some(text) => parse(&text),
                     None => continue,
                 },
@@ -149,7 +149,7 @@ impl Section<'_> {
                 self.fault_at(&spot, format!("found {}, expected {expected}", describe(item.get_ref())));
                 continue;
             };
-            let Some(text) = self.expanded(key, raw) else { continue };
+            let Some(text) = self.expanded_at(&spot, raw) else { continue };
             match parse(&text) {
                 Err(why) => self.fault_at(&spot, refusal(raw, &text, expected, &why.to_string())),
                 Ok(item) if all.iter().any(|(earlier, _)| *earlier == item) => {

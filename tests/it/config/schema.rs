@@ -180,3 +180,36 @@ fn key_of(line: &str) -> Option<&str> {
     let good = !key.is_empty() && key.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
     good.then_some(key)
 }
+
+fn tenantry(arguments: &[&str]) -> (bool, Value) {
+    let out = std::process::Command::new(env!("CARGO_BIN_EXE_tenantry")).args(arguments).output().unwrap();
+    (out.status.success(), serde_json::from_slice(&out.stdout).unwrap_or_default())
+}
+
+#[test]
+fn the_command_prints_or_writes_them_and_check_answers_programs() {
+    assert_eq!(tenantry(&["config", "schema", "routing"]), (true, File::Routing.schema()));
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    assert!(tenantry(&["config", "schema", "--all", &path("schema")]).0);
+    for file in File::ALL {
+        let text = std::fs::read_to_string(path(&format!("schema/{}.schema.json", file.stem()))).unwrap();
+        assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), file.schema());
+    }
+    for (name, text) in [("tenantry", TENANTRY), ("routing", ROUTING), ("plans", "default_plan = 5\n")] {
+        std::fs::write(path(&format!("{name}.toml")), text).unwrap();
+    }
+    let (good, told) = tenantry(&["check", "--json", "-c", &path("")]);
+    assert!(!good && told["in_order"] == false, "{told}");
+    assert!(
+        told["faults"].as_array().unwrap().iter().any(|fault| {
+            fault["file"].as_str().unwrap().ends_with("plans.toml")
+                && fault["key"] == "default_plan"
+                && fault["line"] == 1
+        }),
+        "{told}"
+    );
+    std::fs::write(path("plans.toml"), PLANS).unwrap();
+    let (good, told) = tenantry(&["check", "--json", "-c", &path("")]);
+    assert!(good && told["in_order"] == true && told["faults"] == json!([]), "{told}");
+}
