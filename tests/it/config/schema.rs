@@ -3,9 +3,9 @@
 
 use jsonschema::Validator;
 use serde_json::{Value, json};
-use tenantry::config::{File, READ_AT_START};
+use tenantry::config::{Config, File, READ_AT_START, Sources};
 
-use super::{PLANS, ROUTING, TENANTRY};
+use super::{PLANS, ROUTING, TENANTRY, broken};
 
 fn validator(file: File) -> Validator {
     jsonschema::draft202012::new(&file.schema()).unwrap_or_else(|error| panic!("{file:?}: {error}"))
@@ -114,6 +114,35 @@ fn a_schema_refuses_what_the_readers_refuse_for_its_kind() {
     };
     assert!(routes.is_valid(&with("pool = \"a\"")) && !routes.is_valid(&with("")));
     assert!(!routes.is_valid(&with("pool = \"a\"\n[route.redirect]\nto = \"/\"")));
+}
+
+#[test]
+fn of_the_broken_files_a_schema_refuses_those_that_it_can_tell() {
+    // What a duration's text means, and what keys are to each other, a schema cannot say.
+    let telling = ["unknown key `", "expected true or false", "expected a whole number", "expected one of \""];
+    let by_provider = |key: &str| key.starts_with("acme.dns.");
+    let validators = File::ALL.map(|file| (file, validator(file)));
+    let (mut told, mut taken) = (0, Vec::new());
+    for broken in broken::table() {
+        let broken::Content::Bytes(bytes) = &broken.content else { continue };
+        let Some(value) = std::str::from_utf8(bytes).ok().and_then(|text| toml::from_str::<Value>(text).ok()) else {
+            continue;
+        };
+        let text = String::from_utf8_lossy(bytes).into_owned();
+        let (file, sources) = match broken.file {
+            "tenantry" => (File::Tenantry, Sources::new(text, ROUTING, PLANS)),
+            "routing" => (File::Routing, Sources::new(TENANTRY, text, PLANS)),
+            _ => (File::Plans, Sources::new(TENANTRY, ROUTING, text)),
+        };
+        let Err(faults) = Config::parse(&sources, &|_| None) else { panic!("{} was taken", broken.what) };
+        let tells = faults.iter().any(|f| !by_provider(&f.key) && telling.iter().any(|part| f.message.contains(part)));
+        if tells {
+            told += 1;
+            let valid = validators.iter().any(|(of, validator)| *of == file && validator.is_valid(&value));
+            taken.extend(valid.then_some(broken.what));
+        }
+    }
+    assert!(told >= 50 && taken.is_empty(), "{told}: {taken:#?}");
 }
 
 #[test]
