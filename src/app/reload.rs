@@ -1,7 +1,7 @@
 //! Reloading the configuration under way: read, check, build, swap. Until the swap nothing has changed; after it, a
 //! request that is under way ends with what it began with. One reload at a time.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -18,6 +18,7 @@ use crate::edge::listener::Settings;
 use crate::edge::{Edge, Live, Pools};
 use crate::metrics::Metrics;
 use crate::model::{Explanation, Question, Unclear};
+use crate::telemetry;
 use crate::traffic::Busiest;
 
 /// Everything that a reload swaps, and what it needs to know.
@@ -30,6 +31,7 @@ pub struct Reloader {
     /// What the control plane reads.
     config: Arc<ArcSwap<Config>>,
     edge: Option<EdgeParts>,
+    log: OnceLock<telemetry::Handle>,
     state: Mutex<State>,
     /// The state, for those who only look.
     seen: ArcSwap<ConfigState>,
@@ -83,6 +85,7 @@ impl Reloader {
             busiest,
             config,
             edge,
+            log: OnceLock::new(),
             state: inner,
             seen: ArcSwap::from_pointee(state),
         })
@@ -91,6 +94,11 @@ impl Reloader {
     /// The configuration in force.
     pub fn config(&self) -> Arc<Config> {
         self.config.load_full()
+    }
+
+    /// The log that is to follow. The first call counts.
+    pub fn set_log(&self, log: telemetry::Handle) {
+        let _ = self.log.set(log);
     }
 
     /// Reads the files again and puts them into force, or (`dry_run`) only says what that would change.
@@ -122,10 +130,20 @@ impl Reloader {
 
     /// Builds everything first: what can fail fails before anything has changed.
     async fn swap(&self, next: &Arc<Config>) -> Result<(), Refused> {
-        if let Some(edge) = &self.edge {
-            let config = Arc::clone(next);
-            let pools = blocking(move || Pools::build(&config.routing)).await?;
-            let pools = pools.map_err(|error| Refused::Build(error.to_string()))?;
+        let pools = match &self.edge {
+            Some(_) => {
+                let config = Arc::clone(next);
+                let pools = blocking(move || Pools::build(&config.routing)).await?;
+                Some(pools.map_err(|error| Refused::Build(error.to_string()))?)
+            }
+            None => None,
+        };
+        if let Some(log) = self.log.get().cloned() {
+            let settings = next.log.clone();
+            let applied = blocking(move || log.apply(&settings)).await?;
+            applied.map_err(|error| Refused::Build(error.to_string()))?;
+        }
+        if let (Some(edge), Some(pools)) = (&self.edge, pools) {
             let old = edge.live.swap(Arc::new(Live { config: Arc::clone(next), pools }));
             let handshake_timeout = next.tls.handshake_timeout;
             edge.settings.store(Arc::new(Settings { limits: next.limits.clone(), handshake_timeout }));

@@ -80,6 +80,8 @@ pub struct UpstreamProgress {
     /// The backend that failed this request: the next try goes elsewhere.
     pub avoid: Option<SocketAddr>,
     pub reused: bool,
+    /// When the request was first given to a backend.
+    pub begun: Option<Instant>,
     /// When its answer's head arrived, and with which status.
     pub answered: Option<(Instant, u16)>,
 }

@@ -114,7 +114,15 @@ pub const TENANTRY: &[Broken] = &[
     ("hosts = 1_000_000", "hosts = «0", "directory.hosts", "from 1 to"),
     ("miss_wait = \"500ms\"", "miss_wait = «\"1m\"", "directory.miss_wait", "from 1ms to 10s"),
     ("filter = \"info\"", "filter = «\"debgu\"", "log.filter", "a word alone must be a level"),
-    ("format = \"json\"", "format = «\"xml\"", "log.format", "expected one of \"json\", \"text\""),
+    ("format = \"json\"", "format = «\"xml\"", "log.format", "expected one of \"json\", \"logfmt\", \"text\""),
+    ("output = \"stderr\"", "output = «\"tenantry.log\"", "log.output", "the path of a file that begins with a slash"),
+    ("#   access_output = \"/var/log/tenantry/access.log\"", "access_output = «3", "log.access_output", "found 3, expected \"stderr\""),
+    ("query = false", "query = «\"no\"", "log.query", "expected true or false"),
+    ("\"token\", \"code\"", "\"token\", «\"Code\"", "log.redact[1]", "expected a part of a parameter's name"),
+    ("redact_paths = []", "redact_paths = [«\"(\"]", "log.redact_paths[0]", "it cannot be read"),
+    ("redact_paths = []", "redact_paths = [«\"x*\"]", "log.redact_paths[0]", "it matches the empty text"),
+    ("path_prefix = \"/healthz\"", "path_prefix = «\"healthz\"", "log.sample[0].path_prefix", "it begins with a slash"),
+    ("one_in = 100", "one_in = «-1", "log.sample[0].one_in", "from 0 to 1000000"),
 ];
 
 #[rustfmt::skip]
