@@ -10,12 +10,13 @@ use tokio::sync::Mutex;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{error, info};
 
+use super::hosts::NAMES_WAIT;
 use super::origin::{Loaded, Origin};
 use crate::admin::{self, ConfigState, LastReload, Refused, Reloaded};
 use crate::clock::Clock;
 use crate::config::{Changes, Config, Faults, Sources, diff, hold_back};
 use crate::edge::listener::Settings;
-use crate::edge::{Edge, Live, Pools};
+use crate::edge::{Edge, Live, Pools, Surroundings};
 use crate::metrics::Metrics;
 use crate::model::{Explanation, Question, Unclear};
 use crate::telemetry;
@@ -41,6 +42,7 @@ pub struct Reloader {
 pub(super) struct EdgeParts {
     pub edge: Arc<Edge>,
     pub live: Arc<ArcSwap<Live>>,
+    pub around: Surroundings,
     pub settings: Arc<ArcSwap<Settings>>,
 }
 
@@ -131,10 +133,13 @@ impl Reloader {
     /// Builds everything first: what can fail fails before anything has changed.
     async fn swap(&self, next: &Arc<Config>) -> Result<(), Refused> {
         let pools = match &self.edge {
-            Some(_) => {
+            Some(edge) => {
                 let config = Arc::clone(next);
-                let pools = blocking(move || Pools::build(&config.routing)).await?;
-                Some(pools.map_err(|error| Refused::Build(error.to_string()))?)
+                let (live, around) = (edge.live.load_full(), edge.around.clone());
+                let pools = blocking(move || Pools::build(&config.routing, Some(&live.pools), &around)).await?;
+                let pools = pools.map_err(|error| Refused::Build(error.to_string()))?;
+                pools.resolved(NAMES_WAIT).await;
+                Some(pools)
             }
             None => None,
         };

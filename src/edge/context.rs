@@ -14,6 +14,7 @@ use super::gates::Permit;
 use super::limits::Quota;
 use super::proxy::Live;
 use super::rejection::Rejection;
+use super::upstream::Lease;
 use crate::config::Route;
 use crate::directory::{Via, View};
 use crate::metrics::Metrics;
@@ -82,6 +83,8 @@ pub struct UpstreamProgress {
     pub reused: bool,
     /// When the request was first given to a backend.
     pub begun: Option<Instant>,
+    /// The stay at the backend of this try.
+    pub lease: Option<Lease>,
     /// When its answer's head arrived, and with which status.
     pub answered: Option<(Instant, u16)>,
 }
