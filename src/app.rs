@@ -43,6 +43,7 @@ use crate::keyring::KeyringError;
 use crate::metrics::Metrics;
 use crate::seal::{SealError, Sealer};
 use crate::store::{Store, StoreError};
+use crate::telemetry;
 use crate::tenancy::{Tenancy, TenancyError, hash_token};
 use crate::tls::{ForeignProvider, TlsError};
 use crate::traffic::Meters;
@@ -213,6 +214,12 @@ impl Running {
     /// What is in force.
     pub fn config(&self) -> Arc<Config> {
         self.reloader.config()
+    }
+
+    /// Reloads change this log, too, and what it loses is counted.
+    pub fn log_with(&self, log: telemetry::Handle) {
+        log.count_in(&self.metrics);
+        self.reloader.set_log(log);
     }
 
     /// Reads the configuration again, when it came from files.

@@ -106,6 +106,11 @@ async fn measure_once(store: &Store, clock: &Clock, metrics: &Metrics) -> Result
         metrics.order_queue.with_label_values(&[&stage.stage]).set(stage.count);
     }
     metrics.soonest_expiry.set(soonest.map_or(0, |at| at.secs()));
+    for (within, days) in EXPIRING {
+        let now = clock.now();
+        let count = store.names_ending(now, now + Duration::from_secs(days * 86_400)).await?;
+        metrics.names_expiring.with_label_values(&[within]).set(count);
+    }
     Ok(())
 }
 
@@ -114,6 +119,8 @@ const KEPT_CERTIFICATES: Duration = Duration::from_secs(30 * 86_400);
 const KEPT_EVENTS: Duration = Duration::from_secs(90 * 86_400);
 /// Rows that one transaction removes.
 const BATCH: u32 = 500;
+/// What the gauge of names whose certificate ends soon distinguishes, in days.
+const EXPIRING: [(&str, u64); 3] = [("1d", 1), ("7d", 7), ("21d", 21)];
 const MEASURE_EVERY: Duration = Duration::from_secs(15);
 
 /// Revisions whose changes are kept. A follower that is further behind forgets everything and starts afresh.

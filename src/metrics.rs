@@ -2,9 +2,13 @@
 //! <https://prometheus.io/docs/practices/naming/>. Rooms get an `Arc<Metrics>` and count with its fields; nothing is
 //! registered anywhere else, and there is no global registry.
 
+use std::collections::HashSet;
+use std::sync::{PoisonError, RwLock};
+
 use prometheus::core::Collector;
 use prometheus::{
-    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
 };
 
 /// Declares the struct, its registration and its help texts from one list.
@@ -14,6 +18,8 @@ macro_rules! metrics {
         #[derive(Debug)]
         pub struct Metrics {
             registry: Registry,
+            /// The routes that have series of their own.
+            routes: RwLock<HashSet<String>>,
             $( #[doc = $help] pub $field: metrics!(@type $kind), )+
         }
 
@@ -23,7 +29,7 @@ macro_rules! metrics {
                     let $field = metrics!(@make $kind $name, $help.trim(), $([$($label),+])? $({$($bucket),+})?)?;
                     registry.register(Box::new($field.clone()))?;
                 )+
-                Ok(Self { registry, $($field),+ })
+                Ok(Self { registry, routes: RwLock::default(), $($field),+ })
             }
         }
     };
@@ -32,6 +38,7 @@ macro_rules! metrics {
     (@type gauge) => { IntGauge };
     (@type gauges) => { IntGaugeVec };
     (@type histogram) => { Histogram };
+    (@type histograms) => { HistogramVec };
     (@make counter $name:literal, $help:expr,) => { IntCounter::new($name, $help) };
     (@make gauge $name:literal, $help:expr,) => { IntGauge::new($name, $help) };
     (@make counters $name:literal, $help:expr, [$($label:literal),+]) => {
@@ -40,18 +47,31 @@ macro_rules! metrics {
     (@make gauges $name:literal, $help:expr, [$($label:literal),+]) => {
         IntGaugeVec::new(Opts::new($name, $help), &[$($label),+])
     };
+    (@make histograms $name:literal, $help:expr, [$($label:literal),+] {$($bucket:expr),+}) => {
+        HistogramVec::new(HistogramOpts::new($name, $help).buckets(vec![$($bucket),+]), &[$($label),+])
+    };
     (@make histogram $name:literal, $help:expr, {$($bucket:expr),+}) => {
         Histogram::with_opts(HistogramOpts::new($name, $help).buckets(vec![$($bucket),+]))
     };
 }
 
 metrics! {
-    /// Requests answered, by status class and by whose fault a failure was (none, client, edge, upstream).
-    requests: counters "tenantry_requests_total" ["status", "fault"];
+    /// Requests answered, by status class, by whose fault a failure was (none, client, edge, upstream) and by protocol.
+    requests: counters "tenantry_requests_total" ["status", "fault", "protocol"];
+    /// Requests that took a route, by status class; the routes beyond the first thousand together as _other.
+    route_requests: counters "tenantry_route_requests_total" ["route", "status"];
     /// Requests under way.
     requests_in_flight: gauge "tenantry_requests_in_flight";
     /// Time from a request's head to the end of its answer.
     request_seconds: histogram "tenantry_request_duration_seconds" {0.001, 0.005, 0.02, 0.1, 0.5, 2.0, 10.0, 60.0};
+    /// Time in the edge before a request was given to a backend, or until it was answered without one.
+    edge_seconds: histogram "tenantry_edge_duration_seconds" {0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.005, 0.025, 0.1, 1.0};
+    /// Time from giving a request to a backend until its answer's head, tries that failed included, by pool.
+    upstream_seconds: histograms "tenantry_upstream_duration_seconds" ["pool"] {0.001, 0.005, 0.02, 0.1, 0.5, 2.0, 10.0, 60.0};
+    /// Bytes of request bodies that were read from clients.
+    request_bytes: counter "tenantry_request_bytes_total";
+    /// Bytes of answers' bodies that were sent to clients.
+    response_bytes: counter "tenantry_response_bytes_total";
     /// Requests that the edge refused, by problem code.
     refusals: counters "tenantry_refusals_total" ["code"];
     /// Requests tried again, by pool.
@@ -92,6 +112,8 @@ metrics! {
     capacity: gauges "tenantry_directory_capacity" ["cache"];
     /// The last revision of the change feed that this node has applied.
     feed_revision: gauge "tenantry_feed_revision";
+    /// When the change feed was last read to its end, in seconds since the epoch: how far this node may be behind.
+    feed_read: gauge "tenantry_feed_last_read_timestamp_seconds";
     /// Whether the store answered when it was last asked (1) or not (0).
     store_up: gauge "tenantry_store_up";
     /// Certificate orders that came to an end, by authority and result (issued, failed, refused, limited, unavailable).
@@ -104,6 +126,8 @@ metrics! {
     limiter_level: gauges "tenantry_acme_limiter_level" ["authority"];
     /// When the certificate that ends first ends, in seconds since the epoch; 0 without any.
     soonest_expiry: gauge "tenantry_certificate_soonest_expiry_timestamp_seconds";
+    /// Names in use whose last certificate ends within a day, a week or three weeks (1d, 7d, 21d).
+    names_expiring: gauges "tenantry_certificate_names_expiring" ["within"];
     /// Looks at custom domains, by outcome (proven, not-yet, moved, unknown).
     domain_checks: counters "tenantry_domain_checks_total" ["outcome"];
     /// Questions to DNS servers, by outcome (answered, no-records, failed).
@@ -118,8 +142,14 @@ metrics! {
     config_loaded: gauge "tenantry_config_last_reload_success_timestamp_seconds";
     /// Attempts to replace the running program, by result (done, failed).
     upgrades: counters "tenantry_upgrades_total" ["result"];
+    /// Log lines that were lost because whoever takes them was slower than they came, by output (log, access).
+    log_lines_dropped: counters "tenantry_log_lines_dropped_total" ["output"];
+    /// Spans of traces, by what became of them (exported, dropped because the queue was full, failed at the collector).
+    trace_spans: counters "tenantry_trace_spans_total" ["result"];
     /// Calls to the admin API, by status class.
     admin_requests: counters "tenantry_admin_requests_total" ["status"];
+    /// What runs: its version, and the revision of its source where the build knew it. Always 1.
+    build_info: gauges "tenantry_build_info" ["version", "revision"];
 }
 
 impl Metrics {
@@ -129,12 +159,26 @@ impl Metrics {
         let registry = Registry::new();
         #[cfg(target_os = "linux")]
         registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
-        Self::register(registry)
+        let metrics = Self::register(registry)?;
+        let revision = option_env!("TENANTRY_REVISION").unwrap_or("unknown");
+        metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION"), revision]).set(1);
+        Ok(metrics)
     }
 
     /// Registers what is counted elsewhere and collected when it is asked for.
     pub fn collect_from(&self, collector: impl Collector + 'static) -> Result<(), prometheus::Error> {
         self.registry.register(Box::new(collector))
+    }
+
+    /// Counts a request under its route's name, or under `_other` when [`MOST_ROUTES`] others have been counted.
+    pub fn count_route(&self, route: &str, status: &str) {
+        let known = |names: &HashSet<String>| names.contains(route);
+        let named = known(&self.routes.read().unwrap_or_else(PoisonError::into_inner)) || {
+            let mut names = self.routes.write().unwrap_or_else(PoisonError::into_inner);
+            known(&names) || names.len() < MOST_ROUTES && names.insert(route.to_owned())
+        };
+        let label = if named { route } else { "_other" };
+        self.route_requests.with_label_values(&[label, status]).inc();
     }
 
     /// The text exposition format.
@@ -199,6 +243,9 @@ impl TenantMetrics {
     }
 }
 
+/// Routes by name in metrics; a configuration may have ten thousand.
+const MOST_ROUTES: usize = 1_000;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -206,9 +253,9 @@ mod tests {
     #[test]
     fn new_registers_every_metric() {
         let metrics = Metrics::new().unwrap();
-        metrics.requests.with_label_values(&["2xx", "none"]).inc();
+        metrics.requests.with_label_values(&["2xx", "none", "h2"]).inc();
         let text = metrics.render();
-        assert!(text.contains("tenantry_requests_total{fault=\"none\",status=\"2xx\"} 1"), "{text}");
+        assert!(text.contains("tenantry_requests_total{fault=\"none\",protocol=\"h2\",status=\"2xx\"} 1"), "{text}");
         assert!(text.contains("# HELP tenantry_store_up Whether the store answered"), "{text}");
     }
 }

@@ -94,8 +94,8 @@ impl Builder {
             (listeners, edge) = (Some(parts), Some(swapped));
         }
         let poll = config.store.poll_interval;
-        let (follower, applied) =
-            Follower::new(Arc::clone(&self.source), subscribers, self.revision, poll, Arc::clone(&self.metrics));
+        let told = (self.app.clock.clone(), Arc::clone(&self.metrics));
+        let (follower, applied) = Follower::new(Arc::clone(&self.source), subscribers, self.revision, poll, told);
         helping.spawn(follower.run());
         helping.spawn(measure(Arc::clone(&self.directory)));
         let health = Arc::new(Health { draining: AtomicBool::new(false), applied: applied.clone() });

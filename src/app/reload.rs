@@ -1,7 +1,7 @@
 //! Reloading the configuration under way: read, check, build, swap. Until the swap nothing has changed; after it, a
 //! request that is under way ends with what it began with. One reload at a time.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -19,6 +19,7 @@ use crate::edge::listener::Settings;
 use crate::edge::{Edge, Live, Pools, Surroundings};
 use crate::metrics::Metrics;
 use crate::model::{Explanation, PoolStatus, Question, Unclear};
+use crate::telemetry;
 use crate::traffic::Busiest;
 
 /// Everything that a reload swaps, and what it needs to know.
@@ -31,6 +32,7 @@ pub struct Reloader {
     /// What the control plane reads.
     config: Arc<ArcSwap<Config>>,
     edge: Option<EdgeParts>,
+    log: OnceLock<telemetry::Handle>,
     state: Mutex<State>,
     /// The state, for those who only look.
     seen: ArcSwap<ConfigState>,
@@ -85,6 +87,7 @@ impl Reloader {
             busiest,
             config,
             edge,
+            log: OnceLock::new(),
             state: inner,
             seen: ArcSwap::from_pointee(state),
         })
@@ -98,6 +101,11 @@ impl Reloader {
     /// How the pools are doing; `None` where this process has no edge.
     pub fn pools(&self) -> Option<Vec<PoolStatus>> {
         self.edge.as_ref().map(|parts| parts.live.load().pools.status())
+    }
+
+    /// The log that is to follow. The first call counts.
+    pub fn set_log(&self, log: telemetry::Handle) {
+        let _ = self.log.set(log);
     }
 
     /// Reads the files again and puts them into force, or (`dry_run`) only says what that would change.
@@ -129,12 +137,23 @@ impl Reloader {
 
     /// Builds everything first: what can fail fails before anything has changed.
     async fn swap(&self, next: &Arc<Config>) -> Result<(), Refused> {
-        if let Some(edge) = &self.edge {
-            let config = Arc::clone(next);
-            let (live, around) = (edge.live.load_full(), edge.around.clone());
-            let pools = blocking(move || Pools::build(&config.routing, Some(&live.pools), &around)).await?;
-            let pools = pools.map_err(|error| Refused::Build(error.to_string()))?;
-            pools.resolved(NAMES_WAIT).await;
+        let pools = match &self.edge {
+            Some(edge) => {
+                let config = Arc::clone(next);
+                let (live, around) = (edge.live.load_full(), edge.around.clone());
+                let pools = blocking(move || Pools::build(&config.routing, Some(&live.pools), &around)).await?;
+                let pools = pools.map_err(|error| Refused::Build(error.to_string()))?;
+                pools.resolved(NAMES_WAIT).await;
+                Some(pools)
+            }
+            None => None,
+        };
+        if let Some(log) = self.log.get().cloned() {
+            let settings = next.log.clone();
+            let applied = blocking(move || log.apply(&settings)).await?;
+            applied.map_err(|error| Refused::Build(error.to_string()))?;
+        }
+        if let (Some(edge), Some(pools)) = (&self.edge, pools) {
             let old = edge.live.swap(Arc::new(Live { config: Arc::clone(next), pools }));
             let handshake_timeout = next.tls.handshake_timeout;
             edge.settings.store(Arc::new(Settings { limits: next.limits.clone(), handshake_timeout }));

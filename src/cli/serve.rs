@@ -20,7 +20,7 @@ use crate::telemetry;
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  tenantry serve -c /etc/tenantry\n  tenantry serve -c config/ --role edge\n\n\
     SIGTERM or SIGINT lets requests under way end (process.drain_deadline), a second one ends at once.\n\
-    SIGHUP reads the configuration again. SIGUSR2 starts the program anew and hands over to it.")]
+    SIGHUP reads the configuration again. SIGUSR1 opens log files again. SIGUSR2 starts the program anew and hands over to it.")]
 pub struct Serve {
     /// Directory with tenantry.toml, routing.toml and plans.toml
     #[arg(short, long, value_name = "DIR", default_value = "config")]
@@ -95,8 +95,8 @@ fn serve<E: std::fmt::Display>(
     predecessor: Option<Predecessor>,
     started: impl FnOnce(&Running),
 ) -> ExitCode {
-    let _guard = match telemetry::install(log) {
-        Ok(guard) => guard,
+    let (log, _guard) = match telemetry::install(log) {
+        Ok(installed) => installed,
         Err(error) => return fail_before(predecessor, &error.to_string()),
     };
     if let Err(error) = app::install_crypto() {
@@ -109,12 +109,13 @@ fn serve<E: std::fmt::Display>(
     let code = runtime.block_on(async {
         match start.await {
             Ok(running) => {
+                running.log_with(log.clone());
                 started(&running);
                 if let Some(predecessor) = predecessor {
                     predecessor.ready();
                 }
                 manager::ready();
-                until_signalled(running, signals).await
+                until_signalled(running, signals, &log).await
             }
             Err(error) => fail_before(predecessor, &error.to_string()),
         }
@@ -132,6 +133,7 @@ fn prepare() -> std::io::Result<(Runtime, Signals)> {
         terminate: signal(SignalKind::terminate())?,
         interrupt: signal(SignalKind::interrupt())?,
         hangup: signal(SignalKind::hangup())?,
+        reopen: signal(SignalKind::user_defined1())?,
         upgrade: signal(SignalKind::user_defined2())?,
     };
     Ok((runtime, signals))
@@ -141,6 +143,7 @@ struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
+    reopen: Signal,
     upgrade: Signal,
 }
 
@@ -154,8 +157,8 @@ impl Signals {
     }
 }
 
-async fn until_signalled(mut running: Running, mut signals: Signals) -> ExitCode {
-    let Signals { terminate, interrupt, hangup, upgrade } = &mut signals;
+async fn until_signalled(mut running: Running, mut signals: Signals, log: &telemetry::Handle) -> ExitCode {
+    let Signals { terminate, interrupt, hangup, reopen, upgrade } = &mut signals;
     let upgrader = Arc::clone(running.upgrader());
     let (code, replaced) = loop {
         tokio::select! {
@@ -171,6 +174,7 @@ async fn until_signalled(mut running: Running, mut signals: Signals) -> ExitCode
                     manager::ready();
                 });
             }
+            _ = reopen.recv() => log.reopen(),
             _ = upgrade.recv() => {
                 if let Err(why) = upgrader.begin() {
                     warn!(%why, "process.not_replaced");

@@ -58,7 +58,7 @@ pub use faults::{Fault, Faults};
 pub use headers::Headers;
 pub use limits::Limits;
 pub use listener::Listener;
-pub use log::{Log, LogFormat};
+pub use log::{Log, LogFormat, Output as LogOutput, Pattern as LogPattern, Sample};
 pub use metrics::Metrics;
 pub use process::Process;
 pub use reload::Reload;

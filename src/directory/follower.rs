@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use super::source::Source;
+use crate::clock::Clock;
 use crate::metrics::Metrics;
 use crate::model::Change;
 use crate::store::News;
@@ -66,6 +67,7 @@ pub struct Follower {
     revision: watch::Sender<i64>,
     store_up: watch::Sender<bool>,
     turns: watch::Sender<u64>,
+    clock: Clock,
     metrics: Arc<Metrics>,
 }
 
@@ -76,15 +78,16 @@ impl Follower {
         subscribers: Vec<Arc<dyn Subscriber>>,
         start: i64,
         poll_interval: Duration,
-        metrics: Arc<Metrics>,
+        (clock, metrics): (Clock, Arc<Metrics>),
     ) -> (Self, Applied) {
         let (revision, revision_seen) = watch::channel(start);
         let (store_up, store_seen) = watch::channel(true);
         let (turns, turns_seen) = watch::channel(0);
         metrics.store_up.set(1);
         metrics.feed_revision.set(start);
+        metrics.feed_read.set(clock.now().secs());
         let applied = Applied { revision: revision_seen, store_up: store_seen, turns: turns_seen };
-        (Self { source, subscribers, poll_interval, revision, store_up, turns, metrics }, applied)
+        (Self { source, subscribers, poll_interval, revision, store_up, turns, clock, metrics }, applied)
     }
 
     /// Follows until the task is dropped.
@@ -98,6 +101,7 @@ impl Follower {
                     if self.take(news) {
                         continue;
                     }
+                    self.metrics.feed_read.set(self.clock.now().secs());
                     self.source.wait_for_news(cursor, self.poll_interval).await;
                 }
                 Err(error) => {

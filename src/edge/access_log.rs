@@ -1,10 +1,16 @@
-//! One line and one count per request, whatever became of it. Query strings and header values are never logged: they
-//! carry tokens.
+//! One line and one count per request, whatever became of it. Header values are never logged, and of the target only
+//! what `redaction` lets through: they carry tokens.
+
+use std::time::Duration;
+
+use foldhash::fast::FixedState;
+use std::hash::BuildHasher;
 
 use http::Version;
 use tracing::Level;
 
 use super::context::RequestContext;
+use super::redaction;
 use super::rejection::{Fault, Rejection};
 use crate::metrics::Metrics;
 use crate::traffic::Ended;
@@ -29,16 +35,13 @@ pub fn record(ctx: &RequestContext, outcome: &Outcome, metrics: &Metrics) {
         Outcome::CutOff => ctx.upstream.answered.map_or(0, |(_, status)| status),
     };
     let fault = fault_of(ctx, status, outcome);
-    metrics.requests.with_label_values(&[class_of(status), fault.as_str()]).inc();
-    metrics.request_seconds.observe(ctx.started.elapsed().as_secs_f64());
-    if let Some(rejection) = &ctx.rejection {
-        metrics.refusals.with_label_values(&[rejection.code()]).inc();
-    }
+    let times = Times::of(ctx);
+    let sent = match outcome {
+        Outcome::Ended { body_bytes, .. } => *body_bytes as u64,
+        Outcome::CutOff => ctx.body.sent,
+    };
+    count(ctx, metrics, (status, fault), &times, sent);
     if let Some((view, _)) = &ctx.tenant {
-        let sent = match outcome {
-            Outcome::Ended { body_bytes, .. } => *body_bytes as u64,
-            Outcome::CutOff => ctx.body.sent,
-        };
         let refusal = ctx.rejection.as_ref();
         view.meter().count(Ended {
             status,
@@ -48,15 +51,76 @@ pub fn record(ctx: &RequestContext, outcome: &Outcome, metrics: &Metrics) {
             limited: refusal.and_then(Rejection::limit),
         });
     }
-    if ctx.live.config.log.access {
-        write_line(ctx, outcome, status, fault);
+    if is_wanted(ctx, status, fault) {
+        write_line(ctx, outcome, (status, fault), &times, sent);
     }
 }
 
-fn write_line(ctx: &RequestContext, outcome: &Outcome, status: u16, fault: Fault) {
+/// Where a request's time went. What is left of the total went into passing the answer's body on.
+struct Times {
+    total: Duration,
+    /// Until it was given to a backend, or answered without one.
+    edge: Duration,
+    /// From then until the head of a backend's answer, or until it was given up.
+    upstream: Option<Duration>,
+}
+
+impl Times {
+    fn of(ctx: &RequestContext) -> Self {
+        let total = ctx.started.elapsed();
+        let Some(begun) = ctx.upstream.begun else { return Self { total, edge: total, upstream: None } };
+        let edge = begun.duration_since(ctx.started);
+        let answered = ctx.upstream.answered.map(|(at, _)| at.duration_since(begun));
+        Self { total, edge, upstream: Some(answered.unwrap_or_else(|| total.saturating_sub(edge))) }
+    }
+}
+
+fn count(ctx: &RequestContext, metrics: &Metrics, (status, fault): (u16, Fault), times: &Times, sent: u64) {
+    let protocol = ctx.asked.as_ref().map_or("none", |asked| protocol(asked.version));
+    let class = class_of(status);
+    metrics.requests.with_label_values(&[class, fault.as_str(), protocol]).inc();
+    if let Some(route) = ctx.route() {
+        metrics.count_route(&route.name, class);
+    }
+    metrics.request_seconds.observe(times.total.as_secs_f64());
+    metrics.edge_seconds.observe(times.edge.as_secs_f64());
+    if let (Some(time), Some(pool)) = (times.upstream, pool_of(ctx)) {
+        metrics.upstream_seconds.with_label_values(&[pool]).observe(time.as_secs_f64());
+    }
+    metrics.request_bytes.inc_by(ctx.body.received);
+    metrics.response_bytes.inc_by(sent);
+    if let Some(rejection) = &ctx.rejection {
+        metrics.refusals.with_label_values(&[rejection.code()]).inc();
+    }
+}
+
+fn pool_of(ctx: &RequestContext) -> Option<&str> {
+    let pool = ctx.permit.as_ref()?.pool();
+    ctx.live.config.routing.pool(pool).map(|pool| pool.name.as_str())
+}
+
+/// Whether this request has a line. What failed always has.
+fn is_wanted(ctx: &RequestContext, status: u16, fault: Fault) -> bool {
+    let log = &ctx.live.config.log;
+    if !log.access || fault != Fault::None || status >= 400 {
+        return log.access;
+    }
+    let Some(asked) = &ctx.asked else { return true };
+    let path = asked.target.path();
+    match log.sample.iter().find(|rule| path.starts_with(&rule.path_prefix)) {
+        Some(rule) if rule.one_in == 0 => false,
+        // By the request's id, so that every hop that has the same rule keeps the same requests.
+        Some(rule) => FixedState::with_seed(0).hash_one(ctx.request_id()) % u64::from(rule.one_in) == 0,
+        None => true,
+    }
+}
+
+fn write_line(ctx: &RequestContext, outcome: &Outcome, (status, fault): (u16, Fault), times: &Times, sent: u64) {
     let asked = ctx.asked.as_ref();
     let tenant = ctx.tenant.as_ref();
     let tls = ctx.connection.as_ref().and_then(|connection| connection.tls.as_ref());
+    let log = &ctx.live.config.log;
+    let micros = |time: Duration| time.as_micros() as u64;
     tracing::event!(
         target: "access",
         Level::INFO,
@@ -66,24 +130,26 @@ fn write_line(ctx: &RequestContext, outcome: &Outcome, status: u16, fault: Fault
         tenant.via = tenant.map(|(_, via)| via.as_str()),
         http.host = ctx.host.as_ref().map(|host| host.as_str()),
         http.method = asked.map(|asked| asked.method.as_str()),
-        http.path = asked.map(|asked| asked.target.path()),
+        http.path = asked.map(|asked| redaction::path(log, &asked.target)).as_deref(),
+        http.query = asked.and_then(|asked| redaction::query(log, &asked.target)).as_deref(),
         http.protocol = asked.map(|asked| protocol(asked.version)),
         http.status = status,
         cut_off = matches!(outcome, Outcome::CutOff).then_some(true),
         fault = fault.as_str(),
         refusal = ctx.rejection.as_ref().map(|rejection| rejection.code()),
         route = ctx.route().map(|route| &*route.name).or(ctx.policy),
+        pool = pool_of(ctx),
         upstream.address = ctx.upstream.address.map(tracing::field::display),
         upstream.tries = ctx.upstream.tries,
-        upstream.head_us = ctx.upstream.answered.map(|(at, _)| at.duration_since(ctx.started).as_micros() as u64),
-        duration_us = ctx.started.elapsed().as_micros() as u64,
+        upstream.reused = (ctx.upstream.tries > 0).then_some(ctx.upstream.reused),
+        duration_us = micros(times.total),
+        edge_us = micros(times.edge),
+        upstream_us = times.upstream.map(micros),
         request.body_bytes = ctx.body.received,
-        response.body_bytes = match outcome {
-            Outcome::Ended { body_bytes, .. } => Some(*body_bytes),
-            Outcome::CutOff => None,
-        },
+        response.body_bytes = sent,
         tls.version = tls.map(|tls| tls.version.as_str()),
         tls.resumed = tls.map(|tls| tls.resumed),
+        tls.alpn = tls.and_then(|tls| tls.alpn).map(|alpn| std::str::from_utf8(alpn.wire()).unwrap_or_default()),
     );
 }
 

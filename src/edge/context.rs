@@ -81,6 +81,8 @@ pub struct UpstreamProgress {
     /// The backend that failed this request: the next try goes elsewhere.
     pub avoid: Option<SocketAddr>,
     pub reused: bool,
+    /// When the request was first given to a backend.
+    pub begun: Option<Instant>,
     /// The stay at the backend of this try.
     pub lease: Option<Lease>,
     /// When its answer's head arrived, and with which status.

@@ -24,6 +24,7 @@ pub mod patient;
 mod pipeline;
 mod policies;
 mod proxy;
+mod redaction;
 mod registry;
 mod rejection;
 mod respond;

@@ -124,6 +124,7 @@ impl ProxyHttp for Proxy {
             within_total(&mut peer.options.read_timeout);
         }
         ctx.upstream.tries += 1;
+        ctx.upstream.begun.get_or_insert_with(Instant::now);
         ctx.upstream.address = upstream::address(&peer);
         Ok(Box::new(peer))
     }

@@ -103,6 +103,20 @@ impl Store {
         row.map_or(Ok(None), |row| Row::new(&row, "certificates", "not_after").optional_time("not_after"))
     }
 
+    /// How many names that are still wanted (a domain somebody holds, or an order) have nothing after `until`, though
+    /// they have a certificate now.
+    pub async fn names_ending(&self, now: Timestamp, until: Timestamp) -> Result<i64, StoreError> {
+        let sql = "SELECT COUNT(DISTINCT n.name) AS count FROM certificates c \
+                   JOIN certificate_names n ON n.certificate = c.id \
+                   WHERE c.not_after > $1 AND c.not_after <= $2 AND c.revoked IS NULL \
+                   AND NOT EXISTS (SELECT 1 FROM certificate_names m JOIN certificates l ON l.id = m.certificate \
+                   WHERE m.name = n.name AND l.not_after > $2 AND l.revoked IS NULL) \
+                   AND (EXISTS (SELECT 1 FROM orders o WHERE o.name = n.name) \
+                   OR EXISTS (SELECT 1 FROM domains d WHERE d.name = n.name AND d.state IN ('verified', 'live', 'moved')))";
+        let row = self.one(query(sql).bind(now.millis()).bind(until.millis())).await?;
+        row.map_or(Ok(0), |row| Row::new(&row, "certificates", "count").int("count"))
+    }
+
     fn unsealed(&self, row: &AnyRow) -> Result<Certificate, StoreError> {
         let row = Row::new(row, "certificates", "id");
         let id = row.text("id")?.to_owned();

@@ -100,7 +100,8 @@ impl Record {
         let subscribers: Vec<Arc<dyn Subscriber>> =
             vec![Arc::clone(&directory) as Arc<dyn Subscriber>, Arc::clone(&certificates) as Arc<dyn Subscriber>];
         let poll = Duration::from_millis(100);
-        let (follower, applied) = Follower::new(source, subscribers, start, poll, Arc::clone(&metrics));
+        let (follower, applied) =
+            Follower::new(source, subscribers, start, poll, (self.clock.clone(), Arc::clone(&metrics)));
         let follower = tokio::spawn(follower.run()).abort_handle();
         Node {
             store: self.store.clone(),

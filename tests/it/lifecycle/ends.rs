@@ -54,7 +54,7 @@ async fn an_answer_under_way_on_http2_is_cut_off() {
     let counted = async {
         loop {
             let metrics = world.running.metrics().render();
-            if metrics.contains("tenantry_requests_total{fault=\"none\",status=\"2xx\"} 1")
+            if metrics.contains("tenantry_requests_total{fault=\"none\",protocol=\"h2\",status=\"2xx\"} 1")
                 && metrics.contains("tenantry_requests_in_flight 0")
             {
                 break;

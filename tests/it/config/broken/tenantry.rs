@@ -98,7 +98,6 @@ pub const TENANTRY: &[Case] = &[
     ("hosts = 1_000_000", "hosts = «0", "directory.hosts", "from 1 to"),
     ("miss_wait = \"500ms\"", "miss_wait = «\"1m\"", "directory.miss_wait", "from 1ms to 10s"),
     ("filter = \"info\"", "filter = «\"debgu\"", "log.filter", "a word alone must be a level"),
-    ("format = \"json\"", "format = «\"xml\"", "log.format", "expected one of \"json\", \"text\""),
     // More that is no TOML.
     ("[store]", "[store", "", "this is not TOML"),
     ("name = \"Arythmatic Connect\"", "name = \"Arythmatic", "", "this is not TOML"),
@@ -192,4 +191,13 @@ pub const TENANTRY: &[Case] = &[
     ("notice = \"0s\"", "notice = «\"2h\"", "process.notice", "found \"2h\""),
     ("drain_deadline = \"30s\"", "drain_deadline = «30", "process.drain_deadline", "found 30"),
     ("upgrade_deadline = \"60s\"", "upgrade_deadline = «\"0s\"", "process.upgrade_deadline", "found \"0s\""),
+    ("format = \"json\"", "format = «\"xml\"", "log.format", "expected one of \"json\", \"logfmt\", \"text\""),
+    ("output = \"stderr\"", "output = «\"tenantry.log\"", "log.output", "the path of a file that begins with a slash"),
+    ("#   access_output = \"/var/log/tenantry/access.log\"", "access_output = «3", "log.access_output", "found 3, expected \"stderr\""),
+    ("query = false", "query = «\"no\"", "log.query", "expected true or false"),
+    ("\"token\", \"code\"", "\"token\", «\"Code\"", "log.redact[1]", "expected a part of a parameter's name"),
+    ("redact_paths = []", "redact_paths = [«\"(\"]", "log.redact_paths[0]", "it cannot be read"),
+    ("redact_paths = []", "redact_paths = [«\"x*\"]", "log.redact_paths[0]", "it matches the empty text"),
+    ("path_prefix = \"/healthz\"", "path_prefix = «\"healthz\"", "log.sample[0].path_prefix", "it begins with a slash"),
+    ("one_in = 100", "one_in = «-1", "log.sample[0].one_in", "from 0 to 1000000"),
 ];
