@@ -138,7 +138,7 @@ pub const ROUTING: &[Broken] = &[
     ("#   max_pending = 1000", "max_pending = «0", "pool[0].max_pending", "from 1 to 1000000"),
     ("retry_budget = 20", "retry_budget = «101", "pool[0].retry_budget", "from 0 to 100"),
     ("kind = \"http\"", "kind = «\"icmp\"", "pool[0].health.kind", "expected one of \"http\", \"tcp\""),
-    ("kind = \"http\"\n# Default \"/\".\npath = \"", "kind = \"tcp\"\npath = «\"", "pool[0].health.path", "expected kind = \"http\""),
+    ("kind = \"http\"\n# Default \"/\".\npath = \"/healthz\"\n# The Host of a look. Default: host_header, else server_name, else the backend's address.\n#   host = \"app.internal\"\n# Default [200].\nexpect = [200, 204]", "kind = \"tcp\"\npath = «\"/healthz\"", "pool[0].health.path", "expected kind = \"http\""),
     ("path = \"/healthz\"", "path = «\"healthz\"", "pool[0].health.path", "starts with a slash"),
     ("#   host = \"app.internal\"", "host = «\"a b\"", "pool[0].health.host", "expected a host name"),
     ("expect = [200, 204]", "expect = «200", "pool[0].health.expect", "found 200, expected statuses"),
