@@ -101,8 +101,7 @@ impl Builder {
         let health = Arc::new(Health { draining: AtomicBool::new(false), applied: applied.clone() });
         let tenancy = self.tenancy(&shared, &applied);
         let control = self.control(&shared, &tenancy, &applied, (ear, &addresses))?;
-        let mut handles = handles(&config, &sockets)?;
-        handles.push(("admin".to_owned(), private.try_clone().map_err(AppError::Runtime)?));
+        let handles = handles(&config, &sockets, &private)?;
         let since = (self.app.clock.now(), Arc::clone(&self.metrics));
         let upgrader = Upgrader::new(inheritance.program, handles, Arc::clone(&shared), since);
         let reloader = self.reloader(loaded, shared, edge);
@@ -291,12 +290,17 @@ impl Builder {
     }
 }
 
-/// Second handles of the listeners' sockets, by name.
-fn handles(config: &Config, sockets: &[Bound]) -> Result<Vec<(String, std::net::TcpListener)>, AppError> {
-    let second = |(listener, (socket, _)): (&config::Listener, &Bound)| {
-        Ok((listener.name.clone(), socket.try_clone().map_err(AppError::Runtime)?))
+/// Second handles of all listening sockets, by name.
+fn handles(
+    config: &Config,
+    sockets: &[Bound],
+    private: &std::net::TcpListener,
+) -> Result<Vec<(String, std::net::TcpListener)>, AppError> {
+    let listeners = config.listeners.iter().zip(sockets).map(|(listener, (socket, _))| (&*listener.name, socket));
+    let second = |(name, socket): (&str, &std::net::TcpListener)| {
+        Ok((name.to_owned(), socket.try_clone().map_err(AppError::Runtime)?))
     };
-    config.listeners.iter().zip(sockets).map(second).collect()
+    listeners.chain([("admin", private)]).map(second).collect()
 }
 
 /// Keeps the gauges of the caches' sizes current.

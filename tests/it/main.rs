@@ -15,6 +15,7 @@ mod dev;
 mod directory;
 mod domains;
 mod edge;
+mod edge_policies;
 mod lifecycle;
 mod limits;
 mod outbound;
