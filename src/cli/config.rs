@@ -1,4 +1,6 @@
-//! `tenantry config …` and `tenantry reload`: the configuration of a running process.
+//! `tenantry config …` and `tenantry reload`: the configuration of a running process, and what one can be.
+
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use http::Method;
@@ -6,10 +8,13 @@ use serde_json::{Value, json};
 
 use super::client::{Connection, Failure};
 use super::output;
+use crate::config::File;
 
-/// The configuration of a running process
+/// The configuration of a running process, and the schemas of its files
 #[derive(Args)]
-#[command(after_help = "Examples:\n  tenantry config diff\n  tenantry config show --json")]
+#[command(
+    after_help = "Examples:\n  tenantry config diff\n  tenantry config show --json\n  tenantry config schema routing"
+)]
 pub struct Config {
     #[command(flatten)]
     connection: Connection,
@@ -23,6 +28,22 @@ enum Command {
     Diff,
     /// Show which configuration is in force, and what came of the last reload
     Show,
+    Schema(Schema),
+}
+
+/// Print the JSON Schema of a configuration file, for editors
+#[derive(Args)]
+#[command(
+    after_help = "Examples:\n  tenantry config schema routing\n  tenantry config schema --all config/schema/\n\n\
+    With taplo (and the editors that use it), make the first line of the file: #:schema schema/routing.schema.json"
+)]
+struct Schema {
+    /// Which file
+    #[arg(value_name = "FILE", value_parser = ["tenantry", "routing", "plans"], default_value = "tenantry")]
+    file: String,
+    /// Write the schemas of all three, as <FILE>.schema.json, into this directory, which is made if need be
+    #[arg(long, value_name = "DIR", conflicts_with = "file")]
+    all: Option<PathBuf>,
 }
 
 /// Ask the running process to read its configuration again
@@ -43,10 +64,10 @@ impl Config {
 
     pub async fn run(self) -> Result<(), Failure> {
         let json = self.json();
-        let client = self.connection.open()?;
         let state = match self.command {
+            Command::Schema(schema) => return schema.run(),
             Command::Diff => return ask(self.connection, "/v1/config/reload?dry_run=true").await,
-            Command::Show => client.get("/v1/config").await?.body,
+            Command::Show => self.connection.open()?.get("/v1/config").await?.body,
         };
         if json {
             output::json(&state);
@@ -62,6 +83,24 @@ impl Config {
             ("last reload", format!("{} {}", cell("/last_reload/result"), cell("/last_reload/at"))),
         ]));
         output::answer(&faults(&state["last_reload"]["faults"]));
+        Ok(())
+    }
+}
+
+impl Schema {
+    fn run(self) -> Result<(), Failure> {
+        let Some(dir) = self.all else {
+            let chosen = File::ALL.into_iter().filter(|file| file.stem() == self.file);
+            chosen.for_each(|file| output::json(&file.schema()));
+            return Ok(());
+        };
+        let failed = |path: &Path, error| Failure::Local(format!("{} cannot be written: {error}", path.display()));
+        std::fs::create_dir_all(&dir).map_err(|error| failed(&dir, error))?;
+        for file in File::ALL {
+            let path = dir.join(format!("{}.schema.json", file.stem()));
+            std::fs::write(&path, format!("{:#}\n", file.schema())).map_err(|error| failed(&path, error))?;
+            output::answer(&format!("{}\n", path.display()));
+        }
         Ok(())
     }
 }

@@ -5,9 +5,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use zeroize::Zeroizing;
-
 use super::parsers::{self, HOSTNAME, NAME, PATH, URL};
+use super::secrets::Secret;
 use super::section::Section;
 use super::units::parse_duration;
 use crate::model::Hostname;
@@ -17,7 +16,8 @@ const SOCKET: &str = "an IP address with a port, such as \"192.0.2.53:53\"";
 const RATE: &str = "a number per time, such as \"300/3h\"";
 const PROFILE: &str = "the name of a profile, such as \"tlsserver\"";
 const KEY_ID: &str = "the key's identifier, as the authority gave it";
-const SECRET: &str = "the key, in base64 as the authority or the DNS server gave it";
+const SECRET: &str = "the key, in base64 as the authority or the DNS server gave it, or where it is: \"file:<path>\" or \
+                      \"credential:<name>\"";
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -91,7 +91,7 @@ pub struct Rate {
 pub struct ExternalAccount {
     pub key_id: String,
     /// The HMAC key, decoded.
-    pub key: Zeroizing<Vec<u8>>,
+    pub key: Secret,
 }
 
 /// The kind of a certificate's key.
@@ -128,7 +128,7 @@ pub struct Rfc2136 {
     pub zone: Hostname,
     pub key_name: Hostname,
     pub algorithm: TsigAlgorithm,
-    pub secret: Zeroizing<Vec<u8>>,
+    pub secret: Secret,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -217,13 +217,15 @@ impl DnsProvider {
             "command" => Ok(false),
             _ => Err(""),
         });
+        if kind.is_none() {
+            section.forgive_unknown();
+        }
         let delegation = section.text("delegation", HOSTNAME, parsers::hostname);
         let propagation = section.duration("propagation", SECOND..=HOUR, 60 * SECOND);
         let ttl = section.duration("ttl", SECOND..=HOUR, 60 * SECOND);
-        let kind = match kind? {
-            true => DnsProviderKind::Rfc2136(Rfc2136::read(section)?),
-            false => DnsProviderKind::Command(section.required("command", PATH, parsers::path)?),
-        };
+        let update = section.when(kind == Some(true), Rfc2136::read).flatten().map(DnsProviderKind::Rfc2136);
+        let command = section.when(kind == Some(false), |section| section.required("command", PATH, parsers::path));
+        let kind = update.or(command.flatten().map(DnsProviderKind::Command))?;
         Some(Self { kind, delegation, propagation, ttl })
     }
 }
@@ -251,7 +253,7 @@ fn contact(text: &str) -> Result<String, &'static str> {
 }
 
 /// Base64, with either alphabet, padded or not.
-fn decoded(text: &str) -> Option<Zeroizing<Vec<u8>>> {
+fn decoded(text: &str) -> Option<Secret> {
     use base64::Engine;
     use base64::alphabet::{STANDARD, URL_SAFE};
     use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
@@ -260,7 +262,7 @@ fn decoded(text: &str) -> Option<Zeroizing<Vec<u8>>> {
         .iter()
         .find_map(|alphabet| GeneralPurpose::new(alphabet, config).decode(text.trim()).ok())
         .filter(|key| !key.is_empty())
-        .map(Zeroizing::new)
+        .map(Secret::from)
 }
 
 impl fmt::Debug for Authority {

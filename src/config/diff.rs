@@ -129,6 +129,9 @@ sections!(
 /// Declares what is read once, when the process starts.
 macro_rules! read_at_start {
     ($($name:literal => $($field:ident).+;)+) => {
+        /// The sections of `tenantry.toml`, and single keys of others, that are read once, when the process starts.
+        pub const READ_AT_START: &[&str] = &[$($name),+];
+
         /// Puts what `running` has in the place of everything in `next` that only a restart changes; names what of it
         /// `next` has otherwise than `loaded`, the configuration as it was read when `running` was built.
         pub fn hold_back(loaded: &Config, running: &Config, next: &mut Config) -> Vec<&'static str> {

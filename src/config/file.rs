@@ -5,7 +5,9 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use super::routes::Facts;
+use super::schema::File;
 use super::section::{Check, Section};
+use super::shapes::{Recorded, Recorder};
 use super::source::{Document, Sources};
 use super::variables::Lookup;
 use super::{
@@ -56,7 +58,7 @@ impl<'s> FileConfig<'s> {
 
     /// The strict form, or every fault.
     pub fn check(mut self, lookup: &Lookup<'_>) -> Result<Config, Faults> {
-        let check = Check { lookup, faults: RefCell::new(std::mem::take(&mut self.faults)) };
+        let check = Check { lookup, faults: RefCell::new(std::mem::take(&mut self.faults)), recorder: None };
         let installation = Section::root(&check, &self.tenantry, Installation::read);
         let plans = Section::root(&check, &self.plans, plans::read);
         let facts = Facts {
@@ -106,6 +108,21 @@ impl<'s> FileConfig<'s> {
         faults.sort_by_key(|fault| (rank(fault), fault.line, fault.column));
         faults
     }
+}
+
+/// Everything that the readers of a file ask for.
+pub(super) fn record(empty: &Sources, file: File) -> Recorded {
+    let files = FileConfig::parse(empty);
+    let check = Check { lookup: &|_| None, faults: RefCell::default(), recorder: Some(Recorder::default()) };
+    match file {
+        File::Tenantry => drop(Section::root(&check, &files.tenantry, Installation::read)),
+        File::Routing => {
+            let facts = Facts { features: None, session_cookie: true };
+            drop(Section::root(&check, &files.routing, |root| routes::read(root, &facts)));
+        }
+        File::Plans => drop(Section::root(&check, &files.plans, plans::read)),
+    }
+    check.recorder.map(Recorder::into_recorded).unwrap_or_default()
 }
 
 impl Installation {

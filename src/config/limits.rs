@@ -6,6 +6,8 @@ use super::section::Section;
 use crate::model::Rate;
 
 const KIB: u64 = 1 << 10;
+/// Of connections.
+const MOST: u32 = 10_000_000;
 
 /// `[limits]`: what one node takes from strangers.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -39,8 +41,14 @@ pub struct Limits {
 impl Limits {
     pub(super) fn read(section: &mut Section<'_>) -> Self {
         let times = Duration::from_millis(100)..=Duration::from_secs(3600);
-        let connections = section.number("connections", 1..=10_000_000, 20_000u32);
-        let per_address = section.number("connections_per_address", 1..=connections, connections.min(512));
+        let connections = section.number("connections", 1..=MOST, 20_000u32);
+        let per_address = section.number("connections_per_address", 1..=MOST, connections.min(512));
+        if per_address > connections {
+            section.fault(
+                "connections_per_address",
+                format!("found {per_address}, expected at most `connections`, {connections}"),
+            );
+        }
         Self {
             connections: connections as usize,
             connections_per_address: per_address as usize,

@@ -1,5 +1,5 @@
 //! Configuration: loose files in, one checked [`Config`] out, or a list of every fault. Nothing that is configured is
-//! ignored, and nothing here opens a socket or a store.
+//! ignored, and nothing here opens a socket or a store: only the files are read, and those with secrets that they name.
 
 mod acme;
 mod admin;
@@ -27,8 +27,11 @@ mod route_edits;
 mod route_index;
 mod routes;
 mod routing;
+mod schema;
+mod secrets;
 mod section;
 mod shadows;
+mod shapes;
 mod source;
 mod store;
 mod tenancy;
@@ -47,7 +50,7 @@ pub use acme::{
 pub use admin::Admin;
 pub use balancing::{Balance, Balancing, CheckKind, Discovery, Ejection, HealthCheck};
 pub use compression::{Coding, Compression};
-pub use diff::{Changes, Names, diff, hold_back};
+pub use diff::{Changes, Names, READ_AT_START, diff, hold_back};
 pub use directory::Directory;
 pub use dns::{Dns, Outbound};
 pub use domains::Domains;
@@ -63,6 +66,8 @@ pub use routing::{
     Action, Asked, HeaderEdits, HeaderMatch, HostMatch, Mismatch, Part, PathMatch, Pool, PoolId, Protocol, Route,
     RouteSettings, Routing, Target,
 };
+pub use schema::File;
+pub use secrets::Secret;
 pub use source::Sources;
 pub use store::{KeySource, Store};
 pub use tenancy::Tenancy;

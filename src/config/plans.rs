@@ -6,6 +6,7 @@ use toml::de::DeValue;
 
 use super::parsers::{self, TITLE, URL};
 use super::section::{Section, Spot, describe};
+use super::shapes::Shape;
 use super::values::integer;
 use crate::model::{Cap, Catalogue, Feature, LimitSettings, Plan, PlanName};
 
@@ -70,6 +71,7 @@ fn features(root: &mut Section<'_>) -> BTreeMap<Feature, String> {
 fn plan(section: &mut Section<'_>, known: &BTreeMap<Feature, String>) -> Option<Plan> {
     let name = section.required("name", "the name of a plan, such as \"free\"", PlanName::parse);
     let title = section.required("title", TITLE, parsers::title);
+    section.declare("features", || Shape::ListOr { word: ALL, expected: FEATURE });
     let features = if matches!(section.peek("features"), Some(DeValue::String(_))) {
         let all = |text: &str| if text == ALL { Ok(known.keys().cloned().collect()) } else { Err("") };
         section.text("features", "a list of features, or \"all\"", all).unwrap_or_default()
@@ -92,7 +94,7 @@ fn limits(section: &mut Section<'_>) -> LimitSettings {
         websockets: number(section.number_or_none("websockets", 0..=MOST)),
         body_bytes: number(section.size_or_off("body_bytes", 1..=1 << 50, None)),
     };
-    if limits.burst.is_some() && limits.requests_per_second.is_none() {
+    if limits.burst.is_some() && !section.has("requests_per_second") {
         section.fault("burst", "it means nothing here; expected requests_per_second beside it");
     }
     limits
@@ -124,6 +126,7 @@ pub(super) fn unknown_feature(feature: &Feature, known: &BTreeMap<Feature, Strin
 fn cap(section: &mut Section<'_>, key: &'static str) -> Option<u64> {
     const EXPECTED: &str = "a whole number of 0 or more, or \"unlimited\"";
     section.require(key, EXPECTED);
+    section.declare(key, || Shape::NumberOr { word: UNLIMITED, low: 0, high: i64::MAX, default: None });
     let value = section.value(key)?.get_ref();
     if value.as_str() == Some(UNLIMITED) {
         return None;

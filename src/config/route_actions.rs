@@ -21,19 +21,10 @@ pub(super) fn read(section: &mut Section<'_>, pools: &BTreeMap<String, PoolId>) 
     });
     let redirect = section.optional_section("redirect", redirect).flatten();
     let answer = section.optional_section("answer", answer).flatten();
-    let keys = ["pool", "redirect", "answer"];
-    let there: Vec<_> = keys.into_iter().filter(|key| section.has(key)).collect();
-    match there.as_slice() {
-        [] => {
-            section.require("pool", &format!("{POOL}; or a table [route.redirect] or [route.answer] instead"));
-            None
-        }
-        [_] => pool.map(Action::Pool).or(redirect).or(answer),
-        [_, second, ..] => {
-            section.fault(second, "a route has a pool, a redirect or an answer, only one of them");
-            None
-        }
-    }
+    let expected = format!("{POOL}; or a table [route.redirect] or [route.answer] instead");
+    let only_one = "a route has a pool, a redirect or an answer, only one of them";
+    let one = section.require_one_of(&["pool", "redirect", "answer"], &expected, only_one);
+    if one { pool.map(Action::Pool).or(redirect).or(answer) } else { None }
 }
 
 /// `[route.redirect]`

@@ -6,8 +6,11 @@ use std::ops::Range;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
+use zeroize::Zeroizing;
 
 use super::Fault;
+use super::secrets::{self, SecretError};
+use super::shapes::{Recorder, Shape};
 use super::source::Document;
 use super::variables::{Lookup, expand};
 
@@ -15,6 +18,9 @@ use super::variables::{Lookup, expand};
 pub(super) struct Check<'c> {
     pub lookup: &'c Lookup<'c>,
     pub faults: RefCell<Vec<Fault>>,
+    /// Notes every key that is asked for: the documents are empty then, and every key is visited, those too that are
+    /// otherwise read only beside others.
+    pub recorder: Option<Recorder>,
 }
 
 /// A table under its key path; a section that is absent reads as an empty one. Made by [`Section::root`], a section
@@ -29,6 +35,9 @@ pub(super) struct Section<'c> {
     known: Vec<&'static str>,
     /// What stands in its place is no table, and faulted as such: nothing is missing from it.
     faulty: bool,
+    /// Read to be recorded, although what it depends on does not hold: nothing is required of it.
+    conditional: bool,
+    forgiving: bool,
 }
 
 /// A place to point at later, for checks across keys.
@@ -50,6 +59,8 @@ impl<'c> Section<'c> {
             table: Some(table),
             known: Vec::new(),
             faulty: false,
+            conditional: false,
+            forgiving: false,
         };
         let value = read(&mut root);
         root.refuse_unknown();
@@ -59,6 +70,7 @@ impl<'c> Section<'c> {
     /// Reads the table `key`.
     pub fn section<T>(&mut self, key: &'static str, read: impl FnOnce(&mut Self) -> T) -> T {
         let path = self.path_of(key);
+        self.declare(key, || Shape::Section);
         let Some(value) = self.value(key) else { return self.child(path, None, None, read) };
         match value.get_ref() {
             DeValue::Table(table) => self.child(path, Some(value.span()), Some(table), read),
@@ -71,15 +83,35 @@ impl<'c> Section<'c> {
 
     /// Reads the table `key` if it is there.
     pub fn optional_section<T>(&mut self, key: &'static str, read: impl FnOnce(&mut Self) -> T) -> Option<T> {
-        if self.has(key) {
+        self.declare(key, || Shape::OptionalSection);
+        if self.has(key) || self.recorder().is_some() {
             return Some(self.section(key, read));
         }
         self.known.push(key);
         None
     }
 
+    /// Reads keys that have a meaning only beside others, when that `holds`. Otherwise they stay unknown.
+    pub fn when<T>(&mut self, holds: bool, read: impl FnOnce(&mut Self) -> T) -> Option<T> {
+        if holds {
+            return Some(read(self));
+        }
+        if self.recorder().is_some() {
+            let before = std::mem::replace(&mut self.conditional, true);
+            read(self);
+            self.conditional = before;
+        }
+        None
+    }
+
     /// Reads the array of tables `key`; absent, it is empty.
     pub fn sections<T>(&mut self, key: &'static str, mut read: impl FnMut(&mut Self) -> T) -> Vec<T> {
+        self.declare(key, || Shape::Sections);
+        if self.recorder().is_some() {
+            let path = format!("{}[]", self.path_of(key));
+            self.child(path, None, None, read);
+            return Vec::new();
+        }
         let Some(value) = self.value(key) else { return Vec::new() };
         let DeValue::Array(items) = value.get_ref() else {
             self.fault(key, format!("found {}, expected sections: write [[{key}]]", describe(value.get_ref())));
@@ -105,6 +137,7 @@ impl<'c> Section<'c> {
         key: &'static str,
         mut read: impl FnMut(&Self, &str, &Spot, &DeValue<'_>) -> T,
     ) -> Vec<T> {
+        self.declare(key, || Shape::Names);
         self.section(key, |section| {
             let entries = section.table.into_iter().flatten();
             let all = entries.map(|(name, value)| {
@@ -131,15 +164,42 @@ impl<'c> Section<'c> {
         self.peek(key).and_then(DeValue::as_array).is_some_and(|list| list.is_empty())
     }
 
+    /// Says what the value of a key can be, to whoever records. The first word of several holds.
+    pub fn declare(&self, key: &'static str, shape: impl FnOnce() -> Shape) {
+        if let Some(recorder) = self.recorder() {
+            recorder.note(&self.path, key, shape());
+        }
+    }
+
+    fn recorder(&self) -> Option<&'c Recorder> {
+        self.check.recorder.as_ref()
+    }
+
     /// The value of a key, which is known from now on.
     pub fn value(&mut self, key: &'static str) -> Option<&'c Spanned<DeValue<'c>>> {
+        self.declare(key, || Shape::Any);
         self.known.push(key);
         self.table?.get(key)
     }
 
     /// A text with its variables put in.
     pub fn expanded(&self, key: &str, text: &str) -> Option<String> {
-        expand(text, self.check.lookup).map_err(|error| self.fault(key, error.to_string())).ok()
+        self.expanded_at(&self.spot(key), text)
+    }
+
+    /// The same, of an element of a list.
+    pub fn expanded_at(&self, spot: &Spot, text: &str) -> Option<String> {
+        expand(text, self.check.lookup).map_err(|error| self.fault_at(spot, error.to_string())).ok()
+    }
+
+    /// From now on no key is unknown: what the others mean depends on one that is wrong.
+    pub fn forgive_unknown(&mut self) {
+        self.forgiving = true;
+    }
+
+    /// The secret that a text is or points at.
+    pub fn resolved(&self, text: &str) -> Result<Zeroizing<String>, SecretError> {
+        secrets::resolve(text, self.check.lookup)
     }
 
     /// A fault at the value of `key`, or at the section when the key is absent.
@@ -164,9 +224,29 @@ impl<'c> Section<'c> {
 
     /// Faults a key that must be there and is not. `expected` says what belongs there.
     pub fn require(&self, key: &str, expected: &str) {
+        if let Some(recorder) = self.recorder().filter(|_| !self.conditional) {
+            recorder.require(&self.path, key);
+        }
         if !self.faulty && !self.has(key) {
             self.fault(key, format!("missing, expected {expected}"));
         }
+    }
+
+    /// Of these keys one must be there, and only one; answers whether that is so. The fault of their absence is at the
+    /// first.
+    pub fn require_one_of(&self, keys: &[&'static str], expected: &str, one_only: &str) -> bool {
+        if let Some(recorder) = self.recorder() {
+            recorder.alternatives(&self.path, keys);
+            return false;
+        }
+        let there: Vec<_> = keys.iter().filter(|key| self.has(key)).collect();
+        match (there.as_slice(), keys) {
+            ([_], _) => return true,
+            ([_, second, ..], _) => self.fault(second, one_only),
+            ([], [first, ..]) => self.require(first, expected),
+            ([], []) => {}
+        }
+        false
     }
 
     /// Faults an array of sections that is absent or empty.
@@ -199,11 +279,21 @@ impl<'c> Section<'c> {
 
     fn empty(&self, path: String) -> Self {
         let (check, document) = (self.check, self.document);
-        Self { check, document, path, span: None, table: None, known: Vec::new(), faulty: false }
+        Self {
+            check,
+            document,
+            path,
+            span: None,
+            table: None,
+            known: Vec::new(),
+            faulty: false,
+            conditional: self.conditional,
+            forgiving: false,
+        }
     }
 
     fn refuse_unknown(&self) {
-        for (key, _) in self.table.into_iter().flatten() {
+        for (key, _) in self.table.filter(|_| !self.forgiving).into_iter().flatten() {
             let name: &str = key.get_ref();
             if self.known.contains(&name) {
                 continue;

@@ -1,5 +1,6 @@
 //! The three files as text, and as tables whose every key knows its line. Nothing here knows what a key means.
 
+use std::io::{self, Read};
 use std::ops::Range;
 use std::path::Path;
 
@@ -7,6 +8,9 @@ use toml::Spanned;
 use toml::de::DeTable;
 
 use super::Fault;
+
+/// Of one file, in bytes. Ten thousand routes take one or two million.
+const LONGEST: usize = 8 << 20;
 
 /// The texts of a configuration: `tenantry.toml`, `routing.toml` and `plans.toml`.
 #[derive(Clone, Debug)]
@@ -50,19 +54,38 @@ impl Sources {
     pub fn read(dir: &Path) -> Self {
         let source = |name: &str| {
             let path = dir.join(name);
-            let text = std::fs::read_to_string(&path).map_err(|error| match error.kind() {
-                std::io::ErrorKind::NotFound => {
-                    "there is no such file; a configuration is a directory with tenantry.toml, routing.toml and \
-                     plans.toml"
-                        .to_owned()
-                }
-                std::io::ErrorKind::InvalidData => "the file is not UTF-8 text".to_owned(),
-                _ => format!("the file cannot be read: {error}"),
-            });
+            let text = read(&path);
             Source { name: path.display().to_string(), text }
         };
         Self { tenantry: source("tenantry.toml"), routing: source("routing.toml"), plans: source("plans.toml") }
     }
+}
+
+fn read(path: &Path) -> Result<String, String> {
+    let failed = |error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound => {
+            "there is no such file; a configuration is a directory with tenantry.toml, routing.toml and plans.toml"
+                .to_owned()
+        }
+        io::ErrorKind::InvalidData => "the file is not UTF-8 text".to_owned(),
+        _ => format!("the file cannot be read: {error}"),
+    };
+    // Before it is opened: to open a pipe can take for ever.
+    let metadata = std::fs::metadata(path).map_err(failed)?;
+    if !metadata.is_file() {
+        return Err("this is no regular file".to_owned());
+    }
+    if metadata.len() > LONGEST as u64 {
+        return Err(too_long());
+    }
+    let mut text = String::new();
+    let file = std::fs::File::open(path).map_err(failed)?;
+    file.take(LONGEST as u64 + 1).read_to_string(&mut text).map_err(failed)?;
+    Ok(text)
+}
+
+fn too_long() -> String {
+    format!("the file is longer than {} MiB, the most that is read", LONGEST >> 20)
 }
 
 impl Source {
@@ -75,6 +98,9 @@ impl Source {
         let mut document = Document { name: &self.name, text: "", table: None };
         match &self.text {
             Err(reason) => faults.push(document.fault(None, String::new(), reason.clone())),
+            Ok(text) if text.len() > LONGEST => {
+                faults.push(document.fault(None, String::new(), too_long()));
+            }
             Ok(text) => {
                 document.text = text;
                 let (table, errors) = DeTable::parse_recoverable(text);

@@ -5,10 +5,12 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::secrets::is_credential;
 use super::section::Section;
 use super::variables::is_name;
 
-const URL: &str = "\"sqlite:<path of a file>\" or \"postgres://<user>:<password>@<host>/<database>\"";
+const URL: &str = "\"sqlite:<path of a file>\" or \"postgres://<user>:<password>@<host>/<database>\", or where it is: \
+                   \"file:<path>\" or \"credential:<name>\"";
 const KEY: &str = "where the key is: \"file:<path>\", \"env:<VARIABLE>\" or \"credential:<name>\"";
 
 /// `[store]`
@@ -38,7 +40,7 @@ pub enum KeySource {
 impl Store {
     pub(super) fn read(section: &mut Section<'_>) -> Option<Self> {
         let url = section.secret("url", URL, url);
-        let newest = section.secret("key", KEY, key);
+        let newest = section.secret_place("key", KEY, key);
         let old_keys = section.secrets("old_keys", KEY, key);
         let poll_interval = section.duration(
             "poll_interval",
@@ -89,10 +91,7 @@ fn key(text: &str) -> Option<KeySource> {
     match kind {
         "file" if !rest.is_empty() => Some(KeySource::File(rest.into())),
         "env" if is_name(rest) => Some(KeySource::Environment(rest.to_owned())),
-        // A credential is a file name under a directory of systemd's, and never leads out of it.
-        "credential" if !rest.is_empty() && !rest.contains('/') && rest != "." && rest != ".." => {
-            Some(KeySource::Credential(rest.to_owned()))
-        }
+        "credential" if is_credential(rest) => Some(KeySource::Credential(rest.to_owned())),
         _ => None,
     }
 }

@@ -6,8 +6,10 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use toml::de::DeValue;
+use zeroize::Zeroizing;
 
 use super::section::{Section, Spot, describe, shown};
+use super::shapes::Shape;
 use super::units::{parse_duration, parse_size, show_duration, show_size};
 
 /// The text that switches off what can be switched off.
@@ -21,6 +23,7 @@ impl Section<'_> {
         expected: &str,
         parse: impl FnOnce(&str) -> Result<T, E>,
     ) -> Option<T> {
+        self.declare(key, || Shape::Text { expected: expected.to_owned() });
         let value = self.value(key)?;
         let DeValue::String(raw) = value.get_ref() else {
             self.fault(key, format!("found {}, expected {expected}", describe(value.get_ref())));
@@ -41,12 +44,44 @@ impl Section<'_> {
         self.text(key, expected, parse)
     }
 
-    /// A text that may hold a secret: no fault ever shows what was found, and `parse` cannot say why. Required.
+    /// A secret, or where it is (`file:<path>`, `credential:<name>`): no fault ever shows it, and `parse` cannot say why.
+    /// Required.
     pub fn secret<T>(&mut self, key: &'static str, expected: &str, parse: impl FnOnce(&str) -> Option<T>) -> Option<T> {
+        self.hidden(key, expected, |section, raw, text| match section.resolved(text) {
+            Ok(secret) => Some(parse(&secret)),
+            Err(why) => {
+                section.fault(key, format!("found {}, {why}", shown(raw)));
+                None
+            }
+        })
+    }
+
+    /// Where a secret is, for whoever reads it later. A fault does not show what was found: it may be the secret itself,
+    /// by mistake. Required.
+    pub fn secret_place<T>(
+        &mut self,
+        key: &'static str,
+        expected: &str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Option<T> {
+        self.hidden(key, expected, |_, _, text| Some(parse(text)))
+    }
+
+    /// `read` answers `None` when it has noted a fault of its own.
+    fn hidden<T>(
+        &mut self,
+        key: &'static str,
+        expected: &str,
+        read: impl FnOnce(&Self, &str, &str) -> Option<Option<T>>,
+    ) -> Option<T> {
         self.require(key, expected);
+        self.declare(key, || Shape::Secret { expected: expected.to_owned() });
         let value = self.value(key)?;
         let parsed = match value.get_ref() {
-            DeValue::String(raw) => parse(&self.expanded(key, raw)?),
+            DeValue::String(raw) => {
+                let text = Zeroizing::new(self.expanded(key, raw)?);
+                read(self, raw, &text)?
+            }
             _ => None,
         };
         if parsed.is_none() {
@@ -57,6 +92,7 @@ impl Section<'_> {
 
     /// A list of texts that may hold secrets: no fault ever shows what was found. Absent, it is empty.
     pub fn secrets<T>(&mut self, key: &'static str, expected: &str, parse: impl Fn(&str) -> Option<T>) -> Vec<T> {
+        self.declare(key, || Shape::Secrets { expected: expected.to_owned() });
         let Some(value) = self.value(key) else { return Vec::new() };
         let DeValue::Array(items) = value.get_ref() else {
             self.fault(key, format!("found something else (it is not shown), expected a list, each {expected}"));
@@ -66,7 +102,7 @@ impl Section<'_> {
         for (index, item) in items.iter().enumerate() {
             let spot = self.spot_of_element(key, index, item);
             let parsed = match item.get_ref() {
-                DeValue::String(raw) => match self.expanded(key, raw) {
+                DeValue::String(raw) => match self.expanded_at(&spot, raw) {
                     Some(text) => parse(&text),
                     None => continue,
                 },
@@ -100,6 +136,7 @@ impl Section<'_> {
         expected: &str,
         parse: impl Fn(&str) -> Result<T, E>,
     ) -> Vec<(T, Spot)> {
+        self.declare(key, || Shape::Texts { expected: expected.to_owned() });
         let Some(value) = self.value(key) else { return Vec::new() };
         let DeValue::Array(items) = value.get_ref() else {
             self.fault(key, format!("found {}, expected a list, each {expected}", describe(value.get_ref())));
@@ -112,7 +149,7 @@ impl Section<'_> {
                 self.fault_at(&spot, format!("found {}, expected {expected}", describe(item.get_ref())));
                 continue;
             };
-            let Some(text) = self.expanded(key, raw) else { continue };
+            let Some(text) = self.expanded_at(&spot, raw) else { continue };
             match parse(&text) {
                 Err(why) => self.fault_at(&spot, refusal(raw, &text, expected, &why.to_string())),
                 Ok(item) if all.iter().any(|(earlier, _)| *earlier == item) => {
@@ -125,6 +162,7 @@ impl Section<'_> {
     }
 
     pub fn flag(&mut self, key: &'static str, default: bool) -> bool {
+        self.declare(key, || Shape::Flag { default });
         match self.value(key).map(toml::Spanned::get_ref) {
             None => default,
             Some(DeValue::Boolean(flag)) => *flag,
@@ -140,6 +178,8 @@ impl Section<'_> {
     where
         T: TryFrom<i64> + PartialOrd + Display + Copy,
     {
+        let fixed = range.contains(&default).then(|| bound(default));
+        self.declare(key, || Shape::Number { low: bound(*range.start()), high: bound(*range.end()), default: fixed });
         let Some(value) = self.value(key) else { return default };
         let number = integer(value.get_ref()).and_then(|number| T::try_from(number).ok());
         number.filter(|number| range.contains(number)).unwrap_or_else(|| {
@@ -152,6 +192,7 @@ impl Section<'_> {
 
     /// A whole number within a range, or nothing.
     pub fn number_or_none(&mut self, key: &'static str, range: RangeInclusive<u64>) -> Option<u64> {
+        self.declare(key, || Shape::Number { low: bound(*range.start()), high: bound(*range.end()), default: None });
         let value = self.value(key)?;
         let number = integer(value.get_ref()).and_then(|number| u64::try_from(number).ok());
         let number = number.filter(|number| range.contains(number));
@@ -169,6 +210,8 @@ impl Section<'_> {
         range: RangeInclusive<u32>,
         default: Option<u32>,
     ) -> Option<u32> {
+        let (low, high) = (bound(*range.start()), bound(*range.end()));
+        self.declare(key, || Shape::NumberOr { word: OFF, low, high, default: default.map(bound) });
         let Some(value) = self.value(key) else { return default };
         if matches!(value.get_ref(), DeValue::String(text) if text == OFF) {
             return None;
@@ -185,12 +228,14 @@ impl Section<'_> {
     /// A duration within a range.
     pub fn duration(&mut self, key: &'static str, range: RangeInclusive<Duration>, default: Duration) -> Duration {
         let expected = expected_duration(&range);
+        self.declare(key, || duration(&expected, false, Some(default)));
         self.text(key, &expected, |text| within(parse_duration(text), &range)).unwrap_or(default)
     }
 
     /// A duration within a range, or nothing.
     pub fn duration_or_none(&mut self, key: &'static str, range: RangeInclusive<Duration>) -> Option<Duration> {
         let expected = expected_duration(&range);
+        self.declare(key, || duration(&expected, false, None));
         self.text(key, &expected, |text| within(parse_duration(text), &range))
     }
 
@@ -202,6 +247,7 @@ impl Section<'_> {
         default: Option<Duration>,
     ) -> Option<Duration> {
         let expected = format!("{}, or \"off\"", expected_duration(&range));
+        self.declare(key, || duration(&expected, true, default));
         let parse = |text: &str| if text == OFF { Ok(None) } else { within(parse_duration(text), &range).map(Some) };
         self.text(key, &expected, parse).unwrap_or(default)
     }
@@ -209,18 +255,25 @@ impl Section<'_> {
     /// A size in bytes within a range.
     pub fn size(&mut self, key: &'static str, range: RangeInclusive<u64>, default: u64) -> u64 {
         let expected = expected_size(&range);
+        self.declare(key, || Shape::Size { expected: expected.clone(), off: false, default: Some(show_size(default)) });
         self.text(key, &expected, |text| within(parse_size(text), &range)).unwrap_or(default)
     }
 
     /// A size in bytes within a range, or `"off"`.
     pub fn size_or_off(&mut self, key: &'static str, range: RangeInclusive<u64>, default: Option<u64>) -> Option<u64> {
         let expected = format!("{}, or \"off\"", expected_size(&range));
+        self.declare(key, || Shape::Size { expected: expected.clone(), off: true, default: None });
         let parse = |text: &str| if text == OFF { Ok(None) } else { within(parse_size(text), &range).map(Some) };
         self.text(key, &expected, parse).unwrap_or(default)
     }
 
     /// One of a few words.
-    pub fn choice<T: Copy>(&mut self, key: &'static str, choices: &[(&str, T)], default: T) -> T {
+    pub fn choice<T: Copy + PartialEq>(&mut self, key: &'static str, choices: &[(&str, T)], default: T) -> T {
+        let word = |(word, _): &(&str, T)| (*word).to_owned();
+        self.declare(key, || Shape::Choice {
+            words: choices.iter().map(word).collect(),
+            default: choices.iter().find(|(_, choice)| *choice == default).map(word),
+        });
         let words: Vec<_> = choices.iter().map(|(word, _)| format!("{word:?}")).collect();
         let find = |text: &str| choices.iter().find(|(word, _)| *word == text).map(|(_, choice)| *choice).ok_or("");
         self.text(key, &format!("one of {}", words.join(", ")), find).unwrap_or(default)
@@ -231,6 +284,15 @@ impl Section<'_> {
 pub(super) fn integer(value: &DeValue<'_>) -> Option<i64> {
     let number = value.as_integer()?;
     i64::from_str_radix(number.as_str(), number.radix()).ok()
+}
+
+/// A bound or a default; what lies beyond every integer of TOML is as good as its end.
+fn bound(number: impl Display) -> i64 {
+    number.to_string().parse().unwrap_or(i64::MAX)
+}
+
+fn duration(expected: &str, off: bool, default: Option<Duration>) -> Shape {
+    Shape::Duration { expected: expected.to_owned(), off, default: default.map(show_duration) }
 }
 
 fn refusal(raw: &str, text: &str, expected: &str, why: &str) -> String {

@@ -111,9 +111,8 @@ impl Updater {
             TsigAlgorithm::HmacSha512 => Algorithm::HmacSha512,
         };
         let name = absolute(self.config.key_name.as_str())?;
-        TSigner::new(self.config.secret.to_vec(), algorithm, name, FUDGE).map_err(|error| UpdateError::Invalid {
-            what: format!("the key {}", self.config.key_name),
-            why: error.to_string(),
+        TSigner::new(self.config.secret.expose().to_vec(), algorithm, name, FUDGE).map_err(|error| {
+            UpdateError::Invalid { what: format!("the key {}", self.config.key_name), why: error.to_string() }
         })
     }
 

@@ -156,7 +156,7 @@ impl Registration<'_> {
     fn bound_to(&self, eab: &ExternalAccount) -> Value {
         let protected = json!({ "alg": "HS256", "kid": eab.key_id, "url": self.directory.new_account });
         let (protected, payload) = (base64(protected.to_string()), base64(jwk(&self.key).to_string()));
-        let key = hmac::Key::new(hmac::HMAC_SHA256, &eab.key);
+        let key = hmac::Key::new(hmac::HMAC_SHA256, eab.key.expose());
         let signature = hmac::sign(&key, format!("{protected}.{payload}").as_bytes());
         json!({ "protected": protected, "payload": payload, "signature": base64(signature) })
     }

@@ -96,12 +96,14 @@ async fn two_hundred_broken_files_are_refused_and_the_old_one_keeps_serving() {
     let mut client = h1(&world, HOST).await;
     let good = ["tenantry", "routing", "plans"].map(|file| (file, world.read(file)));
     let mut refused = 0;
-    for (file, text) in broken::files() {
-        world.write(file, &text);
-        let Err(Refused::Faults(faults)) = reload(&world).await else { panic!("{file} was taken:\n{text}") };
+    for broken in broken::table() {
+        let file = broken.file;
+        broken.write(&world.files);
+        let Err(Refused::Faults(faults)) = reload(&world).await else { panic!("{file}.toml: {}: taken", broken.what) };
         assert!(faults.iter().any(|fault| fault.file.ends_with(&format!("{file}.toml"))), "{faults}");
         let answer = send_h1(&mut client, request(Method::GET, HOST, "/").body(Full::default()).unwrap()).await;
         assert_eq!(answer.status.as_u16(), 200, "{file}: {faults}");
+        broken.remove(&world.files);
         for (file, text) in &good {
             world.write(file, text);
         }
