@@ -7,6 +7,7 @@ use http::HeaderValue;
 use toml::de::DeValue;
 
 use super::section::{Section, describe};
+use super::shapes::Shape;
 use super::values::integer;
 use crate::model::Hostname;
 
@@ -182,6 +183,7 @@ fn path(text: &str) -> Result<String, &'static str> {
 /// A list of statuses; one is enough where only one is good.
 fn statuses(section: &mut Section<'_>) -> Vec<u16> {
     const EXPECTED: &str = "statuses from 200 to 599, such as [200, 204]";
+    section.declare("expect", || Shape::Numbers { low: 200, high: 599 });
     let Some(value) = section.value("expect") else { return vec![200] };
     let items = match value.get_ref() {
         DeValue::Array(items) if !items.is_empty() => items,

@@ -107,6 +107,10 @@ fn value(shape: &Shape) -> Value {
             let number = json!({ "type": "integer", "minimum": low, "maximum": high });
             with_default(json!({ "anyOf": [number, { "const": word }] }), default.map(Value::from))
         }
+        Shape::Numbers { low, high } => {
+            let item = json!({ "type": "integer", "minimum": low, "maximum": high });
+            json!({ "type": "array", "items": item, "minItems": 1 })
+        }
         Shape::ListOr { word, expected } => {
             let list = json!({ "type": "array", "items": { "type": "string" }, "uniqueItems": true });
             let description = format!("A list, each {expected}, or \"{word}\"");

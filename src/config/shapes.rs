@@ -45,6 +45,11 @@ pub(super) enum Shape {
         word: &'static str,
         expected: &'static str,
     },
+    /// A list of at least one.
+    Numbers {
+        low: i64,
+        high: i64,
+    },
     Duration {
         expected: String,
         off: bool,

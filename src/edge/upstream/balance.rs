@@ -88,12 +88,14 @@ impl<'a, W: Fn(&Backend) -> Option<u8>> Choice<'a, W> {
     /// The fewest requests under way for its share; among equals by turns.
     fn least(&self, share: impl Fn(&Backend) -> u8) -> Option<&'a Backend> {
         let all = &self.members.all;
-        let start = self.turn % all.len().max(1);
-        let rotated = all[start..].iter().chain(&all[..start]);
-        let load =
-            |backend: &Backend, share: u8| (backend.state.in_flight() + 1) * usize::from(FULL) / usize::from(share);
-        let shares = rotated.map(|backend| (backend, share(backend))).filter(|(_, share)| *share > 0);
-        shares.min_by_key(|(backend, share)| load(backend, *share)).map(|(backend, _)| backend)
+        let load = |backend: &Backend| {
+            let share = usize::from(share(backend));
+            (share > 0).then(|| (backend.state.in_flight() + 1) * usize::from(FULL) / share)
+        };
+        let least = all.iter().filter_map(load).min()?;
+        let equals = || all.iter().filter(|backend| load(backend) == Some(least));
+        // Meanwhile all of them may have got another request.
+        equals().nth(self.turn % equals().count().max(1)).or_else(|| all.iter().find(|backend| share(backend) > 0))
     }
 
     /// The first on the ring behind the key. One that comes back slowly gets some keys before others, always the same.
@@ -115,3 +117,104 @@ fn lot(turn: usize) -> usize {
 
 /// Points that each backend has on the ring (that of nginx and of pingora-ketama).
 const POINTS: usize = 160;
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+    use std::sync::Arc;
+
+    use pingora_core::upstreams::peer::HttpPeer;
+    use pingora_ketama::{Bucket, Continuum};
+
+    use super::super::backend::State;
+    use super::*;
+
+    fn members(backends: std::ops::Range<u16>) -> Members {
+        let address = |n: u16| SocketAddr::from(([10, 0, 0, n as u8], 80));
+        let all: Vec<_> = backends.clone().map(address).collect();
+        let buckets: Vec<_> = all.iter().map(|address| Bucket::new(*address, 1)).collect();
+        let places = all.iter().enumerate().map(|(place, address)| (*address, place)).collect();
+        let backend = |address: &SocketAddr| Backend {
+            peer: HttpPeer::new(*address, false, String::new()),
+            state: Arc::new(State::new(*address)),
+        };
+        Members { all: all.iter().map(backend).collect(), places, ring: Some(Continuum::new(&buckets)) }
+    }
+
+    fn last(backend: &Backend) -> u8 {
+        match backend.state.address.ip() {
+            IpAddr::V4(four) => four.octets()[3],
+            IpAddr::V6(_) => 0,
+        }
+    }
+
+    /// How often each is chosen of so many times, `weight` being their share by the last byte of their address.
+    fn counts(members: &Members, balance: Balance, weight: impl Fn(u8) -> Option<u8>) -> HashMap<u8, usize> {
+        let mut counts = HashMap::new();
+        for turn in 0..10_000 {
+            let key = Some(Key::tenant(uuid::Uuid::from_u128(turn as u128)));
+            let weight = |backend: &Backend| weight(last(backend));
+            let choice = Choice { members, balance, key, turn, avoid: None, weight };
+            *counts.entry(choice.make().map_or(0, last)).or_default() += 1;
+        }
+        counts
+    }
+
+    const ALL: [Balance; 3] = [Balance::RoundRobin, Balance::LeastConnections, Balance::HashTenant];
+
+    #[test]
+    fn who_is_down_or_out_gets_nothing_while_there_is_another() {
+        for balance in ALL {
+            let counts = counts(&members(1..5), balance, |n| [None, Some(0), Some(100), Some(100)][usize::from(n) - 1]);
+            assert_eq!(counts.len(), 2, "{balance:?} {counts:?}");
+            assert!(counts[&3] > 3_000 && counts[&4] > 3_000, "{balance:?} {counts:?}");
+        }
+    }
+
+    #[test]
+    fn when_all_are_out_they_are_asked_and_when_all_are_down_nobody_is() {
+        for balance in ALL {
+            let counts_out = counts(&members(1..4), balance, |n| (n > 1).then_some(0));
+            assert_eq!(counts_out.len(), 2, "{balance:?} {counts_out:?}");
+            assert_eq!(counts(&members(1..4), balance, |_| None), HashMap::from([(0, 10_000)]));
+            assert_eq!(counts(&members(1..1), balance, |_| Some(100)), HashMap::from([(0, 10_000)]));
+        }
+    }
+
+    #[test]
+    fn a_slow_return_is_a_share() {
+        for balance in [Balance::RoundRobin, Balance::HashTenant] {
+            let counts = counts(&members(1..5), balance, |n| Some(if n == 1 { 20 } else { 100 }));
+            let full = (counts[&2] + counts[&3] + counts[&4]) / 3;
+            assert!((full / 10..full * 2 / 5).contains(&counts[&1]), "{balance:?} {counts:?}");
+        }
+    }
+
+    #[test]
+    fn only_the_keys_of_a_backend_that_goes_move() {
+        let (ten, nine) = (members(1..11), members(2..11));
+        let at = |members: &Members, n: u128, down: u8| {
+            let weight = |backend: &Backend| (last(backend) != down).then_some(100);
+            let key = Some(Key::tenant(uuid::Uuid::from_u128(n)));
+            Choice { members, balance: Balance::HashTenant, key, turn: 0, avoid: None, weight }.make().map(last)
+        };
+        let mut moved = 0;
+        for n in 0..10_000 {
+            let before = at(&ten, n, 0);
+            moved += usize::from(before == Some(1));
+            for after in [at(&nine, n, 0), at(&ten, n, 1)] {
+                assert!(after == before || before == Some(1), "{n}");
+            }
+        }
+        assert!((500..2_000).contains(&moved), "about a tenth: {moved}");
+    }
+
+    #[test]
+    fn a_client_is_an_address_or_a_64() {
+        let key = |text: &str| Key::client(text.parse().unwrap());
+        assert_eq!(key("2001:db8::1"), key("2001:db8::ffff:1"));
+        assert_ne!(key("2001:db8::1"), key("2001:db8:0:1::1"));
+        assert_eq!(key("192.0.2.1"), key("::ffff:192.0.2.1"));
+        assert_ne!(key("192.0.2.1"), key("192.0.2.2"));
+    }
+}

@@ -2,7 +2,6 @@
 //! pools, because each has the platform's authorities in memory; every look makes a connection of its own.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream;
@@ -135,7 +134,8 @@ async fn ask(
 /// A peer whose connection is not shared with another look.
 fn alone(peer: &HttpPeer) -> HttpPeer {
     let mut peer = peer.clone();
-    peer.options.idle_timeout = Some(Duration::ZERO);
+    // An HTTP/2 connection with room for more would be kept for the next look, which may then wait for one that is dead.
+    peer.options.max_h2_streams = 1;
     peer
 }
 
@@ -144,6 +144,8 @@ const AT_ONCE: usize = 16;
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]

@@ -108,11 +108,12 @@ async fn alone(pool: &str, says: &'static [u8], hangs_up: bool) -> (World, Scrip
     (world(&[script.address], pool).await, script)
 }
 
-/// One GET over HTTP/1.1 whose answer begins well: whether its body comes whole.
+/// One GET over HTTP/1.1: whether its answer comes whole.
 async fn body_comes_whole(world: &World) -> bool {
     let mut connection = h1(world, HOST).await;
     let ask = http::Request::get("/").header("host", HOST).body(Full::default()).unwrap();
-    let answer = connection.send_request(ask).await.unwrap();
+    // What comes of the head with the end right behind it may not have left the edge yet when the connection is ended.
+    let Ok(answer) = connection.send_request(ask).await else { return false };
     assert_eq!(answer.status(), 200);
     answer.into_body().collect().await.is_ok()
 }

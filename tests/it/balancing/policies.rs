@@ -7,7 +7,7 @@ use http::{Method, Response};
 use http_body_util::Full;
 use tokio::sync::watch;
 
-use super::{HOST, addresses, dead, metric, named, routing, spread, texts, until, world};
+use super::{HOST, addresses, backend, dead, metric, named, routing, spread, texts, until, world};
 use crate::support::client::{get, get_with, h2, request, send_h2};
 use crate::support::script::{Script, full};
 use crate::support::world::World;
@@ -41,7 +41,8 @@ async fn least_connections_goes_round_a_backend_that_is_busy() {
         waiting.push(tokio::spawn(async move { send_h2(&mut connection, ask).await }));
         tokio::task::yield_now().await;
     }
-    until("it waits", || metric(&world, "tenantry_upstream_requests_in_flight{pool=\"app\"}") == Some(1)).await;
+    let at = |address| backend(&world, address).in_flight;
+    until("it waits", || at(slow.address) > 0 && at(quick[0].address) == 0).await;
     assert_eq!(spread(&world, 20).await, BTreeMap::from([(quick[0].address.to_string(), 20)]));
     release.send(true).unwrap();
     for answer in waiting {
