@@ -7,6 +7,7 @@ mod commands;
 mod control;
 mod drain;
 mod health;
+mod hosts;
 mod keys;
 mod last_good;
 pub mod manager;

@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 
 use super::control::{Control, Ear, Ground};
 use super::health::{Health, Local};
+use super::hosts::{NAMES_WAIT, surroundings};
 use super::keys::{KeysEar, follow_keys, install_keys};
 use super::reload::{EdgeParts, Reloader};
 use super::sockets::{Bound, bind, fallback, reachable};
@@ -88,7 +89,7 @@ impl Builder {
         helping.spawn(follow_keys(Arc::clone(&self.source), Arc::clone(&self.assertions), keys_changed));
         let (mut listeners, mut edge) = (None, None);
         if self.app.roles.edge {
-            let (parts, reaper, swapped) = self.serve_edge(&config, &stopping, &mut subscribers)?;
+            let (parts, reaper, swapped) = self.serve_edge(&config, &stopping, &mut subscribers).await?;
             helping.spawn(reaper.run());
             (listeners, edge) = (Some(parts), Some(swapped));
         }
@@ -161,13 +162,16 @@ impl Builder {
     }
 
     /// The edge's parts, ready to be given sockets.
-    fn serve_edge(
+    async fn serve_edge(
         &self,
         config: &Arc<Config>,
         stopping: &watch::Receiver<bool>,
         subscribers: &mut Vec<Arc<dyn Subscriber>>,
     ) -> Result<(Listeners<EdgeServer>, Reaper, EdgeParts), AppError> {
-        let live = Live { pools: Pools::build(&config.routing)?, config: Arc::clone(config) };
+        let around = surroundings(config, &self.app.clock, &self.metrics);
+        let pools = Pools::build(&config.routing, None, &around)?;
+        pools.resolved(NAMES_WAIT).await;
+        let live = Live { pools, config: Arc::clone(config) };
         let live = Arc::new(ArcSwap::from_pointee(live));
         let certificates = self.certificates(config)?;
         let (registry, changes) = Registry::new();
@@ -185,7 +189,8 @@ impl Builder {
         let workers = tokio::runtime::Handle::current().metrics().num_workers();
         let settings = Settings { limits: config.limits.clone(), handshake_timeout: config.tls.handshake_timeout };
         let settings = Arc::new(ArcSwap::from_pointee(settings));
-        let swapped = EdgeParts { edge: Arc::clone(&edge), live: Arc::clone(&live), settings: Arc::clone(&settings) };
+        let swapped =
+            EdgeParts { edge: Arc::clone(&edge), live: Arc::clone(&live), around, settings: Arc::clone(&settings) };
         let listeners = Listeners::new(Parts {
             app: server(Proxy { edge, live }, &config.limits, workers),
             certificates,
