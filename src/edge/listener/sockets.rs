@@ -28,6 +28,8 @@ pub struct SocketError {
 pub struct Inherited {
     listeners: Vec<(Option<String>, TcpListener)>,
     predecessor: Option<UnixStream>,
+    /// They come from a process of ours, whose configuration may have been another.
+    of_ours: bool,
 }
 
 /// The name of the socket, among those handed over, at which the process that is to be replaced waits for a word. No
@@ -48,6 +50,7 @@ impl Inherited {
                 // One end of a pair of stream sockets; what it is called on the way makes no difference to it.
                 let end = fds.take_unix_listener(index)?;
                 inherited.predecessor = end.map(|end| UnixStream::from(OwnedFd::from(end)));
+                inherited.of_ours = true;
             } else if let Some(socket) = fds.take_tcp_listener(index)? {
                 inherited.listeners.push((name, socket));
             }
@@ -60,14 +63,17 @@ impl Inherited {
         self.predecessor.take()
     }
 
-    /// The socket of that name, else the one that is bound to the listener's address.
+    /// The socket of that name, else the one that is bound to the listener's address. A name counts for a service
+    /// manager's word on the address; of a process that this one replaces, a socket of the same name may be bound to an
+    /// address that the listener had before.
     fn take(&mut self, listener: &Listener) -> Option<TcpListener> {
-        let named = self.listeners.iter().position(|(name, _)| name.as_deref() == Some(&listener.name));
-        let found = named.or_else(|| {
-            self.listeners
-                .iter()
-                .position(|(_, socket)| socket.local_addr().is_ok_and(|local| local == listener.address))
-        });
+        let fits = |socket: &TcpListener| socket.local_addr().is_ok_and(|local| fits(local, listener.address));
+        let (sockets, of_ours) = (&self.listeners, self.of_ours);
+        let is_named = |(name, socket): &(Option<String>, TcpListener)| {
+            name.as_deref() == Some(&*listener.name) && (!of_ours || fits(socket))
+        };
+        let bound = |socket: &TcpListener| socket.local_addr().is_ok_and(|local| local == listener.address);
+        let found = sockets.iter().position(is_named).or_else(|| sockets.iter().position(|(_, socket)| bound(socket)));
         found.map(|index| self.listeners.swap_remove(index).1)
     }
 
@@ -88,6 +94,11 @@ pub fn socket(listener: &Listener, inherited: &mut Inherited) -> Result<TcpListe
         None => bind(listener.address),
     };
     ready.map_err(|source| SocketError { name: listener.name.clone(), address: listener.address, source })
+}
+
+/// Whether a socket at `local` is what was asked for; port 0 asks for any.
+fn fits(local: SocketAddr, asked: SocketAddr) -> bool {
+    local == asked || (asked.port() == 0 && local.ip() == asked.ip())
 }
 
 fn bind(address: SocketAddr) -> io::Result<TcpListener> {
@@ -119,11 +130,28 @@ mod tests {
     }
 
     #[test]
+    fn of_a_process_before_only_what_is_bound_as_it_should_be_is_taken() {
+        let sockets: Vec<_> = (0..2).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+        let addresses: Vec<_> = sockets.iter().map(|socket| socket.local_addr().unwrap()).collect();
+        let names = ["web", "any"].map(|name| Some(name.to_owned()));
+        let listeners = names.into_iter().zip(sockets).collect();
+        let mut inherited = Inherited { listeners, predecessor: None, of_ours: true };
+        let moved = socket(&listener("web", "127.0.0.2:0"), &mut inherited).unwrap();
+        assert_eq!(moved.local_addr().unwrap().ip().to_string(), "127.0.0.2", "its address is another now");
+        let any = socket(&listener("any", "127.0.0.1:0"), &mut inherited).unwrap();
+        assert_eq!(any.local_addr().unwrap(), addresses[1]);
+        assert_eq!(inherited.unused().collect::<Vec<_>>(), ["web"]);
+        let renamed = socket(&listener("www", &addresses[0].to_string()), &mut inherited).unwrap();
+        assert_eq!(renamed.local_addr().unwrap(), addresses[0]);
+    }
+
+    #[test]
     fn a_name_counts_before_an_address_and_what_is_left_is_named() {
         let sockets: Vec<_> = (0..3).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
         let addresses: Vec<_> = sockets.iter().map(|socket| socket.local_addr().unwrap()).collect();
         let names = [Some("web".to_owned()), None, Some("spare".to_owned())];
-        let mut inherited = Inherited { listeners: names.into_iter().zip(sockets).collect(), predecessor: None };
+        let mut inherited =
+            Inherited { listeners: names.into_iter().zip(sockets).collect(), predecessor: None, of_ours: false };
         let web = socket(&listener("web", "127.0.0.1:1"), &mut inherited).unwrap();
         assert_eq!(web.local_addr().unwrap(), addresses[0]);
         let plain = socket(&listener("plain", &addresses[1].to_string()), &mut inherited).unwrap();

@@ -5,6 +5,7 @@ mod domains;
 mod engines;
 mod feed;
 mod opening;
+mod orders;
 mod reseal;
 mod tenants;
 mod vault;
