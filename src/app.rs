@@ -1,11 +1,13 @@
 //! The composition root: only here do the parts meet. It opens the store, builds what the configuration asks for, binds
 //! the sockets, and hands each part the others that it needs.
 
+mod backup;
 mod builder;
 mod commands;
 mod control;
 mod drain;
 mod health;
+mod hosts;
 mod keys;
 mod last_good;
 pub mod manager;
@@ -22,6 +24,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::{error, info};
 
+pub use backup::{backup, copy, restore};
 pub use commands::{create_token, reseal};
 pub use origin::{Loaded, Origin};
 pub use reload::Reloader;
@@ -84,6 +87,8 @@ pub enum AppError {
     Runtime(std::io::Error),
     #[error("the sockets that were handed over (LISTEN_FDS) cannot be taken: {0}")]
     Inherited(std::io::Error),
+    #[error("{path}: {source}")]
+    Backup { path: String, source: std::io::Error },
     #[error("the metrics contradict each other: {0}")]
     Metrics(#[from] prometheus::Error),
     #[error("tls.fallback: {path}: {source}")]

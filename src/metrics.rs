@@ -54,11 +54,23 @@ metrics! {
     request_seconds: histogram "tenantry_request_duration_seconds" {0.001, 0.005, 0.02, 0.1, 0.5, 2.0, 10.0, 60.0};
     /// Requests that the edge refused, by problem code.
     refusals: counters "tenantry_refusals_total" ["code"];
-    /// Requests tried again on another backend.
-    upstream_retries: counter "tenantry_upstream_retries_total";
+    /// Requests tried again, by pool.
+    upstream_retries: counters "tenantry_upstream_retries_total" ["pool"];
+    /// Retries that a pool's retry budget did not allow.
+    upstream_retry_budget_exhausted: counters "tenantry_upstream_retry_budget_exhausted_total" ["pool"];
+    /// Whether a backend gets requests (1), or is unhealthy or ejected (0).
+    upstream_healthy: gauges "tenantry_upstream_healthy" ["pool", "backend"];
+    /// Backends ejected after failures in a row.
+    upstream_ejections: counters "tenantry_upstream_ejections_total" ["pool"];
+    /// Requests under way at a pool's backends, WebSockets included.
+    upstream_in_flight: gauges "tenantry_upstream_requests_in_flight" ["pool"];
+    /// Requests of a pool that wait for the head of their answer.
+    upstream_pending: gauges "tenantry_upstream_pending" ["pool"];
+    /// Requests refused because too many of the pool were waiting for the head of their answer.
+    upstream_breaker_open: counters "tenantry_upstream_breaker_open_total" ["pool"];
     /// Set-Cookie headers of backends dropped because their Domain was the base domain or wider.
     cookies_dropped: counter "tenantry_cookies_dropped_total";
-    /// Bytes of answers that went into compression and came out of it, by algorithm (gzip, br, zstd) and direction (in, out).
+    /// Bytes of whole answers that went into compression and came out of it, by algorithm (gzip, br, zstd) and direction (in, out).
     compression_bytes: counters "tenantry_compression_bytes_total" ["algorithm", "direction"];
     /// Client connections accepted, by listener.
     connections: counters "tenantry_connections_total" ["listener"];

@@ -4,6 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::Request;
+use axum::http::header::CONNECTION;
+use axum::http::{HeaderValue, Version};
+use axum::middleware::{Next, from_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
@@ -15,6 +19,9 @@ use tokio::sync::{Semaphore, watch};
 const CONNECTIONS: usize = 1024;
 /// How long a request's head may take.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long calls may still come over connections that are open when no more are taken. Each is answered, and told that
+/// the connection ends with it: nobody's call crosses with our hanging up.
+const LINGER: Duration = Duration::from_millis(500);
 /// How long calls under way may take to end.
 const DRAIN: Duration = Duration::from_secs(10);
 /// After a failed accept, which usually means that descriptors have run out.
@@ -27,6 +34,17 @@ pub async fn serve(listener: TcpListener, router: Router, mut shutdown: watch::R
     builder.http2().timer(TokioTimer::new()).keep_alive_interval(Duration::from_secs(30));
     let graceful = GracefulShutdown::new();
     let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let stopping = shutdown.clone();
+    let router = router.layer(from_fn(move |request: Request, next: Next| {
+        let (stopping, ends) = (stopping.clone(), request.version() < Version::HTTP_2);
+        async move {
+            let mut response = next.run(request).await;
+            if ends && *stopping.borrow() {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            response
+        }
+    }));
     let stop = shutdown.wait_for(|stop| *stop);
     tokio::pin!(stop);
     loop {
@@ -57,6 +75,8 @@ pub async fn serve(listener: TcpListener, router: Router, mut shutdown: watch::R
         });
     }
     drop(listener);
+    // All places are free when no connection is open.
+    let _ = tokio::time::timeout(LINGER, places.acquire_many(CONNECTIONS as u32)).await;
     if tokio::time::timeout(DRAIN, graceful.shutdown()).await.is_err() {
         tracing::warn!("admin calls were still under way when the time for them was over");
     }

@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 
 use super::control::{Control, Ear, Ground};
 use super::health::{Health, Local};
+use super::hosts::{NAMES_WAIT, surroundings};
 use super::keys::{KeysEar, follow_keys, install_keys};
 use super::reload::{EdgeParts, Reloader};
 use super::sockets::{Bound, bind, fallback, reachable};
@@ -88,7 +89,7 @@ impl Builder {
         helping.spawn(follow_keys(Arc::clone(&self.source), Arc::clone(&self.assertions), keys_changed));
         let (mut listeners, mut edge) = (None, None);
         if self.app.roles.edge {
-            let (parts, reaper, swapped) = self.serve_edge(&config, &stopping, &mut subscribers)?;
+            let (parts, reaper, swapped) = self.serve_edge(&config, &stopping, &mut subscribers).await?;
             helping.spawn(reaper.run());
             (listeners, edge) = (Some(parts), Some(swapped));
         }
@@ -100,8 +101,7 @@ impl Builder {
         let health = Arc::new(Health { draining: AtomicBool::new(false), applied: applied.clone() });
         let tenancy = self.tenancy(&shared, &applied);
         let control = self.control(&shared, &tenancy, &applied, (ear, &addresses))?;
-        let mut handles = handles(&config, &sockets)?;
-        handles.push(("admin".to_owned(), private.try_clone().map_err(AppError::Runtime)?));
+        let handles = handles(&config, &sockets, &private)?;
         let since = (self.app.clock.now(), Arc::clone(&self.metrics));
         let upgrader = Upgrader::new(inheritance.program, handles, Arc::clone(&shared), since);
         let reloader = self.reloader(loaded, shared, edge);
@@ -162,13 +162,16 @@ impl Builder {
     }
 
     /// The edge's parts, ready to be given sockets.
-    fn serve_edge(
+    async fn serve_edge(
         &self,
         config: &Arc<Config>,
         stopping: &watch::Receiver<bool>,
         subscribers: &mut Vec<Arc<dyn Subscriber>>,
     ) -> Result<(Listeners<EdgeServer>, Reaper, EdgeParts), AppError> {
-        let live = Live { pools: Pools::build(&config.routing)?, config: Arc::clone(config) };
+        let around = surroundings(config, &self.app.clock, &self.metrics);
+        let pools = Pools::build(&config.routing, None, &around)?;
+        pools.resolved(NAMES_WAIT).await;
+        let live = Live { pools, config: Arc::clone(config) };
         let live = Arc::new(ArcSwap::from_pointee(live));
         let certificates = self.certificates(config)?;
         let (registry, changes) = Registry::new();
@@ -186,7 +189,8 @@ impl Builder {
         let workers = tokio::runtime::Handle::current().metrics().num_workers();
         let settings = Settings { limits: config.limits.clone(), handshake_timeout: config.tls.handshake_timeout };
         let settings = Arc::new(ArcSwap::from_pointee(settings));
-        let swapped = EdgeParts { edge: Arc::clone(&edge), live: Arc::clone(&live), settings: Arc::clone(&settings) };
+        let swapped =
+            EdgeParts { edge: Arc::clone(&edge), live: Arc::clone(&live), around, settings: Arc::clone(&settings) };
         let listeners = Listeners::new(Parts {
             app: server(Proxy { edge, live }, &config.limits, workers),
             certificates,
@@ -286,12 +290,17 @@ impl Builder {
     }
 }
 
-/// Second handles of the listeners' sockets, by name.
-fn handles(config: &Config, sockets: &[Bound]) -> Result<Vec<(String, std::net::TcpListener)>, AppError> {
-    let second = |(listener, (socket, _)): (&config::Listener, &Bound)| {
-        Ok((listener.name.clone(), socket.try_clone().map_err(AppError::Runtime)?))
+/// Second handles of all listening sockets, by name.
+fn handles(
+    config: &Config,
+    sockets: &[Bound],
+    private: &std::net::TcpListener,
+) -> Result<Vec<(String, std::net::TcpListener)>, AppError> {
+    let listeners = config.listeners.iter().zip(sockets).map(|(listener, (socket, _))| (&*listener.name, socket));
+    let second = |(name, socket): (&str, &std::net::TcpListener)| {
+        Ok((name.to_owned(), socket.try_clone().map_err(AppError::Runtime)?))
     };
-    config.listeners.iter().zip(sockets).map(second).collect()
+    listeners.chain([("admin", private)]).map(second).collect()
 }
 
 /// Keeps the gauges of the caches' sizes current.

@@ -10,14 +10,15 @@ use tokio::sync::Mutex;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{error, info};
 
+use super::hosts::NAMES_WAIT;
 use super::origin::{Loaded, Origin};
 use crate::admin::{self, ConfigState, LastReload, Refused, Reloaded};
 use crate::clock::Clock;
 use crate::config::{Changes, Config, Faults, Sources, diff, hold_back};
 use crate::edge::listener::Settings;
-use crate::edge::{Edge, Live, Pools};
+use crate::edge::{Edge, Live, Pools, Surroundings};
 use crate::metrics::Metrics;
-use crate::model::{Explanation, Question, Unclear};
+use crate::model::{Explanation, PoolStatus, Question, Unclear};
 use crate::traffic::Busiest;
 
 /// Everything that a reload swaps, and what it needs to know.
@@ -39,6 +40,7 @@ pub struct Reloader {
 pub(super) struct EdgeParts {
     pub edge: Arc<Edge>,
     pub live: Arc<ArcSwap<Live>>,
+    pub around: Surroundings,
     pub settings: Arc<ArcSwap<Settings>>,
 }
 
@@ -93,6 +95,11 @@ impl Reloader {
         self.config.load_full()
     }
 
+    /// How the pools are doing; `None` where this process has no edge.
+    pub fn pools(&self) -> Option<Vec<PoolStatus>> {
+        self.edge.as_ref().map(|parts| parts.live.load().pools.status())
+    }
+
     /// Reads the files again and puts them into force, or (`dry_run`) only says what that would change.
     pub async fn reload(&self, dry_run: bool) -> Result<Reloaded, Refused> {
         let Some(origin) = &self.origin else { return Err(Refused::NoFiles) };
@@ -124,8 +131,10 @@ impl Reloader {
     async fn swap(&self, next: &Arc<Config>) -> Result<(), Refused> {
         if let Some(edge) = &self.edge {
             let config = Arc::clone(next);
-            let pools = blocking(move || Pools::build(&config.routing)).await?;
+            let (live, around) = (edge.live.load_full(), edge.around.clone());
+            let pools = blocking(move || Pools::build(&config.routing, Some(&live.pools), &around)).await?;
             let pools = pools.map_err(|error| Refused::Build(error.to_string()))?;
+            pools.resolved(NAMES_WAIT).await;
             let old = edge.live.swap(Arc::new(Live { config: Arc::clone(next), pools }));
             let handshake_timeout = next.tls.handshake_timeout;
             edge.settings.store(Arc::new(Settings { limits: next.limits.clone(), handshake_timeout }));

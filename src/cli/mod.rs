@@ -1,6 +1,7 @@
 //! The command line: arguments in, an exit code out. 0 is success, 1 a failure that stderr explains, 2 a command line
 //! that makes no sense. What is printed to stdout is the answer and nothing else.
 
+mod backup;
 mod certificate;
 mod check;
 mod client;
@@ -41,6 +42,8 @@ enum Command {
     Check(check::Check),
     Reload(config::Reload),
     Upgrade(upgrade::Upgrade),
+    Backup(backup::Backup),
+    Restore(backup::Restore),
     Config(config::Config),
     Route(route::Route),
     /// Create, list, show and change tenants
@@ -53,7 +56,7 @@ enum Command {
     Event(event::Event),
     /// Make, list and revoke operators' tokens
     Token(token::Token),
-    /// Look after the store itself: change the key that seals its secrets
+    /// Look after the store itself: copy it, change the key that seals its secrets
     Store(store::Store),
 }
 
@@ -82,6 +85,8 @@ pub fn run() -> ExitCode {
         Command::Serve(serve) => serve.run(),
         Command::Check(check) => check.run(),
         Command::Reload(reload) => call(reload.json(), reload.run()),
+        Command::Backup(backup) => call(backup.json, backup.run()),
+        Command::Restore(restore) => call(restore.json, restore.run()),
         Command::Upgrade(upgrade) => call(upgrade.json(), upgrade.run()),
         Command::Config(config) => call(config.json(), config.run()),
         Command::Route(route) => call(route.json(), route.run()),

@@ -27,6 +27,11 @@ To change the key-encryption key:
 
 #[derive(Subcommand)]
 enum Command {
+    /// Fill another store with all that is in this one
+    ///
+    /// It is copied as it is at one moment; nothing has to be stopped for that.
+    #[command(after_help = "Example:\n  tenantry store copy -c config/ --to postgres://tenantry@db.example/tenantry")]
+    Copy(super::backup::Copy),
     /// Put every secret in the store under store.key
     ///
     /// Nothing has to be stopped meanwhile. Interrupted, it goes on where it was when it is run again.
@@ -46,12 +51,17 @@ enum Command {
 
 impl Store {
     pub fn json(&self) -> bool {
-        let Command::Reseal { json, .. } = self.command;
-        json
+        match &self.command {
+            Command::Copy(copy) => copy.json,
+            Command::Reseal { json, .. } => *json,
+        }
     }
 
     pub async fn run(self) -> Result<(), Failure> {
-        let Command::Reseal { config, batch, json } = self.command;
+        let (config, batch, json) = match self.command {
+            Command::Copy(copy) => return copy.run().await,
+            Command::Reseal { config, batch, json } => (config, batch, json),
+        };
         let config = Config::load(&config).map_err(|faults| Failure::Local(faults.to_string()))?;
         let old_keys = config.store.old_keys.len();
         let (done, key) = app::reseal(config, Clock::system(), batch)

@@ -70,7 +70,8 @@ impl Limits {
 fn rate(section: &mut Section<'_>, [rate, burst]: [&'static str; 2], default: Option<u32>) -> Option<Rate> {
     let per_second = section.number_or_off(rate, 1..=1_000_000, default);
     let at_once = section.number(burst, 1..=5_000_000, per_second.unwrap_or(1).saturating_mul(5));
-    let off = section.peek(rate).map_or(default.is_none(), |value| value.as_str() == Some("off"));
+    // A rate that is wrong has its fault already.
+    let off = per_second.is_none() && section.peek(rate).is_none_or(|value| value.as_str() == Some("off"));
     if off && section.has(burst) {
         section.fault(burst, format!("it means nothing here; expected {rate} beside it"));
     }

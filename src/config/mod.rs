@@ -3,6 +3,7 @@
 
 mod acme;
 mod admin;
+mod balancing;
 mod brand;
 mod compression;
 mod diff;
@@ -47,6 +48,7 @@ pub use acme::{
     TsigAlgorithm,
 };
 pub use admin::Admin;
+pub use balancing::{Balance, Balancing, CheckKind, Discovery, Ejection, HealthCheck};
 pub use compression::{Coding, Compression};
 pub use diff::{Changes, Names, READ_AT_START, diff, hold_back};
 pub use directory::Directory;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use http::HeaderValue;
 
+use super::balancing::Balancing;
 use super::parsers::{self, HOSTNAME, NAME, PATH};
 use super::section::{Section, Spot};
 use crate::model::Hostname;
@@ -32,9 +33,10 @@ pub struct Pool {
     pub idle_timeout: Duration,
     /// No route need lead here: tenants are given it, for their own or as a canary. Default false.
     pub dedicated: bool,
+    pub balancing: Balancing,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Protocol {
     /// HTTP/1.1 in the clear.
     H1,
@@ -70,6 +72,7 @@ pub(super) fn read(section: &mut Section<'_>) -> ReadPool {
     let host_header = section.text("host_header", AUTHORITY, authority);
     let dedicated = section.flag("dedicated", false);
     let pool = Timeouts::read(section);
+    let balancing = Balancing::read(section);
     let pool = name.clone().map(|name| Pool {
         name,
         backends,
@@ -83,6 +86,7 @@ pub(super) fn read(section: &mut Section<'_>) -> ReadPool {
         total_timeout: pool.total,
         idle_timeout: pool.idle,
         dedicated,
+        balancing,
     });
     ReadPool { name, spot, pool }
 }
@@ -125,7 +129,7 @@ fn check_tls(section: &Section<'_>, protocol: Protocol) {
 }
 
 /// A `Host` value: lowercase, with the port as it is written.
-fn authority(text: &str) -> Result<HeaderValue, String> {
+pub(super) fn authority(text: &str) -> Result<HeaderValue, String> {
     let host = Hostname::parse_authority(text.as_bytes()).map_err(|error| error.to_string())?;
     let port = text.rsplit_once(':').map(|(_, port)| port).filter(|port| !port.is_empty());
     let value = port.map_or_else(|| host.to_string(), |port| format!("{host}:{port}"));

@@ -19,6 +19,8 @@ pub(super) struct Answer {
     pub authoritative: bool,
     /// Whatever the answer section holds: owner, and what the record says.
     pub records: Vec<(String, Value)>,
+    /// For how long all of them may be believed; `None` without any.
+    pub ttl: Option<Duration>,
 }
 
 /// The response codes that mean something here (RFC 1035 §4.1.1).
@@ -107,7 +109,9 @@ fn answer(response: &DnsResponse) -> Answer {
         (owner, Value { kind: record.record_type(), text })
     };
     let records = response.answers.iter().take(MOST_RECORDS).map(record).collect();
-    Answer { code, authoritative: response.authoritative, records }
+    let ttl = response.answers.iter().map(|record| record.ttl).min();
+    let ttl = ttl.map(|seconds| Duration::from_secs(seconds.into()));
+    Answer { code, authoritative: response.authoritative, records, ttl }
 }
 
 /// Without the root's dot, in lower case.

@@ -2,6 +2,7 @@
 //! never a "no". Nothing here judges what a record should be.
 
 mod exchange;
+mod hosts;
 pub mod update;
 
 use std::net::{IpAddr, SocketAddr};
@@ -26,6 +27,8 @@ pub struct Dns(Arc<Inner>);
 
 struct Inner {
     servers: Vec<SocketAddr>,
+    /// They are the configuration's, not the system's.
+    chosen: bool,
     timeout: Duration,
     authoritative: bool,
     authoritative_port: u16,
@@ -129,7 +132,8 @@ impl Dns {
         };
         let (timeout, authoritative, authoritative_port) =
             (config.timeout, config.authoritative, config.authoritative_port);
-        Self(Arc::new(Inner { servers, timeout, authoritative, authoritative_port, guard, metrics, clock }))
+        let chosen = !config.servers.is_empty();
+        Self(Arc::new(Inner { servers, chosen, timeout, authoritative, authoritative_port, guard, metrics, clock }))
     }
 
     /// Asks the resolvers; where they say no, the zone's own servers (if that is configured), whose answer goes first.

@@ -14,6 +14,7 @@ use super::gates::Permit;
 use super::limits::Quota;
 use super::proxy::Live;
 use super::rejection::Rejection;
+use super::upstream::Lease;
 use crate::config::Route;
 use crate::directory::{Via, View};
 use crate::metrics::Metrics;
@@ -80,6 +81,8 @@ pub struct UpstreamProgress {
     /// The backend that failed this request: the next try goes elsewhere.
     pub avoid: Option<SocketAddr>,
     pub reused: bool,
+    /// The stay at the backend of this try.
+    pub lease: Option<Lease>,
     /// When its answer's head arrived, and with which status.
     pub answered: Option<(Instant, u16)>,
 }

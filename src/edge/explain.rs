@@ -33,7 +33,11 @@ impl Edge {
         let outcome = self.admit(&request, &mut ctx).await;
         let mut steps = vec![Told::new("listener", format!("{} at {}", listener.name, listener.address))];
         tell_host(&mut steps, &ctx, &live.config, &host);
-        tell_routes(&mut steps, &ctx, &live.config, question, &host);
+        match ctx.policy {
+            // It stands in the place of a route.
+            Some(policy) => steps.push(Told::new("policy", format!("the tenant's {policy} answers"))),
+            None => tell_routes(&mut steps, &ctx, &live.config, question, &host),
+        }
         let mut verdict = Verdict { route: ctx.route().map(|route| route.name.to_string()), ..Verdict::default() };
         match outcome {
             Ok(Step::Forward(permit)) => {
@@ -103,6 +107,9 @@ fn tell_host(steps: &mut Vec<Told>, ctx: &RequestContext, config: &Config, asked
     let features = if features.is_empty() { "none".to_owned() } else { features.join(", ") };
     let (slug, via, status, plan) = (&view.tenant.slug, via.as_str(), effective.status, &effective.plan);
     steps.push(Told::new("tenant", format!("{slug} by {via}, {status}, plan {plan}, features: {features}")));
+    if let Some(quota) = &ctx.quota {
+        steps.push(Told::new("limits", quota.to_string()));
+    }
 }
 
 /// Every route up to the one that was taken, but for those of other hosts.

@@ -4,11 +4,13 @@ use pingora_error::{Error, ErrorSource, ErrorType};
 
 use super::context::RequestContext;
 use super::rejection::Rejection;
+use super::upstream::BUSY;
 
 /// What a failure means for the visitor. `None`: the visitor is gone.
 pub fn of_error(error: &Error, ctx: &RequestContext) -> Option<Rejection> {
     Some(match (error.etype(), error.esource()) {
         (ErrorType::HTTPStatus(413), _) => Rejection::BodyTooLarge { limit: ctx.body_limit().unwrap_or(u64::MAX) },
+        (ErrorType::CustomCode(BUSY, _), _) => Rejection::UpstreamBusy,
         (ErrorType::HTTPStatus(502), _) => Rejection::UpstreamFailed,
         (ErrorType::HTTPStatus(503), _) => Rejection::UpstreamUnavailable,
         (ErrorType::ConnectTimedout | ErrorType::ReadTimedout | ErrorType::WriteTimedout, ErrorSource::Upstream) => {

@@ -1,16 +1,18 @@
 //! A tenant's limits on the way of its requests: who may come, how often, how many at once. What is counted is
 //! counted by the tenant's meter; nothing here waits or takes a lock.
 
+use std::fmt;
 use std::net::IpAddr;
 
 use http::{HeaderName, header};
 use pingora_error::Result;
 use pingora_http::{RequestHeader, ResponseHeader};
 
+use super::context::RequestContext;
 use super::rejection::Rejection;
 use crate::directory::View;
 use crate::model::Rate;
-use crate::traffic::{Kind, Level, Place, whole};
+use crate::traffic::{Kind, Level, whole};
 
 /// What is left of a tenant's rate, for the visitor to know.
 #[derive(Clone, Copy, Debug)]
@@ -27,21 +29,26 @@ pub fn check_access(view: &View, client: IpAddr) -> Result<(), Rejection> {
     }
 }
 
-/// A place for one request under its tenant's rate and concurrency; it is given back by dropping it. `quota` is filled
-/// in where there is a rate, also when it is used up.
-pub fn enter(view: &View, request: &RequestHeader, quota: &mut Option<Quota>) -> Result<Place, Rejection> {
+/// Lets a request in under its tenant's rate and concurrency: its place is given back when the request ends. The quota is
+/// noted also when it is used up. A rehearsed request takes nothing, and hears what a real one would hear now.
+pub fn enter(view: &View, request: &RequestHeader, ctx: &mut RequestContext) -> Result<(), Rejection> {
     let (limits, meter) = (&view.effective.edge.limits, view.meter());
     if let Some(rate) = limits.rate {
-        let level = meter.take(rate);
-        *quota = Some(Quota { rate, level });
+        let level = if ctx.rehearsal { meter.level(rate) } else { meter.take(rate) };
+        ctx.quota = Some(Quota { rate, level });
         if !level.allowed {
             return Err(Rejection::TenantRateLimited { retry_after: level.retry_after() });
         }
     }
-    match is_websocket(request) {
-        true => meter.enter(Kind::WebSocket, limits.websockets).ok_or(Rejection::TooManyWebSockets),
-        false => meter.enter(Kind::Request, limits.concurrent_requests).ok_or(Rejection::TooManyRequests),
+    let (kind, most, full) = match is_websocket(request) {
+        true => (Kind::WebSocket, limits.websockets, Rejection::TooManyWebSockets),
+        false => (Kind::Request, limits.concurrent_requests, Rejection::TooManyRequests),
+    };
+    if ctx.rehearsal {
+        return if meter.has_place(kind, most) { Ok(()) } else { Err(full) };
     }
+    ctx.place = Some(meter.enter(kind, most).ok_or(full)?);
+    Ok(())
 }
 
 /// Other upgrades are not asked of backends: pingora forwards `Upgrade: websocket` alone, over HTTP/1.1.
@@ -61,6 +68,13 @@ impl Quota {
         let Level { remaining, full_in, .. } = self.level;
         head.append_header(RATELIMIT, format!("\"tenant\";r={remaining};t={}", whole(full_in)))?;
         Ok(())
+    }
+}
+
+impl fmt::Display for Quota {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Rate { per_second, burst } = self.rate;
+        write!(f, "{per_second} requests a second; {} of {burst} are left on this node", self.level.remaining)
     }
 }
 

@@ -42,4 +42,4 @@ pub use proxy::{Live, Proxy};
 pub use registry::{Changes, Reaper, Registered, Registry};
 pub use rejection::{Fault, Rejection};
 pub use server::{EdgeServer, server};
-pub use upstream::{PoolError, Pools};
+pub use upstream::{PoolError, Pools, Resolver, Surroundings};

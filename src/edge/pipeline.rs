@@ -95,7 +95,8 @@ impl Edge {
         let class = config.brand.classify(&host);
         let tenant = self.find_tenant(&host, &class, request, config, client, &connection).await?;
         ctx.tenant.clone_from(&tenant);
-        if let Some((view, _)) = &tenant {
+        // A session's tenant has no say over who comes to the operator's main site.
+        if let Some((view, Via::CustomDomain | Via::Subdomain)) = &tenant {
             limits::check_access(view, client)?;
         }
         if !https && tenant.is_some() {
@@ -105,33 +106,10 @@ impl Edge {
         if let Some(answer) = self.apply_policies(request, ctx, config, client).await? {
             return Ok(Step::Answer(answer));
         }
-        if let Some((view, _)) = &tenant
-            && !ctx.rehearsal
-        {
-            ctx.place = Some(limits::enter(view, request, &mut ctx.quota)?);
+        if let Some((view, _)) = &tenant {
+            limits::enter(view, request, ctx)?;
         }
-        let visitor = Visitor::of(tenant.as_ref().map(|(view, _)| &**view), &request.headers, client);
-        let visit = Visit {
-            host: &host,
-            class: &class,
-            method: &request.method,
-            path,
-            headers: &request.headers,
-            tenant,
-            bucket: visitor.bucket,
-        };
-        match gates::decide(config, visit)? {
-            Decision::Forward(permit) => {
-                ctx.cookie = visitor.cookie();
-                ctx.route = Some(Arc::clone(permit.route()));
-                Ok(Step::Forward(permit))
-            }
-            Decision::Respond(route) => {
-                let answer = Answer::of_route(&route, &host, &request.uri);
-                ctx.route = Some(route);
-                answer.map(Step::Answer)
-            }
-        }
+        choose(request, ctx, (&host, &class), tenant, client)
     }
 
     /// Whom a host leads to, under this configuration.
@@ -209,6 +187,38 @@ impl Edge {
             Ok(true) => Answer::to_https(host, port, target).map(Some),
             Ok(false) => Ok(None),
             Err(trouble) => Err(trouble.into()),
+        }
+    }
+}
+
+/// Where a request goes that may come in.
+fn choose(
+    request: &RequestHeader,
+    ctx: &mut RequestContext,
+    (host, class): (&Hostname, &HostClass),
+    tenant: Option<(Arc<View>, Via)>,
+    client: IpAddr,
+) -> Result<Step, Rejection> {
+    let visitor = Visitor::of(tenant.as_ref().map(|(view, _)| &**view), &request.headers, client);
+    let visit = Visit {
+        host,
+        class,
+        method: &request.method,
+        path: request.uri.path(),
+        headers: &request.headers,
+        tenant,
+        bucket: visitor.bucket,
+    };
+    match gates::decide(&ctx.live.config, visit)? {
+        Decision::Forward(permit) => {
+            ctx.cookie = visitor.cookie();
+            ctx.route = Some(Arc::clone(permit.route()));
+            Ok(Step::Forward(permit))
+        }
+        Decision::Respond(route) => {
+            let answer = Answer::of_route(&route, host, &request.uri);
+            ctx.route = Some(route);
+            answer.map(Step::Answer)
         }
     }
 }

@@ -30,7 +30,7 @@ use super::rejection::{Fault, Rejection};
 use super::respond;
 use super::response;
 use super::route;
-use super::upstream::{self, Pool, Pools};
+use super::upstream::{self, BUSY, NoBackend, Pool, Pools};
 use crate::config::{Config, Route};
 
 /// One loaded configuration with its pools: swapped as a whole, loaded once per request.
@@ -99,7 +99,14 @@ impl ProxyHttp for Proxy {
         let nothing = || Error::explain(ErrorType::HTTPStatus(503), "no backend");
         let permit = ctx.permit.as_ref().ok_or_else(|| Error::explain(ErrorType::InternalError, "no permit"))?;
         let pool = ctx.live.pools.get(permit.pool()).ok_or_else(nothing)?;
-        let mut peer = pool.choose(permit, ctx.upstream.avoid).ok_or_else(nothing)?;
+        let client = ctx.origin.as_ref().map(|origin| origin.client);
+        // The try before, if there was one, is over.
+        ctx.upstream.lease = None;
+        let (mut peer, lease) = pool.choose(permit, client, ctx.upstream.avoid).map_err(|why| match why {
+            NoBackend::Unavailable => nothing(),
+            NoBackend::Busy => Error::explain(ErrorType::CustomCode(BUSY, 503), "too many wait"),
+        })?;
+        ctx.upstream.lease = Some(lease);
         override_timeouts(&mut peer, permit.route());
         if is_websocket(session) {
             if !pool.h1 {
@@ -165,6 +172,11 @@ impl ProxyHttp for Proxy {
         if !interim {
             ctx.upstream.answered.get_or_insert_with(|| (Instant::now(), response.status.as_u16()));
         }
+        if let Some(lease) =
+            ctx.upstream.lease.as_mut().filter(|_| !interim || response.status == StatusCode::SWITCHING_PROTOCOLS)
+        {
+            lease.answered();
+        }
         // Of course the body is still to come when the backend says `100 Continue`: no reason to close the connection.
         session.as_mut().set_close_on_response_before_downstream_finish(!interim);
         // An HTTP/1.0 client knows no chunks, which pingora adds where no length is known: the connection's end is the
@@ -205,8 +217,9 @@ impl ProxyHttp for Proxy {
         ctx: &mut RequestContext,
         mut error: Box<Error>,
     ) -> Box<Error> {
-        let again = ctx.upstream.tries < ctx.most_tries() && pool_of(ctx).is_some_and(Pool::has_another);
-        self.set_retry(&mut error, again, peer, ctx);
+        fail_lease(ctx, &error);
+        let again = ctx.upstream.tries < ctx.most_tries() && has_another(ctx, peer);
+        set_retry(&mut error, again, peer, ctx);
         error
     }
 
@@ -226,9 +239,14 @@ impl ProxyHttp for Proxy {
             && session.response_written().is_none()
             && *error.esource() == ErrorSource::Upstream
             && !matches!(error.etype(), ErrorType::ReadTimedout | ErrorType::WriteTimedout);
-        let elsewhere = client_reused || pool_of(ctx).is_some_and(Pool::has_another);
+        // A backend may close a connection that rests at the moment that it is used again: that is no failure of its.
+        let stale = client_reused && *error.etype() == ErrorType::ConnectionClosed;
+        if *error.esource() == ErrorSource::Upstream && !stale {
+            fail_lease(ctx, &error);
+        }
+        let elsewhere = client_reused || has_another(ctx, peer);
         let again = safe && elsewhere && ctx.upstream.tries < ctx.most_tries();
-        self.set_retry(&mut error, again, peer, ctx);
+        set_retry(&mut error, again, peer, ctx);
         error
     }
 
@@ -254,6 +272,11 @@ impl ProxyHttp for Proxy {
     }
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut RequestContext) {
+        if let Some(mut lease) = ctx.upstream.lease.take()
+            && error.is_none()
+        {
+            lease.succeeded();
+        }
         ctx.log(&Outcome::Ended {
             status: session.response_written().map_or(0, |response| response.status.as_u16()),
             body_bytes: session.body_bytes_sent(),
@@ -333,14 +356,26 @@ impl Proxy {
             },
         )
     }
+}
 
-    fn set_retry(&self, error: &mut Error, again: bool, peer: &HttpPeer, ctx: &mut RequestContext) {
-        error.set_retry(again);
-        if again {
-            ctx.upstream.avoid = upstream::address(peer);
-            self.edge.metrics.upstream_retries.inc();
-        }
+/// Asks for another try where one is of use and the pool's retry budget allows it.
+fn set_retry(error: &mut Error, again: bool, peer: &HttpPeer, ctx: &mut RequestContext) {
+    let again = again && pool_of(ctx).is_some_and(Pool::may_retry);
+    error.set_retry(again);
+    if again {
+        ctx.upstream.avoid = upstream::address(peer);
     }
+}
+
+/// The backend did not do its part.
+fn fail_lease(ctx: &mut RequestContext, error: &Error) {
+    if let Some(lease) = &mut ctx.upstream.lease {
+        lease.failed(error.etype().as_str());
+    }
+}
+
+fn has_another(ctx: &RequestContext, peer: &HttpPeer) -> bool {
+    pool_of(ctx).is_some_and(|pool| pool.has_another(upstream::address(peer)))
 }
 
 /// What the route says counts before what its pool says.

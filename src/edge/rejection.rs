@@ -62,6 +62,8 @@ pub enum Rejection {
     /// The store cannot be asked about this host.
     LookupUnavailable,
     UpstreamUnavailable,
+    /// Too many requests are waiting for the pool already.
+    UpstreamBusy,
     UpstreamFailed,
     UpstreamTimeout,
     /// A mistake of our own.
@@ -121,7 +123,7 @@ impl Rejection {
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            Self::UpstreamUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::UpstreamUnavailable | Self::UpstreamBusy => StatusCode::SERVICE_UNAVAILABLE,
             Self::UpstreamFailed => StatusCode::BAD_GATEWAY,
             Self::UpstreamTimeout => StatusCode::GATEWAY_TIMEOUT,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
@@ -153,6 +155,7 @@ impl Rejection {
             Self::LookupBusy => "lookup-busy",
             Self::LookupUnavailable => "lookup-unavailable",
             Self::UpstreamUnavailable => "upstream-unavailable",
+            Self::UpstreamBusy => "upstream-busy",
             Self::UpstreamFailed => "upstream-failed",
             Self::UpstreamTimeout => "upstream-timeout",
             Self::Internal => "internal-error",
@@ -182,6 +185,7 @@ impl Rejection {
             Self::RouteNotFound | Self::NotFound => "Not found",
             Self::LookupBusy | Self::LookupUnavailable => "Temporarily unavailable",
             Self::UpstreamUnavailable => "The application is not available",
+            Self::UpstreamBusy => "The application is busy",
             Self::UpstreamFailed => "The application failed",
             Self::UpstreamTimeout => "The application took too long",
             Self::Internal => "Something went wrong",
@@ -226,6 +230,7 @@ impl Rejection {
                 "Who lives at this host cannot be looked up right now. Try again shortly.".into()
             }
             Self::UpstreamUnavailable => "No backend can take the request right now.".into(),
+            Self::UpstreamBusy => "Too many requests are waiting for an answer already. Try again shortly.".into(),
             Self::UpstreamFailed => "The backend did not give a usable answer.".into(),
             Self::UpstreamTimeout => "The backend did not answer in time.".into(),
             Self::Internal => "The edge could not handle this request.".into(),
@@ -236,6 +241,7 @@ impl Rejection {
         match self {
             Self::TenantPending | Self::CertificatePending => Some(Duration::from_secs(60)),
             Self::LookupBusy | Self::LookupUnavailable | Self::UpstreamUnavailable => Some(Duration::from_secs(5)),
+            Self::UpstreamBusy => Some(Duration::from_secs(1)),
             Self::RateLimited { retry_after }
             | Self::TenantRateLimited { retry_after }
             | Self::Maintenance { retry_after, .. } => Some(*retry_after),
@@ -265,7 +271,9 @@ impl Rejection {
     pub fn fault(&self) -> Fault {
         match self {
             Self::LookupBusy | Self::LookupUnavailable | Self::Internal | Self::CertificatePending => Fault::Edge,
-            Self::UpstreamUnavailable | Self::UpstreamFailed | Self::UpstreamTimeout => Fault::Upstream,
+            Self::UpstreamUnavailable | Self::UpstreamBusy | Self::UpstreamFailed | Self::UpstreamTimeout => {
+                Fault::Upstream
+            }
             Self::Maintenance { .. } => Fault::None,
             _ => Fault::Client,
         }

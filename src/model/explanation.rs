@@ -27,7 +27,7 @@ pub struct Explanation {
 /// One step of the pipeline.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Told {
-    /// `listener`, `host`, `tenant`, `route`, `gate`, `pool`, `request`.
+    /// `listener`, `host`, `tenant`, `limits`, `route`, `gate`, `pool`, `request`.
     pub step: &'static str,
     pub text: String,
 }

@@ -11,6 +11,7 @@ mod explanation;
 mod hostname;
 mod path;
 mod plan;
+mod pool_status;
 mod slug;
 mod tenant;
 
@@ -26,6 +27,7 @@ pub use explanation::{Explanation, Question, Told, Unclear, Verdict};
 pub use hostname::{Hostname, HostnameError};
 pub use path::{folded_path, normal_path};
 pub use plan::{Catalogue, CatalogueError, Feature, FeatureError, Plan, PlanName};
+pub use pool_status::{BackendStatus, PoolStatus};
 pub use slug::{Slug, SlugError};
 pub use tenant::{Branding, Status, Tenant, TenantId};
 

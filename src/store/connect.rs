@@ -71,6 +71,18 @@ impl Place {
         Ok(Self { engine, file, options: AnyConnectOptions::from_str(&url)?.disable_statement_logging() })
     }
 
+    /// The same, where a file that is not there is a mistake.
+    pub fn parse_existing(url: &str) -> Result<Self, StoreError> {
+        if let Some(("sqlite", path)) = url.split_once(':') {
+            let path = path.strip_prefix("//").unwrap_or(path);
+            let there = Path::new(path).try_exists();
+            if !there.is_ok_and(|there| there) {
+                return Err(StoreError::Unavailable(format!("there is no file {path}")));
+            }
+        }
+        Self::parse(url)
+    }
+
     /// One connection outside the pools. It says at once what is wrong; a pool would try again until its time is up.
     pub async fn connect(&self) -> Result<AnyConnection, StoreError> {
         let opening = async {

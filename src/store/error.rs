@@ -24,6 +24,9 @@ pub enum StoreError {
     /// The store's URL cannot be used. Never repeats the URL, which may carry a password.
     #[error("the store's URL is wrong: {0}")]
     Url(String),
+    /// What was to be restored cannot be used: it is not whole, or of another version.
+    #[error("the backup cannot be used: {0}")]
+    Backup(String),
     /// A secret cannot be sealed, or not be opened with the key configured.
     #[error(transparent)]
     Seal(#[from] SealError),

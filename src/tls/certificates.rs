@@ -213,6 +213,11 @@ impl Certificates for CertificateCache {
 
     fn knows(&self, name: &Hostname) -> bool {
         let at_hand = |name: &str| matches!(self.cache.peek(name), Cached::Fresh(_) | Cached::Stale(_));
+        let slug = name.beneath(&self.base).is_some_and(|label| !label.contains('.'));
+        if slug && !matches!(self.cache.peek(&self.wildcard), Cached::Absent) {
+            // All slug hosts share one certificate: at most one of them has to ask for it.
+            return true;
+        }
         let above = name.as_str().split_once('.').map(|(_, above)| format!("*.{above}"));
         at_hand(name.as_str()) || above.is_some_and(|wildcard| at_hand(&wildcard))
     }

@@ -175,6 +175,17 @@ mod tests {
     }
 
     #[test]
+    fn however_many_take_at_once_there_are_no_more_than_the_burst() {
+        let (bucket, of) = (Bucket::default(), rate(10, 1_000));
+        let take = || (0..500).filter(|_| bucket.take(of, NOON).allowed).count();
+        let taken: usize = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(take)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+        });
+        assert_eq!(taken, 1_000);
+    }
+
+    #[test]
     fn waits_are_told_in_whole_seconds_and_never_as_none() {
         for (millis, seconds) in [(0, 1), (1, 1), (1000, 1), (1001, 2), (59_999, 60)] {
             let level = Level { wait: Duration::from_millis(millis), ..NEVER };

@@ -139,6 +139,11 @@ impl Meter {
         Some(Place { meter: Arc::clone(self), kind })
     }
 
+    /// Whether [`Meter::enter`] would find a place now.
+    pub fn has_place(&self, kind: Kind, most: Option<u64>) -> bool {
+        most.is_none_or(|most| self.under_way(kind) < most)
+    }
+
     pub fn under_way(&self, kind: Kind) -> u64 {
         self.under_way[kind as usize].load(Ordering::Acquire)
     }

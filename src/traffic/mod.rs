@@ -26,9 +26,12 @@ pub struct Meters {
     /// Since when they count.
     pub since: Timestamp,
     clock: Clock,
-    shards: Box<[Mutex<HashMap<TenantId, Arc<Meter>>>]>,
+    shards: Box<[Mutex<Shard>]>,
     hasher: RandomState,
 }
+
+/// Some of the tenants' meters.
+type Shard = HashMap<TenantId, Arc<Meter>>;
 
 impl Meters {
     pub fn new(node: String, clock: Clock) -> Self {
@@ -58,7 +61,7 @@ impl Meters {
         self.clock.now()
     }
 
-    fn shard(&self, tenant: TenantId) -> MutexGuard<'_, HashMap<TenantId, Arc<Meter>>> {
+    fn shard(&self, tenant: TenantId) -> MutexGuard<'_, Shard> {
         whole_map(&self.shards[self.hasher.hash_one(tenant) as usize % SHARDS])
     }
 }

@@ -100,7 +100,9 @@ mod tests {
     fn names_come_stay_and_go() {
         let mut top = Top::default();
         let start = Timestamp(1_000_000);
-        let steps: &[(u64, &[(u128, f64)], &[u128], &str)] = &[
+        /// After so many seconds: who is how busy, who is named then, and why.
+        type Step = (u64, &'static [(u128, f64)], &'static [u128], &'static str);
+        let steps: &[Step] = &[
             (0, &[(1, 50.0), (2, 40.0)], &[1, 2], "there is room for all"),
             (60, &[(1, 50.0), (2, 40.0), (3, 45.0), (4, 1.0)], &[1, 2, 3], "the busiest takes the last place"),
             (120, &[(1, 1.0), (2, 40.0), (3, 45.0), (4, 900.0)], &[1, 2, 3], "leases hold"),

@@ -66,15 +66,16 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Inf
         .unwrap())
 }
 
-/// Starts Chromium headless, lets the page come to rest, and returns its document.
-async fn document(url: &str, trusted_key: &str) -> String {
+/// Starts Chromium headless, lets the page come to rest, and returns its document. `trusted_keys` of certificates stand
+/// between commas.
+pub async fn document(url: &str, trusted_keys: &str) -> String {
     let profile = TempDir::new().unwrap();
     let chromium = Command::new("chromium")
         .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"])
         .args(["--disable-background-networking", "--disable-component-update", "--disable-sync"])
         .arg(format!("--user-data-dir={}", profile.path().display()))
         // As if the authority were installed: a certificate that is merely tolerated is never shared between hosts.
-        .arg(format!("--ignore-certificate-errors-spki-list={trusted_key}"))
+        .arg(format!("--ignore-certificate-errors-spki-list={trusted_keys}"))
         .args(["--virtual-time-budget=20000", "--dump-dom", url])
         .kill_on_drop(true)
         .output();
@@ -83,7 +84,7 @@ async fn document(url: &str, trusted_key: &str) -> String {
 }
 
 /// The leaf's public key as Chromium's flag wants it.
-fn key_of(leaf: &CertificateDer<'_>) -> String {
+pub fn key_of(leaf: &CertificateDer<'_>) -> String {
     let (_, certificate) = x509_parser::parse_x509_certificate(leaf).unwrap();
     STANDARD.encode(digest(&SHA256, certificate.public_key().raw))
 }

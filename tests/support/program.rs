@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 
 /// Ends the program, and whatever it has started, as soon as the test process is gone.
-const GUARD: &str = r#"setsid "$0" "$@" 2>&1 </dev/null & exec 2>/dev/null; read -r word; kill -KILL -$!; wait $!"#;
+const GUARD: &str =
+    r#"setsid "$0" "$@" 2>&1 </dev/null & exec 2>/dev/null; read -r word; kill -KILL -$! || kill -KILL $!; wait $!"#;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A running program.

@@ -91,7 +91,8 @@ impl Script {
     }
 }
 
-async fn serve<S, A, F>(stream: S, answer: A)
+/// Serves one connection.
+pub async fn serve<S, A, F>(stream: S, answer: A)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     A: Fn(Request<Incoming>) -> F + Send + 'static,

@@ -93,7 +93,8 @@ fn write(encoder: &mut impl Write, piece: &[u8], flush: bool) -> Result<()> {
     if flush { encoder.flush() } else { Ok(()) }
 }
 
-/// The window as a power of two: 256 KiB, so that an answer under way costs about a megabyte. Far below the 8 MiB that
+/// The window as a power of two: 256 KiB, so that an answer under way costs 1.2 MiB at most at the default levels (gzip:
+/// 0.3 MiB). Far below the 8 MiB that
 /// every browser can be expected to have for zstd (RFC 9659).
 const WINDOW: u32 = 18;
 

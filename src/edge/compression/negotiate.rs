@@ -95,14 +95,14 @@ mod tests {
     fn the_best_liked_is_taken_and_ours_decide_between_equals() {
         for (accept, coding) in [
             ("gzip, deflate, br, zstd", "zstd"),
-            ("gzip, deflate, br", "br"),
+            ("gzip, deflate, br", "gzip"),
             ("gzip", "gzip"),
             ("X-GZip", "gzip"),
             ("br;q=0.5, gzip;q=0.9", "gzip"),
             ("br;q=0.5, gzip; Q=0.501", "gzip"),
             ("zstd;q=0, br;q=0.0, gzip;q=0.001", "gzip"),
             ("*", "zstd"),
-            ("zstd;q=0, *", "br"),
+            ("zstd;q=0, *", "gzip"),
             ("*;q=0.1, gzip;q=0.2", "gzip"),
             ("identity;q=0.5, gzip", "gzip"),
             ("identity, gzip", "gzip"),

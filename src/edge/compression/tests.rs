@@ -1,3 +1,5 @@
+//! What is decided about an answer by its head, and what the head says afterwards.
+
 use super::*;
 use crate::config::{Config, Sources};
 

@@ -89,7 +89,7 @@ async fn a_wildcards_certificate_serves_the_hosts_beneath_it_and_their_own_goes_
 async fn ten_thousand_random_names_cost_no_order_no_question_and_no_write() {
     let handshakes = if std::env::var_os("TENANTRY_TEST_FULL").is_some() { 10_000 } else { 2_000 };
     let clock = Clock::manual(Timestamp::parse("2026-11-21T12:00:00Z").unwrap());
-    let settings = "[limits]\nconnections_per_address = 10000\n[directory]\nmiss_rate = 100000\nmiss_burst = 100000\n\
+    let settings = "[limits]\nconnections_per_address = 10000\nunknown_sni_per_second = \"off\"\n[directory]\nmiss_rate = 100000\nmiss_burst = 100000\n\
          [dns]\nservers = [\"127.0.0.1:1\"]\n\
          [[acme.authority]]\nname = \"nobody\"\ndirectory = \"https://127.0.0.1:1/dir\"\n";
     let world = World::builder().settings(settings).clock(clock).start().await;

@@ -1,10 +1,14 @@
 //! Who may come, by address; the visitor's, not the proxy's.
 
+use std::time::Duration;
+
 use serde_json::json;
+use tenantry::edge::session;
+use tenantry::keyring::Keyring;
 
 use super::{HOST, meter, set, still};
 use crate::support::client::{get, get_with};
-use crate::support::world::World;
+use crate::support::world::{BASE, World};
 
 async fn from(world: &World, client: &str) -> (u16, String) {
     let answer = get_with(world, HOST, "/", &[("x-forwarded-for", client)]).await;
@@ -38,6 +42,21 @@ async fn lists_are_of_visitors_addresses_and_in_force_at_once() {
     let challenge = get_with(&world, HOST, "/.well-known/acme-challenge/unknown", &headers).await;
     assert_eq!((challenge.status.as_u16(), challenge.code().as_str()), (404, "not-found"));
     assert_eq!(meter(&world, "acme").await.counts().limited, [0, 0, 0, 0, 5]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sessions_tenant_closes_nobody_out_of_the_main_site_and_pays_for_its_requests_there() {
+    let world = still(World::builder().settings("[tenancy]\nsession_cookie = \"sid\"\n")).await;
+    set(&world, "acme", json!({"access": {"deny": ["127.0.0.0/8"]}, "limits": {"requests_per_second": 1}})).await;
+    let ring = world.running.store().secret(Keyring::SECRET).await.unwrap().unwrap();
+    let ring = Keyring::from_bytes(&ring).unwrap();
+    let id = world.running.tenancy().show("acme").await.unwrap().tenant.id;
+    let cookie = session::issue(id, &ring, world.clock.now(), Duration::from_secs(600)).unwrap();
+    let cookie = format!("sid={cookie}");
+    assert_eq!(get(&world, HOST, "/").await.status, 403);
+    assert_eq!(get_with(&world, BASE, "/", &[("cookie", &cookie)]).await.status, 200);
+    assert_eq!(get_with(&world, BASE, "/", &[("cookie", &cookie)]).await.status, 429);
+    assert_eq!(get(&world, BASE, "/").await.status, 200, "whoever has no session is nobody's");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::pki_types::ServerName;
+use tenantry::clock::Clock;
+use tenantry::tls::LocalCa;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -101,4 +103,24 @@ async fn names_that_nobody_knows_have_a_rate_and_known_ones_do_not_suffer() {
     }
     assert_eq!(hello(&world, "2001:db8::9", "nobody.example").await, Hello::Refused, "the same /64");
     assert_eq!(hello(&world, "2001:db8:0:1::9", "nobody.example").await, Hello::Unknown);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fallback_certificate_makes_no_name_known() {
+    tenantry::app::install_crypto().unwrap();
+    let dir = tempfile::TempDir::new().unwrap();
+    let (chain, key) = (dir.path().join("chain.pem"), dir.path().join("key.pem"));
+    let fallback = LocalCa::create(Clock::system()).unwrap().issue(&["fallback.invalid".into()], 30).unwrap();
+    std::fs::write(&chain, &fallback.chain).unwrap();
+    std::fs::write(&key, fallback.key.as_bytes()).unwrap();
+    let settings = format!(
+        "{BEHIND}[tls.fallback]\nchain = {chain:?}\nkey = {key:?}\n[limits]\nunknown_sni_per_second = 1\nunknown_sni_burst = 2\n"
+    );
+    let world = still(World::builder().settings(&settings)).await;
+    let client = "192.0.2.1";
+    for n in 0..2 {
+        assert_eq!(hello(&world, client, &format!("nobody-{n}.example")).await, Hello::Unknown);
+    }
+    assert_eq!(hello(&world, client, "nobody-0.example").await, Hello::Refused);
+    assert_eq!(hello(&world, client, "acme.connect.localhost").await, Hello::Served);
 }

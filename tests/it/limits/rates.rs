@@ -6,8 +6,13 @@ use http::Method;
 use http_body_util::Full;
 use serde_json::json;
 
-use super::{HOST, limit, meter, set, still};
+use tenantry::admin::Configuration;
+use tenantry::model::Question;
+use tenantry::traffic::Kind;
+
+use super::{HOST, limit, meter, set, still, until};
 use crate::support::client::{Answer, get, get_plain, get_with, h1, h2, request, send_h1, send_h2};
+use crate::support::script::{Script, full};
 use crate::support::world::World;
 
 /// Status, `RateLimit-Policy`, `RateLimit` and `Retry-After`.
@@ -92,6 +97,75 @@ async fn the_edges_own_paths_and_the_main_site_are_exempt() {
     assert_eq!(get_plain(&world, HOST, "/.well-known/acme-challenge/unknown").await.status, 404);
     assert_eq!(get(&world, HOST, "/tenants/by-host/acme.connect.localhost").await.status, 200);
     assert_eq!(get(&world, "connect.localhost", "/").await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plans_word_holds_where_the_tenant_has_none() {
+    let world = still(World::builder()).await;
+    world.tenant("small", "free").await;
+    let small = world.host("small");
+    assert_eq!(told(&get(&world, &small, "/").await).1, "\"tenant\";q=100;w=2");
+    set(&world, "small", json!({"limits": {"burst": 10}})).await;
+    assert_eq!(told(&get(&world, &small, "/").await).1, "\"tenant\";q=10;w=1");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn backends_quotas_stand_beside_the_edges_and_answers_of_routes_carry_it_too() {
+    let answer = async |_| http::Response::builder().header("ratelimit", "\"app\";r=7;t=9").body(full("x")).unwrap();
+    let backend = Script::http(answer).await;
+    let routing = format!(
+        "[[pool]]\nname = \"app\"\nbackends = [\"{}\"]\n[[route]]\nname = \"robots\"\nhost = \"any\"\n\
+         path = \"/robots.txt\"\n[route.answer]\nbody = \"none\"\n\
+         [[route]]\nname = \"all\"\nhost = \"any\"\npool = \"app\"\n",
+        backend.address
+    );
+    let world = still(World::builder().routing(&routing)).await;
+    limit(&world, json!({"requests_per_second": 10})).await;
+    let passed = get(&world, HOST, "/").await;
+    let all: Vec<_> = passed.headers.get_all("ratelimit").iter().map(|value| value.to_str().unwrap()).collect();
+    assert_eq!(all, ["\"app\";r=7;t=9", "\"tenant\";r=9;t=1"]);
+    let robots = get(&world, HOST, "/robots.txt").await;
+    assert_eq!(told(&robots), (200, "\"tenant\";q=10;w=1", "\"tenant\";r=8;t=1", ""));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_changes_plans_limits_for_those_who_are_being_served() {
+    let world = still(World::builder()).await;
+    world.tenant("small", "free").await;
+    let small = world.host("small");
+    get(&world, &small, "/").await;
+    let plans = world.read("plans").replacen("burst = 100", "burst = 7", 1);
+    world.write("plans", &plans);
+    let tenantry = world.read("tenantry");
+    world.write("tenantry", &format!("{tenantry}[metrics]\ntenants = 0\n"));
+    let changes = world.running.reloader().reload(false).await.unwrap().changes;
+    assert_eq!((changes.sections, changes.needs_restart.len()), (vec!["metrics"], 0));
+    assert_eq!(told(&get(&world, &small, "/").await).1, "\"tenant\";q=7;w=1");
+    let text = world.running.metrics().render();
+    assert!(text.contains("tenant=\"_other\"") && !text.contains("tenant=\"small\""), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn to_explain_a_request_takes_nothing_and_tells_what_is_left() {
+    let world = still(World::builder()).await;
+    limit(&world, json!({"requests_per_second": 1, "burst": 2, "concurrent_requests": 1})).await;
+    let explained = async || {
+        let (url, client) = (format!("https://{HOST}/").parse().unwrap(), "127.0.0.1".parse().unwrap());
+        let question = Question { url, method: Method::GET, headers: http::HeaderMap::new(), client };
+        let told = world.running.reloader().explain(&question).await.unwrap().unwrap();
+        let limits = told.steps.iter().find(|told| told.step == "limits").unwrap().text.clone();
+        (told.verdict.code.unwrap_or_default(), limits)
+    };
+    for _ in 0..5 {
+        assert_eq!(explained().await, ("", "1 requests a second; 2 of 2 are left on this node".to_owned()));
+    }
+    for _ in 0..2 {
+        assert_eq!(get(&world, HOST, "/").await.status, 200);
+    }
+    assert_eq!(explained().await, ("rate-limited", "1 requests a second; 0 of 2 are left on this node".to_owned()));
+    let meter = meter(&world, "acme").await;
+    until("those that were sent are counted", || meter.counts().total() == 2).await;
+    assert_eq!(meter.under_way(Kind::Request), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

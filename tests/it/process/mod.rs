@@ -1,6 +1,7 @@
 //! The life of a process, seen from outside: how it ends, how it is replaced, and what its service manager is told. The
 //! program itself runs here.
 
+mod backup;
 mod drain;
 mod load;
 mod manager;
@@ -114,6 +115,15 @@ impl House {
         let (_, text) = self.ask("/metrics").await;
         let line = text.as_str().unwrap().lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '));
         line.map_or(0.0, |value| value.parse().unwrap())
+    }
+
+    /// The status that a visitor of the tenant gets.
+    async fn visit(&self) -> u16 {
+        let stream = TokioIo::new(self.tls("http/1.1").await.unwrap());
+        let (mut sender, connection) = http1::handshake(stream).await.unwrap();
+        tokio::spawn(connection);
+        let request = http::Request::get("/").header("host", self.host()).body(Full::<Bytes>::default()).unwrap();
+        sender.send_request(request).await.unwrap().status().as_u16()
     }
 
     fn host(&self) -> String {

@@ -59,6 +59,21 @@ async fn the_explanation_is_what_happens() {
 }
 
 #[tokio::test]
+async fn a_tenants_own_policy_stands_in_the_place_of_a_route() {
+    let world = world().await;
+    world.domain("acme", "acme.example").await;
+    world.edge("acme", json!({"primary_domain": "acme.example"})).await;
+    let told = explain(&world, Method::GET, &format!("https://{HOST}/anything?a=1"), None).await;
+    assert_eq!(text(&told, "policy"), "the tenant's primary-domain answers");
+    assert_eq!((text(&told, "route").as_str(), told.verdict.status), ("", Some(308)));
+    let there = format!("https://acme.example:{}/anything?a=1", world.https().port());
+    assert_eq!(told.verdict.location, Some(there));
+    world.edge("acme", json!({"maintenance": {}})).await;
+    let told = explain(&world, Method::GET, &format!("https://{HOST}/anything"), None).await;
+    assert_eq!(told.verdict.code, Some("maintenance"), "{told:?}");
+}
+
+#[tokio::test]
 async fn the_steps_say_why() {
     let world = world().await;
     world.edge("acme", json!({"canary": {"of": "app", "pool": "app", "percent": 100}})).await;

@@ -12,6 +12,7 @@ contract!(
     opening_again_finds_everything_and_migrates_nothing,
     many_open_one_new_store_at_once,
     a_store_of_another_version_is_refused,
+    a_newer_schema_is_served_unless_something_was_taken_away,
     a_closed_store_says_so,
 );
 
@@ -47,10 +48,28 @@ async fn a_store_of_another_version_is_refused(ground: Ground) {
     ground.raw("UPDATE migrations SET checksum = 'other'").await;
     let error = ground.try_open(1).await.unwrap_err();
     assert!(matches!(&error, StoreError::Corrupt(why) if why.contains("another wording")), "{error}");
-    let newer = "INSERT INTO migrations (version, name, checksum, applied) VALUES (99, 'future', 'x', 0)";
-    ground.raw(newer).await;
+}
+
+/// The next program has expanded the schema while this one serves, or is started again: it works on. One that has
+/// contracted it says from which version on programs can do without what is gone.
+async fn a_newer_schema_is_served_unless_something_was_taken_away(ground: Ground) {
+    let before = ground.open().await;
+    insert(&before, &[&tenant("before")]).await;
+    let next = "INSERT INTO migrations (version, name, checksum, applied, oldest) VALUES (98, 'next', 'x', 0, 4)";
+    let expansion = "ALTER TABLE tenants ADD COLUMN later TEXT NOT NULL DEFAULT ''; \
+                     ALTER TABLE domains ADD COLUMN later BIGINT; CREATE TABLE later (id BIGINT NOT NULL PRIMARY KEY);";
+    ground.raw(&format!("{expansion} {next}")).await;
+    let after = ground.open().await;
+    for (store, name) in [(&before, "one"), (&after, "two")] {
+        insert(store, &[&tenant(name)]).await;
+        assert!(store.tenant_by_slug(&slug("before")).await.unwrap().is_some(), "{name}");
+        assert!(store.tenant_by_slug(&slug(name)).await.unwrap().is_some());
+    }
+    ground
+        .raw("INSERT INTO migrations (version, name, checksum, applied, oldest) VALUES (99, 'last', 'x', 0, 98)")
+        .await;
     let error = ground.try_open(1).await.unwrap_err();
-    assert!(matches!(&error, StoreError::Corrupt(why) if why.contains("newer program")), "{error}");
+    assert!(matches!(&error, StoreError::Corrupt(why) if why.contains("run the newer program")), "{error}");
 }
 
 async fn a_closed_store_says_so(ground: Ground) {

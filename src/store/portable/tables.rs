@@ -1,0 +1,111 @@
+//! What a portable copy of the store holds: every table but those that only the moment knows, with every column. A test
+//! compares this list with the schema.
+
+/// How a column's values are written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Kind {
+    Int,
+    Text,
+    Bytes,
+}
+
+pub(super) struct Table {
+    pub name: &'static str,
+    pub columns: &'static [(&'static str, Kind)],
+    /// The columns of the primary key: copies of the same store are the same, line by line.
+    pub key: &'static str,
+}
+
+/// The feed's one row: it is not put in, but what it says is put into the one that is there.
+pub(super) const FEED: &str = "feed";
+
+/// Left out: `changes` and `nodes` belong to the processes of the moment, `migrations` to the database.
+#[cfg(test)]
+const LEFT_OUT: [&str; 3] = ["changes", "nodes", "migrations"];
+
+use Kind::{Bytes, Int, Text};
+
+/// Whoever is referred to comes first.
+#[rustfmt::skip]
+pub(super) const TABLES: &[Table] = &[
+    Table { name: FEED, key: "id", columns: &[
+        ("id", Int), ("revision", Int), ("pruned", Int), ("audit", Int), ("seal_check", Bytes),
+    ] },
+    Table { name: "tenants", key: "id", columns: &[
+        ("id", Text), ("slug", Text), ("name", Text), ("status", Text), ("plan", Text), ("features_on", Text),
+        ("features_off", Text), ("parent", Text), ("branding", Text), ("suspend_reason", Text), ("reason_public", Int),
+        ("trial_ends", Int), ("created", Int), ("updated", Int), ("revision", Int), ("edge", Text),
+    ] },
+    Table { name: "retired_slugs", key: "slug", columns: &[("slug", Text), ("tenant", Text), ("retired", Int)] },
+    Table { name: "domains", key: "name, tenant", columns: &[
+        ("name", Text), ("tenant", Text), ("state", Text), ("token", Text), ("created", Int), ("updated", Int),
+        ("revision", Int), ("next_check", Int), ("progress", Text),
+    ] },
+    Table { name: "cooldowns", key: "name", columns: &[("name", Text), ("tenant", Text), ("until", Int)] },
+    Table { name: "certificates", key: "id", columns: &[
+        ("id", Text), ("names", Text), ("chain", Text), ("sealed_key", Bytes), ("not_after", Int), ("created", Int),
+        ("revision", Int), ("source", Text), ("authority", Text), ("not_before", Int), ("revoked", Int),
+    ] },
+    Table { name: "certificate_names", key: "name, certificate", columns: &[("name", Text), ("certificate", Text)] },
+    Table { name: "challenges", key: "id", columns: &[("id", Text), ("answer", Text), ("expires", Int)] },
+    Table { name: "tokens", key: "name", columns: &[("name", Text), ("hash", Bytes), ("created", Int), ("expires", Int)] },
+    Table { name: "secrets", key: "name", columns: &[("name", Text), ("sealed", Bytes), ("updated", Int)] },
+    Table { name: "orders", key: "name", columns: &[
+        ("name", Text), ("names", Text), ("tenant", Text), ("stage", Text), ("data", Text), ("sealed_key", Bytes),
+        ("turn", Int), ("not_before", Int), ("failures", Int), ("owner", Text), ("lease", Int), ("fence", Int),
+        ("created", Int), ("updated", Int),
+    ] },
+    Table { name: "buckets", key: "id", columns: &[("id", Text), ("arrival", Int), ("blocked", Int), ("failures", Int)] },
+    Table { name: "events", key: "revision, seq", columns: &[
+        ("revision", Int), ("seq", Int), ("at", Int), ("kind", Text), ("tenant", Text), ("subject", Text),
+        ("detail", Text),
+    ] },
+    Table { name: "audit", key: "id", columns: &[
+        ("id", Int), ("at", Int), ("revision", Int), ("actor", Text), ("action", Text), ("tenant", Text),
+        ("subject", Text), ("detail", Text), ("request_id", Text),
+    ] },
+];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use sqlx::{AssertSqlSafe, Row};
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::clock::Timestamp;
+    use crate::seal::Sealer;
+    use crate::store::connect::Place;
+    use crate::store::migrate::migrate;
+
+    #[tokio::test]
+    async fn nothing_of_the_schema_is_forgotten() {
+        let dir = TempDir::new().unwrap();
+        let place = Place::parse(&format!("sqlite:{}", dir.path().join("store.db").display())).unwrap();
+        migrate(&place, &Sealer::from_key_bytes(&[7; 32]).unwrap(), Timestamp(0)).await.unwrap();
+        let mut connection = place.connect().await.unwrap();
+        let sql = "SELECT name FROM sqlite_master WHERE type = 'table'";
+        let rows = sqlx::query(sql).fetch_all(&mut connection).await.unwrap();
+        let tables: BTreeSet<String> = rows.iter().map(|row| row.get("name")).collect();
+        let known = TABLES.iter().map(|table| table.name).chain(LEFT_OUT).map(str::to_owned).collect();
+        assert_eq!(tables, known, "add new tables to TABLES in store/portable/tables.rs");
+        for table in TABLES {
+            let sql = AssertSqlSafe(format!("SELECT name, type FROM pragma_table_info('{}')", table.name));
+            let rows = sqlx::query(sql).fetch_all(&mut connection).await.unwrap();
+            let kind = |declared: &str| match declared {
+                "BIGINT" => Int,
+                "BYTEA" => Bytes,
+                _ => Text,
+            };
+            let columns: BTreeSet<_> = rows.iter().map(|row| row.get::<String, _>("name")).collect();
+            let known = table.columns.iter().map(|(name, _)| (*name).to_owned()).collect();
+            assert_eq!(columns, known, "{}: add new columns to TABLES in store/portable/tables.rs", table.name);
+            for row in &rows {
+                let name = row.get::<String, _>("name");
+                let listed = table.columns.iter().find(|(listed, _)| *listed == name).unwrap().1;
+                assert_eq!(listed, kind(&row.get::<String, _>("type")), "{}.{name}", table.name);
+            }
+        }
+    }
+}
