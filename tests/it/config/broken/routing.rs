@@ -96,7 +96,7 @@ pub const ROUTING: &[Case] = &[
     ("#   max_pending = 1000", "max_pending = «0", "pool[0].max_pending", "from 1 to 1000000"),
     ("retry_budget = 20", "retry_budget = «101", "pool[0].retry_budget", "from 0 to 100"),
     ("kind = \"http\"", "kind = «\"icmp\"", "pool[0].health.kind", "expected one of \"http\", \"tcp\""),
-    ("kind = \"http\"\n# Default \"/\".\npath = \"", "kind = \"tcp\"\npath = «\"", "pool[0].health.path", "expected kind = \"http\""),
+    ("backends = [\"10.0.1.20:8080\"]", "backends = [\"10.0.1.20:8080\"]\n[pool.health]\nkind = \"tcp\"\npath = «\"/\"", "pool[2].health.path", "expected kind = \"http\""),
     ("path = \"/healthz\"", "path = «\"healthz\"", "pool[0].health.path", "starts with a slash"),
     ("#   host = \"app.internal\"", "host = «\"a b\"", "pool[0].health.host", "expected a host name"),
     ("expect = [200, 204]", "expect = «200", "pool[0].health.expect", "found 200, expected statuses"),

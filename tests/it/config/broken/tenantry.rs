@@ -172,12 +172,8 @@ pub const TENANTRY: &[Case] = &[
     ("# How TXT records are set", "«[acme.dns]\nprovider = \"command\"\n# How TXT records are set", "acme.dns.command", "missing, expected the path of a file"),
     ("# How TXT records are set", "[acme.dns]\nprovider = \"command\"\ncommand = \"/bin/a\"\n«zone = \"example.com\"\n# How TXT records are set", "acme.dns.zone", "unknown key `zone`"),
     // What is compressed, measured and watched.
-    ("algorithms = [\"zstd\", \"br\", \"gzip\"]", "algorithms = [«\"lz4\"]", "compression.algorithms[0]", "expected \"zstd\", \"br\" or \"gzip\""),
-    ("algorithms = [\"zstd\", \"br\", \"gzip\"]", "algorithms = [\"br\", «\"br\"]", "compression.algorithms[1]", "a second time"),
-    ("gzip_level = 5", "gzip_level = «10", "compression.gzip_level", "from 1 to 9"),
     ("watch = \"off\"", "watch = «\"soon\"", "reload.watch", "or \"off\""),
     ("watch = \"off\"", "watch = «true", "reload.watch", "found true, expected a duration"),
-    ("connections_per_address = 512", "connections_per_address = «20_001", "limits.connections_per_address", "from 1 to 20000"),
     ("algorithms = [\"zstd\", ", "algorithms = [«\"deflate\", ", "compression.algorithms[0]", "expected \"zstd\", \"gzip\" or \"br\""),
     ("algorithms = [\"zstd\", \"gzip\", \"br\"]", "algorithms = «[]", "compression.algorithms", "say enabled = false"),
     ("algorithms = [\"zstd\", \"gzip\"", "algorithms = [\"zstd\", «\"zstd\"", "compression.algorithms[1]", "a second time"),
