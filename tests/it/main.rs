@@ -16,6 +16,7 @@ mod domains;
 mod edge;
 mod lifecycle;
 mod limits;
+mod observability;
 mod outbound;
 mod process;
 mod reload;
