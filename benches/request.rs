@@ -106,6 +106,7 @@ fn headers(c: &mut Criterion) {
                     host: &host,
                     port: 443,
                     tenant: Some(tenant),
+                    span: 1,
                     host_header: None,
                 };
                 apply_headers(&mut request, &contract).expect("applied");

@@ -46,6 +46,7 @@ use crate::store::{Store, StoreError};
 use crate::telemetry;
 use crate::tenancy::{Tenancy, TenancyError, hash_token};
 use crate::tls::{ForeignProvider, TlsError};
+use crate::traces::{ExportError, Tracer};
 use crate::traffic::Meters;
 
 /// Which parts of the house run in this process.
@@ -84,6 +85,8 @@ pub enum AppError {
     Socket(#[from] SocketError),
     #[error(transparent)]
     Ca(#[from] CaError),
+    #[error(transparent)]
+    Traces(#[from] ExportError),
     #[error("the runtime refuses a socket: {0}")]
     Runtime(std::io::Error),
     #[error("the sockets that were handed over (LISTEN_FDS) cannot be taken: {0}")]
@@ -164,6 +167,7 @@ pub struct Running {
     applied: Applied,
     directory: Arc<Directory>,
     meters: Arc<Meters>,
+    tracer: Option<Tracer>,
     metrics: Arc<Metrics>,
     listeners: Option<Listeners<EdgeServer>>,
     addresses: Vec<(String, SocketAddr)>,

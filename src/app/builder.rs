@@ -28,6 +28,7 @@ use crate::jobs;
 use crate::metrics::Metrics;
 use crate::tenancy::Tenancy;
 use crate::tls::{CertificateCache, CertificateCacheSettings, ServerConfigs};
+use crate::traces::Tracer;
 use crate::traffic::{Busiest, Meters};
 
 /// The parts, while they are being put together.
@@ -43,6 +44,7 @@ pub(super) struct Builder {
     /// What tenants do on this node, and which of them metrics name.
     meters: Arc<Meters>,
     busiest: Busiest,
+    tracer: Option<Tracer>,
 }
 
 impl Builder {
@@ -64,7 +66,7 @@ impl Builder {
         let assertions = Arc::new(Assertions::new(issuer, KEPT_ASSERTIONS, app.clock.clone()));
         install_keys(&*source, &assertions).await?;
         let directory = Arc::new(directory);
-        Ok(Self { app, metrics, source, revision, directory, assertions, node, meters, busiest })
+        Ok(Self { app, metrics, source, revision, directory, assertions, node, meters, busiest, tracer: None })
     }
 
     pub async fn run(mut self, mut subscribers: Vec<Arc<dyn Subscriber>>) -> Result<Running, AppError> {
@@ -89,6 +91,11 @@ impl Builder {
         helping.spawn(follow_keys(Arc::clone(&self.source), Arc::clone(&self.assertions), keys_changed));
         let (mut listeners, mut edge) = (None, None);
         if self.app.roles.edge {
+            if let Some(traces) = &config.traces {
+                let (tracer, sending) = Tracer::new(traces, self.app.clock.clone(), Arc::clone(&self.metrics))?;
+                self.tracer = Some(tracer);
+                tokio::spawn(sending);
+            }
             let (parts, reaper, swapped) = self.serve_edge(&config, &stopping, &mut subscribers).await?;
             helping.spawn(reaper.run());
             (listeners, edge) = (Some(parts), Some(swapped));
@@ -129,6 +136,7 @@ impl Builder {
             applied,
             directory: self.directory,
             meters: self.meters,
+            tracer: self.tracer,
             metrics: self.metrics,
             listeners,
             addresses,
@@ -185,6 +193,7 @@ impl Builder {
             certificates: Arc::clone(&certificates),
             by_host: Allowance::new(BY_HOST_RATE, BY_HOST_BURST, self.app.clock.clone()),
             metrics: Arc::clone(&self.metrics),
+            tracer: self.tracer.clone(),
         });
         let workers = tokio::runtime::Handle::current().metrics().num_workers();
         let settings = Settings { limits: config.limits.clone(), handshake_timeout: config.tls.handshake_timeout };

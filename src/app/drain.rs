@@ -59,6 +59,9 @@ impl Running {
         if tokio::time::timeout(LAST_CALLS, ended).await.is_err() {
             warn!("process.drain_deadline: ending what is left");
         }
+        if let Some(tracer) = &self.tracer {
+            tracer.flush(LAST_SPANS).await;
+        }
         self.helping.shutdown().await;
         self.store.close().await;
         info!("process.drained");
@@ -67,3 +70,5 @@ impl Running {
 
 /// For calls to the admin API that are under way when everything else has ended.
 const LAST_CALLS: Duration = Duration::from_secs(10);
+/// For the spans of what has just ended.
+const LAST_SPANS: Duration = Duration::from_secs(5);

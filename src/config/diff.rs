@@ -121,6 +121,7 @@ sections!(
     domains,
     acme,
     log,
+    traces,
     metrics,
     reload,
     process
@@ -157,6 +158,7 @@ read_at_start! {
     "outbound" => outbound;
     "acme" => acme;
     "reload" => reload;
+    "traces" => traces;
     "headers.issuer" => headers.issuer;
     "limits.header_bytes" => limits.header_bytes;
     "limits.requests_per_connection" => limits.requests_per_connection;

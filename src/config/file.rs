@@ -12,7 +12,7 @@ use super::source::{Document, Sources};
 use super::variables::Lookup;
 use super::{
     Acme, Admin, Compression, Config, Directory, Dns, Domains, Fault, Faults, Headers, Limits, Listener, Log, Metrics,
-    Outbound, Process, Reload, Store, Tenancy, Tls,
+    Outbound, Process, Reload, Store, Tenancy, Tls, Traces,
 };
 use super::{brand, plans, routes};
 use crate::model::Brand;
@@ -42,6 +42,7 @@ struct Installation {
     domains: Domains,
     acme: Acme,
     log: Log,
+    traces: Option<Traces>,
     metrics: Metrics,
     reload: Reload,
     process: Process,
@@ -90,6 +91,7 @@ impl<'s> FileConfig<'s> {
                     domains: installation.domains,
                     acme: installation.acme,
                     log: installation.log,
+                    traces: installation.traces,
                     metrics: installation.metrics,
                     reload: installation.reload,
                     process: installation.process,
@@ -144,6 +146,7 @@ impl Installation {
             domains: root.section("domains", Domains::read),
             acme: root.section("acme", Acme::read),
             log: root.section("log", Log::read),
+            traces: root.optional_section("traces", Traces::read).flatten(),
             metrics: root.section("metrics", Metrics::read),
             reload: root.section("reload", Reload::read),
             process: root.section("process", Process::read),

@@ -36,6 +36,7 @@ mod source;
 mod store;
 mod tenancy;
 mod tls;
+mod traces;
 mod units;
 mod values;
 mod variables;
@@ -72,6 +73,7 @@ pub use source::Sources;
 pub use store::{KeySource, Store};
 pub use tenancy::Tenancy;
 pub use tls::{FallbackCertificate, Tls};
+pub use traces::Traces;
 pub use variables::Lookup;
 
 use crate::model::{Brand, Catalogue, Hostname};
@@ -94,6 +96,7 @@ pub struct Config {
     pub domains: Domains,
     pub acme: Acme,
     pub log: Log,
+    pub traces: Option<Traces>,
     pub metrics: Metrics,
     pub reload: Reload,
     pub process: Process,

@@ -28,13 +28,18 @@ pub enum Outcome {
     CutOff,
 }
 
-/// Writes the access line (unless `log.access` is off) and counts the request.
-pub fn record(ctx: &RequestContext, outcome: &Outcome, metrics: &Metrics) {
+/// What was answered, and whose fault it was.
+pub fn verdict(ctx: &RequestContext, outcome: &Outcome) -> (u16, Fault) {
     let status = match outcome {
         Outcome::Ended { status, .. } => *status,
         Outcome::CutOff => ctx.upstream.answered.map_or(0, |(_, status)| status),
     };
-    let fault = fault_of(ctx, status, outcome);
+    (status, fault_of(ctx, status, outcome))
+}
+
+/// Writes the access line (unless `log.access` is off) and counts the request.
+pub fn record(ctx: &RequestContext, outcome: &Outcome, metrics: &Metrics) {
+    let (status, fault) = verdict(ctx, outcome);
     let times = Times::of(ctx);
     let sent = match outcome {
         Outcome::Ended { body_bytes, .. } => *body_bytes as u64,
@@ -84,7 +89,7 @@ fn count(ctx: &RequestContext, metrics: &Metrics, (status, fault): (u16, Fault),
     }
     metrics.request_seconds.observe(times.total.as_secs_f64());
     metrics.edge_seconds.observe(times.edge.as_secs_f64());
-    if let (Some(time), Some(pool)) = (times.upstream, pool_of(ctx)) {
+    if let (Some(time), Some(pool)) = (times.upstream, ctx.pool_name()) {
         metrics.upstream_seconds.with_label_values(&[pool]).observe(time.as_secs_f64());
     }
     metrics.request_bytes.inc_by(ctx.body.received);
@@ -92,11 +97,6 @@ fn count(ctx: &RequestContext, metrics: &Metrics, (status, fault): (u16, Fault),
     if let Some(rejection) = &ctx.rejection {
         metrics.refusals.with_label_values(&[rejection.code()]).inc();
     }
-}
-
-fn pool_of(ctx: &RequestContext) -> Option<&str> {
-    let pool = ctx.permit.as_ref()?.pool();
-    ctx.live.config.routing.pool(pool).map(|pool| pool.name.as_str())
 }
 
 /// Whether this request has a line. What failed always has.
@@ -125,6 +125,7 @@ fn write_line(ctx: &RequestContext, outcome: &Outcome, (status, fault): (u16, Fa
         target: "access",
         Level::INFO,
         request.id = ctx.request_id(),
+        trace.id = ctx.origin.as_ref().map(|origin| format!("{:032x}", origin.trace.trace)),
         client.address = ctx.origin.as_ref().map(|origin| tracing::field::display(origin.client)),
         tenant.slug = tenant.map(|(view, _)| view.tenant.slug.as_str()),
         tenant.via = tenant.map(|(_, via)| via.as_str()),
@@ -138,7 +139,7 @@ fn write_line(ctx: &RequestContext, outcome: &Outcome, (status, fault): (u16, Fa
         fault = fault.as_str(),
         refusal = ctx.rejection.as_ref().map(|rejection| rejection.code()),
         route = ctx.route().map(|route| &*route.name).or(ctx.policy),
-        pool = pool_of(ctx),
+        pool = ctx.pool_name(),
         upstream.address = ctx.upstream.address.map(tracing::field::display),
         upstream.tries = ctx.upstream.tries,
         upstream.reused = (ctx.upstream.tries > 0).then_some(ctx.upstream.reused),

@@ -14,11 +14,13 @@ use super::gates::Permit;
 use super::limits::Quota;
 use super::proxy::Live;
 use super::rejection::Rejection;
+use super::spans::{self, Try};
 use super::upstream::Lease;
 use crate::config::Route;
 use crate::directory::{Via, View};
 use crate::metrics::Metrics;
 use crate::model::Hostname;
+use crate::traces::Tracer;
 use crate::traffic::Place;
 
 /// Made when a request begins, logged when it ends: also when it ends by being dropped with its connection.
@@ -54,6 +56,8 @@ pub struct RequestContext {
     pub rejection: Option<Rejection>,
     /// The refusal has been written as a whole.
     pub refused: bool,
+    /// Who is told of it in spans, when its trace is sampled.
+    pub tracer: Option<Tracer>,
     pub body: BodyProgress,
     pub upstream: UpstreamProgress,
 }
@@ -83,6 +87,10 @@ pub struct UpstreamProgress {
     pub reused: bool,
     /// When the request was first given to a backend.
     pub begun: Option<Instant>,
+    /// The span of this try, which the backend is told.
+    pub span: u64,
+    /// The tries, when spans tell of them.
+    pub traced: Vec<Try>,
     /// The stay at the backend of this try.
     pub lease: Option<Lease>,
     /// When its answer's head arrived, and with which status.
@@ -112,6 +120,7 @@ impl RequestContext {
             cookie: None,
             rejection: None,
             refused: false,
+            tracer: None,
             body: BodyProgress::default(),
             upstream: UpstreamProgress::default(),
         }
@@ -132,6 +141,10 @@ impl RequestContext {
             self.metrics.requests_in_flight.dec();
             self.place = None;
             access_log::record(self, outcome, &self.metrics);
+            if let Some(tracer) = self.tracer.take() {
+                let (status, fault) = access_log::verdict(self, outcome);
+                spans::tell(&tracer, self, status, fault);
+            }
         }
     }
 
@@ -142,6 +155,12 @@ impl RequestContext {
         {
             connection.body_ended();
         }
+    }
+
+    /// The pool that it goes to, or went to.
+    pub fn pool_name(&self) -> Option<&str> {
+        let pool = self.permit.as_ref()?.pool();
+        self.live.config.routing.pool(pool).map(|pool| pool.name.as_str())
     }
 
     pub fn request_id(&self) -> &str {

@@ -7,6 +7,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use ipnet::IpNet;
 use uuid::Uuid;
 
+use crate::traces::{TraceContext, Tracer};
+
 /// What is known about a request before anything of it is interpreted.
 #[derive(Clone, Debug)]
 pub struct Origin {
@@ -17,6 +19,8 @@ pub struct Origin {
     /// Whether the peer is a trusted proxy, so that its `Forwarded` family counts.
     pub trusted: bool,
     pub request_id: String,
+    /// The trace that it belongs to: a trusted proxy's, or one that begins here.
+    pub trace: TraceContext,
 }
 
 impl Origin {
@@ -25,14 +29,29 @@ impl Origin {
         let peer = peer.to_canonical();
         let is_trusted = |address: IpAddr| trusted_proxies.iter().any(|net| net.contains(&address));
         if !is_trusted(peer) {
-            return Self { client: peer, https: tls, trusted: false, request_id: new_request_id() };
+            return Self {
+                client: peer,
+                https: tls,
+                trusted: false,
+                request_id: new_request_id(),
+                trace: TraceContext::begin(),
+            };
         }
         Self {
             client: visitor(headers, peer, is_trusted),
             https: last_token(headers, &X_FORWARDED_PROTO).map_or(tls, |proto| proto.eq_ignore_ascii_case("https")),
             trusted: true,
             request_id: given_request_id(headers).unwrap_or_else(new_request_id),
+            trace: TraceContext::carried_on(headers).unwrap_or_else(TraceContext::begin),
         }
+    }
+
+    /// Whether spans are to tell of it. Who begins a trace decides for all; of one that begins here, the tracer.
+    pub fn is_traced(&mut self, tracer: &Tracer) -> bool {
+        if self.trace.parent.is_none() {
+            self.trace.sampled = tracer.samples(self.trace.trace);
+        }
+        self.trace.sampled
     }
 }
 
@@ -74,26 +93,6 @@ fn given_request_id(headers: &HeaderMap) -> Option<String> {
 
 fn new_request_id() -> String {
     Uuid::now_v7().simple().to_string()
-}
-
-/// A fresh `traceparent` (<https://www.w3.org/TR/trace-context/>): not sampled, random ids.
-pub fn new_traceparent() -> String {
-    let (trace, span) = (Uuid::now_v7(), Uuid::now_v7());
-    let span = u64::from_be_bytes(span.as_bytes()[8..].try_into().unwrap_or([1; 8]));
-    format!("00-{}-{span:016x}-00", trace.simple())
-}
-
-/// Whether a trusted proxy's `traceparent` has the form of version 00.
-pub fn is_traceparent(value: &HeaderValue) -> bool {
-    let Ok(text) = value.to_str() else { return false };
-    let parts: Vec<&str> = text.split('-').collect();
-    let hex = |part: &str, length: usize| {
-        part.len() == length
-            && part.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
-            && part.bytes().any(|b| b != b'0')
-    };
-    matches!(parts.as_slice(), ["00", trace, span, flags]
-        if hex(trace, 32) && hex(span, 16) && flags.len() == 2 && flags.bytes().all(|b| b.is_ascii_hexdigit()))
 }
 
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -156,13 +155,5 @@ mod tests {
         assert_eq!(origin("10.0.0.1", &[("x-request-id", "abc-1")]).request_id, "abc-1");
         assert_ne!(origin("10.0.0.1", &[("x-request-id", "a b\"")]).request_id, "a b\"");
         assert!(origin("10.0.0.1", &[("x-forwarded-proto", "http, https")]).https);
-    }
-
-    #[test]
-    fn traceparents_are_checked_and_made() {
-        assert!(is_traceparent(&HeaderValue::from_str(&new_traceparent()).unwrap()));
-        for bad in ["", "00-0-0-00", "00-00000000000000000000000000000000-1234567890abcdef-01", "ff-x"] {
-            assert!(!is_traceparent(&HeaderValue::from_static(bad)), "{bad}");
-        }
     }
 }

@@ -11,7 +11,7 @@ use pingora_http::RequestHeader;
 
 use super::forwarded::{
     FORWARDED, Origin, TRACEPARENT, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PORT, X_FORWARDED_PROTO,
-    X_REQUEST_ID, is_traceparent, new_traceparent,
+    X_REQUEST_ID,
 };
 use crate::directory::{Via, View};
 use crate::model::{Hostname, X_FORWARDED, is_contract_header};
@@ -24,6 +24,8 @@ pub struct Contract<'a> {
     /// The port that the visitor sees.
     pub port: u16,
     pub tenant: Option<Identity<'a>>,
+    /// The span of this try: the backend's are to be beneath it.
+    pub span: u64,
     /// The pool's own `Host`, where it wants one.
     pub host_header: Option<&'a HeaderValue>,
 }
@@ -37,21 +39,17 @@ pub struct Identity<'a> {
 
 /// Strips and injects.
 pub fn apply(request: &mut RequestHeader, contract: &Contract<'_>) -> Result<()> {
-    let traceparent =
-        request.headers.get(&TRACEPARENT).filter(|v| contract.origin.trusted && is_traceparent(v)).cloned();
+    let trace = &contract.origin.trace;
     let chain = contract.origin.trusted.then(|| joined(&request.headers, &X_FORWARDED_FOR)).flatten();
     strip(request, |name| match name {
-        "tracestate" => traceparent.is_some(),
+        "tracestate" => trace.parent.is_some(),
         name => contract.origin.trusted && is_extra_forwarded(name),
     });
     join_cookies(request)?;
     inject_tenant(request, contract)?;
     inject_forwarded(request, contract, chain)?;
     request.insert_header(X_REQUEST_ID, contract.origin.request_id.as_str())?;
-    match traceparent {
-        Some(value) => request.insert_header(TRACEPARENT, value),
-        None => request.insert_header(TRACEPARENT, new_traceparent()),
-    }
+    request.insert_header(TRACEPARENT, trace.header(contract.span))
 }
 
 /// Removes every header whose name a backend could read as one of ours.

@@ -32,6 +32,7 @@ mod response;
 mod route;
 mod server;
 pub mod session;
+mod spans;
 mod upstream;
 
 pub use assertion::Assertions;

@@ -23,6 +23,7 @@ use crate::directory::{Allowance, Directory, Resolution, Via, View};
 use crate::metrics::Metrics;
 use crate::model::{HostClass, Hostname, normal_path};
 use crate::tls::CertificateCache;
+use crate::traces::Tracer;
 
 /// What the steps need, shared by all requests.
 pub struct Edge {
@@ -32,6 +33,8 @@ pub struct Edge {
     /// How often one client may ask `/tenants/by-host/`.
     pub by_host: Allowance,
     pub metrics: Arc<Metrics>,
+    /// `None`: traces are only carried on.
+    pub tracer: Option<Tracer>,
 }
 
 /// What becomes of a request that is not refused.
@@ -48,13 +51,14 @@ impl Edge {
         let connection = ctx.connection.clone().ok_or(Rejection::Internal)?;
         let live = Arc::clone(&ctx.live);
         let config = &live.config;
-        let origin = Origin::of(
+        let mut origin = Origin::of(
             connection.client.ip(),
             connection.tls.is_some(),
             &request.headers,
             &config.headers.trusted_proxies,
         );
         let (client, https) = (origin.client, origin.https);
+        ctx.tracer = self.tracer.as_ref().filter(|tracer| origin.is_traced(tracer)).cloned();
         ctx.origin = Some(origin);
         if let Some(fault) = connection.take_head_fault() {
             return Err(of_fault(fault));

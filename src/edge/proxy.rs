@@ -30,8 +30,10 @@ use super::rejection::{Fault, Rejection};
 use super::respond;
 use super::response;
 use super::route;
+use super::spans::Try;
 use super::upstream::{self, BUSY, NoBackend, Pool, Pools};
 use crate::config::{Config, Route};
+use crate::traces::new_span;
 
 /// One loaded configuration with its pools: swapped as a whole, loaded once per request.
 pub struct Live {
@@ -124,8 +126,13 @@ impl ProxyHttp for Proxy {
             within_total(&mut peer.options.read_timeout);
         }
         ctx.upstream.tries += 1;
-        ctx.upstream.begun.get_or_insert_with(Instant::now);
         ctx.upstream.address = upstream::address(&peer);
+        let (began, span, address) = (Instant::now(), new_span(), ctx.upstream.address);
+        ctx.upstream.begun.get_or_insert(began);
+        ctx.upstream.span = span;
+        if ctx.tracer.is_some() {
+            ctx.upstream.traced.push(Try { span, began, address });
+        }
         Ok(Box::new(peer))
     }
 
@@ -353,6 +360,7 @@ impl Proxy {
                 host,
                 port: connection.listener.public_port,
                 tenant,
+                span: ctx.upstream.span,
                 host_header: pool.host_header.as_ref(),
             },
         )

@@ -18,6 +18,7 @@ mod edge;
 mod edge_policies;
 mod lifecycle;
 mod limits;
+mod observability;
 mod outbound;
 mod process;
 mod reload;

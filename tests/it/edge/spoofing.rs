@@ -273,13 +273,16 @@ async fn a_trusted_proxy_is_believed_and_its_list_is_read_from_the_right() {
         ("x-forwarded-host", host.as_str()),
         ("x-forwarded-port", "443"),
         ("x-request-id", "proxy-7"),
-        ("traceparent", CLAIMS[12].1),
         ("tracestate", "vendor=1"),
         ("x-forwarded-prefix", "/app"),
         ("forwarded", &format!("for=198.51.100.1;host={host};proto=https")),
     ] {
         assert_eq!(seen.header(name), Some(value), "{name}");
     }
+    // The trace goes on, and beneath a span of the edge's own.
+    let traceparent = seen.header("traceparent").unwrap();
+    assert!(traceparent.starts_with("00-0af7651916cd43dd8448eb211c80319c-") && traceparent.ends_with("-01"));
+    assert!(!traceparent.contains("b7ad6b7169203331"), "{traceparent}");
     assert!(!seen.headers.contains_key("x_forwarded_for") && !seen.headers.contains_key("x_forwarded_prefix"));
     assert_ours(&seen, &host);
 }

@@ -196,4 +196,9 @@ pub const TENANTRY: &[Case] = &[
     ("redact_paths = []", "redact_paths = [«\"x*\"]", "log.redact_paths[0]", "it matches the empty text"),
     ("path_prefix = \"/healthz\"", "path_prefix = «\"healthz\"", "log.sample[0].path_prefix", "it begins with a slash"),
     ("one_in = 100", "one_in = «-1", "log.sample[0].one_in", "from 0 to 1000000"),
+    ("#   [traces]\n", "«[traces]\n", "traces.endpoint", "missing, expected a URL"),
+    ("#   [traces]\n", "[traces]\nendpoint = «\"127.0.0.1:4318\"\n", "traces.endpoint", "expected a URL"),
+    ("#   [traces]\n", "[traces]\nendpoint = \"http://a\"\nsample = «1.5\n", "traces.sample", "expected a number from 0 to 1"),
+    ("#   [traces]\n", "[traces]\nendpoint = \"http://a\"\nqueue = «1\n", "traces.queue", "from 64 to 1048576"),
+    ("#   [traces]\n", "[traces]\nendpoint = \"http://a\"\n[traces.headers]\n«\"a b\" = \"hunter2\"\n", "traces.headers.a b", "the name of a header"),
 ];

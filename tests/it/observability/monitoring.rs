@@ -1,0 +1,130 @@
+//! A scrape is what Prometheus wants it to be; the shipped rules fire when they should; no rule and no panel asks for a
+//! metric that nobody has.
+
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use regex::Regex;
+use tempfile::TempDir;
+
+use super::{shipped, until};
+use crate::support::client::{get, get_plain_at};
+use crate::support::program::{Program, local, port};
+use crate::support::world::World;
+
+/// Runs promtool; what it says, when it is not content.
+fn promtool(arguments: &[&str], input: &str) -> Result<(), String> {
+    let mut command = Command::new("promtool");
+    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap_or_else(|error| panic!("promtool (Debian: prometheus): {error}"));
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    if output.status.success() { Ok(()) } else { Err(said) }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scrape_keeps_to_the_conventions() {
+    let world = World::start().await;
+    world.tenant("acme", "growth").await;
+    assert_eq!(get(&world, &world.host("acme"), "/").await.status, 200);
+    assert_eq!(get(&world, &world.host("nobody"), "/").await.status, 404);
+    let scrape = world.running.metrics().render();
+    promtool(&["check", "metrics"], &scrape).unwrap_or_else(|said| panic!("{said}\n{scrape}"));
+    for sample in [
+        "tenantry_requests_total{fault=\"none\",protocol=\"h2\",status=\"2xx\"} 1",
+        "tenantry_requests_total{fault=\"client\",protocol=\"h2\",status=\"4xx\"} 1",
+        "tenantry_route_requests_total{route=\"everything-else\",status=\"2xx\"} 1",
+        "tenantry_upstream_duration_seconds_count{pool=\"app\"} 1",
+        "tenantry_edge_duration_seconds_count 2",
+        "tenantry_config_last_reload_successful 1",
+        concat!("tenantry_build_info{revision=\"unknown\",version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
+    ] {
+        assert!(scrape.lines().any(|line| line == sample), "{sample}\n{scrape}");
+    }
+}
+
+#[test]
+fn the_shipped_rules_are_right_and_fire_when_they_should() {
+    let path = |file: &str| shipped(file).display().to_string();
+    promtool(&["check", "rules", &path("alerts.yml")], "").unwrap();
+    promtool(&["test", "rules", &path("alerts_test.yml")], "").unwrap();
+    let (rules, tests) = (read("alerts.yml"), read("alerts_test.yml"));
+    for alert in Regex::new(r"alert: (\w+)").unwrap().captures_iter(&rules) {
+        let tested = tests.matches(&format!("alertname: {}", &alert[1])).count();
+        assert!(tested >= 2, "{} is tested both ways", &alert[1]);
+    }
+}
+
+#[test]
+fn rules_and_dashboard_ask_only_for_what_there_is() {
+    let known = declared();
+    let dashboard: serde_json::Value = serde_json::from_str(&read("grafana.json")).unwrap();
+    assert_eq!(dashboard["uid"], "tenantry");
+    for text in [read("grafana.json"), read("alerts.yml"), read("alerts_test.yml")] {
+        let name = Regex::new(r"\b(tenantry_[a-z0-9_]+)").unwrap();
+        for found in name.captures_iter(&text) {
+            let asked = ["_bucket", "_sum", "_count"].iter().find_map(|end| found[1].strip_suffix(end));
+            assert!(known.contains(asked.unwrap_or(&found[1])), "{} is no metric", &found[1]);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_real_prometheus_scrapes_and_answers() {
+    let world = World::start().await;
+    world.tenant("acme", "growth").await;
+    assert_eq!(get(&world, &world.host("acme"), "/").await.status, 200);
+    let dir = TempDir::new().unwrap();
+    let config = dir.path().join("prometheus.yml");
+    std::fs::copy(shipped("alerts.yml"), dir.path().join("alerts.yml")).unwrap();
+    let text = format!(
+        "global: {{ scrape_interval: 1s, evaluation_interval: 1s }}\nrule_files: [alerts.yml]\n\
+         scrape_configs:\n  - job_name: tenantry\n    static_configs: [{{ targets: ['{}'] }}]\n",
+        world.admin()
+    );
+    std::fs::write(&config, text).unwrap();
+    let (address, _prometheus) = prometheus(dir.path(), &config).await;
+    let ask = async |what: &str| {
+        let answer = get_plain_at(address, "prometheus", &format!("/api/v1/{what}")).await.unwrap();
+        answer.json()["data"].clone()
+    };
+    let count = until("the request, as Prometheus counts it", async || {
+        let data = ask("query?query=sum(tenantry_requests_total)").await;
+        data["result"][0]["value"][1].as_str().map(str::to_owned)
+    });
+    assert_eq!(count.await, "1");
+    let rules = ask("rules").await;
+    let rules = rules["groups"][0]["rules"].as_array().unwrap();
+    assert!(rules.len() >= 10 && rules.iter().all(|rule| rule["health"] != "err"), "{rules:?}");
+}
+
+/// A Prometheus at a port of its own.
+async fn prometheus(dir: &Path, config: &Path) -> (std::net::SocketAddr, Program) {
+    loop {
+        let address = local(port());
+        let (config, data) = (config.display(), dir.join("data"));
+        let arguments = [
+            format!("--config.file={config}"),
+            format!("--storage.tsdb.path={}", data.display()),
+            format!("--web.listen-address={address}"),
+        ];
+        let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+        let program = Program::start("prometheus", &arguments, &[]);
+        if program.listens(&[address]).await {
+            return (address, program);
+        }
+    }
+}
+
+fn read(file: &str) -> String {
+    std::fs::read_to_string(shipped(file)).unwrap()
+}
+
+/// Every metric that the one list declares.
+fn declared() -> BTreeSet<String> {
+    let list = include_str!("../../../src/metrics.rs");
+    Regex::new("\"(tenantry_[a-z0-9_]+)\"").unwrap().captures_iter(list).map(|name| name[1].to_owned()).collect()
+}
