@@ -10,12 +10,15 @@ use tracing::{error, warn};
 use super::last_good::LastGood;
 use crate::config::{Config, Faults, Sources};
 
+/// Where variables come from.
+type Variables = dyn Fn(&str) -> Option<String> + Send + Sync;
+
 /// A directory with the three files, and a place to keep what was right.
 #[derive(Clone)]
 pub struct Origin {
     dir: PathBuf,
     kept: Option<LastGood>,
-    lookup: Arc<dyn Fn(&str) -> Option<String> + Send + Sync>,
+    lookup: Arc<Variables>,
 }
 
 /// A configuration that has been read, and what it was read from.

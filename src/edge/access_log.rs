@@ -110,7 +110,7 @@ fn is_wanted(ctx: &RequestContext, status: u16, fault: Fault) -> bool {
     match log.sample.iter().find(|rule| path.starts_with(&rule.path_prefix)) {
         Some(rule) if rule.one_in == 0 => false,
         // By the request's id, so that every hop that has the same rule keeps the same requests.
-        Some(rule) => FixedState::with_seed(0).hash_one(ctx.request_id()) % u64::from(rule.one_in) == 0,
+        Some(rule) => FixedState::with_seed(0).hash_one(ctx.request_id()).is_multiple_of(u64::from(rule.one_in)),
         None => true,
     }
 }

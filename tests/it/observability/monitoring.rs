@@ -63,8 +63,8 @@ fn rules_and_dashboard_ask_only_for_what_there_is() {
     let known = declared();
     let dashboard: serde_json::Value = serde_json::from_str(&read("grafana.json")).unwrap();
     assert_eq!(dashboard["uid"], "tenantry");
+    let name = Regex::new(r"\b(tenantry_[a-z0-9_]+)").unwrap();
     for text in [read("grafana.json"), read("alerts.yml"), read("alerts_test.yml")] {
-        let name = Regex::new(r"\b(tenantry_[a-z0-9_]+)").unwrap();
         for found in name.captures_iter(&text) {
             let asked = ["_bucket", "_sum", "_count"].iter().find_map(|end| found[1].strip_suffix(end));
             assert!(known.contains(asked.unwrap_or(&found[1])), "{} is no metric", &found[1]);
