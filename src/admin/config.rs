@@ -18,7 +18,7 @@ use super::problem::Problem;
 use super::query::{NoParams, Params};
 use crate::clock::Timestamp;
 use crate::config::{Changes, Faults};
-use crate::model::{Explanation, Question, Unclear};
+use crate::model::{Explanation, PoolStatus, Question, Unclear};
 
 /// The configuration of this process, as the composition root can read it again.
 #[async_trait]
@@ -27,6 +27,9 @@ pub trait Configuration: Send + Sync {
 
     /// Reads the files and puts them into force; with `dry_run`, only says what that would change.
     async fn reload(&self, dry_run: bool) -> Result<Reloaded, Refused>;
+
+    /// How the pools are doing; `None`: this process is no edge.
+    fn pools(&self) -> Option<Vec<PoolStatus>>;
 
     /// What the edge would do with a request; `None`: this process is no edge.
     async fn explain(&self, question: &Question) -> Option<Result<Explanation, Unclear>>;

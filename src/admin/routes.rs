@@ -1,4 +1,4 @@
-//! `/v1/routes`: what the edge would do with a request, and why.
+//! `/v1/routes` and `/v1/pools`: what the edge would do with a request and why, and how its backends are doing.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -15,10 +15,10 @@ use super::AdminState;
 use super::body::Body;
 use super::problem::{FieldError, Problem};
 use super::query::{NoParams, Params};
-use crate::model::{Explanation, Question};
+use crate::model::{Explanation, PoolStatus, Question};
 
 pub fn routes() -> OpenApiRouter<AdminState> {
-    OpenApiRouter::new().routes(routes!(explain))
+    OpenApiRouter::new().routes(routes!(explain)).routes(routes!(pools))
 }
 
 /// A request that nobody sends.
@@ -55,11 +55,26 @@ async fn explain(
     match state.configuration.explain(&question).await {
         Some(Ok(explanation)) => Ok(Json(explanation)),
         Some(Err(unclear)) => Err(invalid("/url", unclear.to_string())),
-        None => {
-            let detail = "this process serves no visitors; ask one that has the edge role";
-            Err(Problem::new(StatusCode::CONFLICT, "no-edge", detail))
-        }
+        None => Err(no_edge()),
     }
+}
+
+/// Show how the pools and their backends are doing on this node
+#[utoipa::path(get, path = "/v1/pools", operation_id = "listPools", tag = "config",
+    responses(
+        (status = 200, description = "In the order of the configuration", body = Vec<PoolStatus>),
+        (status = 409, description = "This process is no edge", body = Problem,
+            content_type = "application/problem+json")))]
+async fn pools(
+    State(state): State<AdminState>,
+    Params(NoParams {}): Params<NoParams>,
+) -> Result<Json<Vec<PoolStatus>>, Problem> {
+    state.configuration.pools().map(Json).ok_or_else(no_edge)
+}
+
+fn no_edge() -> Problem {
+    let detail = "this process serves no visitors; ask one that has the edge role";
+    Problem::new(StatusCode::CONFLICT, "no-edge", detail)
 }
 
 fn question(body: Explain) -> Result<Question, Problem> {

@@ -98,11 +98,6 @@ impl Reloader {
         self.config.load_full()
     }
 
-    /// How the pools are doing; `None` where this process has no edge.
-    pub fn pools(&self) -> Option<Vec<PoolStatus>> {
-        self.edge.as_ref().map(|parts| parts.live.load().pools.status())
-    }
-
     /// The log that is to follow. The first call counts.
     pub fn set_log(&self, log: telemetry::Handle) {
         let _ = self.log.set(log);
@@ -242,6 +237,10 @@ impl admin::Configuration for Reloader {
 
     async fn reload(&self, dry_run: bool) -> Result<Reloaded, Refused> {
         Self::reload(self, dry_run).await
+    }
+
+    fn pools(&self) -> Option<Vec<PoolStatus>> {
+        self.edge.as_ref().map(|parts| parts.live.load().pools.status())
     }
 
     async fn explain(&self, question: &Question) -> Option<Result<Explanation, Unclear>> {

@@ -9,6 +9,7 @@ mod config;
 mod domain;
 mod event;
 mod output;
+mod pool;
 mod route;
 mod serve;
 mod store;
@@ -46,6 +47,7 @@ enum Command {
     Restore(backup::Restore),
     Config(config::Config),
     Route(route::Route),
+    Pool(pool::Pool),
     /// Create, list, show and change tenants
     Tenant(tenant::Tenant),
     /// Add, verify, diagnose, list, show and remove custom domains
@@ -90,6 +92,7 @@ pub fn run() -> ExitCode {
         Command::Upgrade(upgrade) => call(upgrade.json(), upgrade.run()),
         Command::Config(config) => call(config.json(), config.run()),
         Command::Route(route) => call(route.json(), route.run()),
+        Command::Pool(pool) => call(pool.json(), pool.run()),
         Command::Tenant(tenant) => call(tenant.json(), tenant.run()),
         Command::Domain(domain) => call(domain.json(), domain.run()),
         Command::Cert(certificate) => call(certificate.json(), certificate.run()),

@@ -133,6 +133,7 @@ impl Shared {
         let _ = self.metrics.upstream_retry_budget_exhausted.remove_label_values(label);
         let _ = self.metrics.upstream_ejections.remove_label_values(label);
         let _ = self.metrics.upstream_breaker_open.remove_label_values(label);
+        let _ = self.metrics.upstream_seconds.remove_label_values(label);
     }
 
     fn gauge(&self, address: SocketAddr) -> IntGauge {

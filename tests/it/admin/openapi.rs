@@ -27,6 +27,7 @@ const ROUTES: &[&str] = &[
     "get /v1/events",
     "get /v1/hosts/{host}",
     "get /v1/orders",
+    "get /v1/pools",
     "get /v1/orders/{name}",
     "get /v1/process",
     "get /v1/tenants",

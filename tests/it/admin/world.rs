@@ -29,7 +29,7 @@ use tenantry::config::{Config, Sources};
 use tenantry::dns::Dns;
 use tenantry::domains::Domains;
 use tenantry::metrics::Metrics;
-use tenantry::model::{Explanation, Question, Unclear};
+use tenantry::model::{Explanation, PoolStatus, Question, Unclear};
 use tenantry::outbound::Guard;
 use tenantry::seal::Sealer;
 use tenantry::store::Store;
@@ -94,6 +94,10 @@ impl admin::Configuration for NoFiles {
 
     async fn reload(&self, _dry_run: bool) -> Result<Reloaded, Refused> {
         Err(Refused::NoFiles)
+    }
+
+    fn pools(&self) -> Option<Vec<PoolStatus>> {
+        None
     }
 
     async fn explain(&self, _question: &Question) -> Option<Result<Explanation, Unclear>> {

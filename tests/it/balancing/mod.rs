@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use http::Response;
+use tenantry::admin::Configuration;
 use tenantry::clock::{Clock, Timestamp};
 use tenantry::model::BackendStatus;
 

@@ -53,6 +53,7 @@ fn what_needs_a_restart_says_so_in_the_example() {
         let (section, key) = name.split_once('.').unwrap_or(("", name));
         let mut inside = false;
         let marked = lines.iter().enumerate().any(|(at, line)| {
+            let line = line.strip_prefix("#   ").unwrap_or(line);
             let heading = line.trim_matches(['[', ']']);
             if line.starts_with('[') {
                 inside = heading == section;
@@ -196,7 +197,8 @@ fn shown(text: &str) -> Vec<String> {
 }
 
 /// What is an array of sections in the files, and how the readers write its path.
-const ARRAYS: [(&str, &str); 5] = [
+const ARRAYS: [(&str, &str); 6] = [
+    ("log.sample", "log.sample[]"),
     ("listener", "listener[]"),
     ("acme.authority", "acme.authority[]"),
     ("pool", "pool[]"),

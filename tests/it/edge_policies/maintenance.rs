@@ -51,7 +51,7 @@ async fn visitors_get_a_page_and_programs_a_problem_on_connections_old_and_new()
     assert_eq!(get(&world, &host, "/.well-known/acme-challenge/none").await.code(), "not-found");
     let metrics = world.running.metrics().render();
     assert!(metrics.contains("tenantry_refusals_total{code=\"maintenance\"}"), "{metrics}");
-    assert!(metrics.contains("tenantry_requests_total{fault=\"none\",status=\"5xx\"}"), "{metrics}");
+    assert!(metrics.contains("tenantry_requests_total{fault=\"none\",protocol=\"h2\",status=\"5xx\"}"), "{metrics}");
 
     world.edge("acme", json!({"maintenance": null})).await;
     assert_eq!(send_h1(&mut one, get_it()).await.status, StatusCode::OK);

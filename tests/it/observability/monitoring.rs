@@ -31,7 +31,12 @@ async fn a_scrape_keeps_to_the_conventions() {
     world.tenant("acme", "growth").await;
     assert_eq!(get(&world, &world.host("acme"), "/").await.status, 200);
     assert_eq!(get(&world, &world.host("nobody"), "/").await.status, 404);
-    let scrape = world.running.metrics().render();
+    // A request is counted when it has ended, which may be after its answer has arrived.
+    let both = until("both requests, counted", async || {
+        let scrape = world.running.metrics().render();
+        scrape.contains("tenantry_edge_duration_seconds_count 2").then_some(scrape)
+    });
+    let scrape = both.await;
     promtool(&["check", "metrics"], &scrape).unwrap_or_else(|said| panic!("{said}\n{scrape}"));
     for sample in [
         "tenantry_requests_total{fault=\"none\",protocol=\"h2\",status=\"2xx\"} 1",
@@ -114,6 +119,11 @@ async fn prometheus(dir: &Path, config: &Path) -> (std::net::SocketAddr, Program
         let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
         let program = Program::start("prometheus", &arguments, &[]);
         if program.listens(&[address]).await {
+            until("Prometheus, ready", async || {
+                let answer = get_plain_at(address, "prometheus", "/-/ready").await.ok()?;
+                answer.status.is_success().then_some(())
+            })
+            .await;
             return (address, program);
         }
     }

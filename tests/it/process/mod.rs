@@ -5,6 +5,7 @@ mod backup;
 mod drain;
 mod load;
 mod manager;
+mod operator;
 mod units;
 mod upgrade;
 
