@@ -196,7 +196,8 @@ fn shown(text: &str) -> Vec<String> {
 }
 
 /// What is an array of sections in the files, and how the readers write its path.
-const ARRAYS: [(&str, &str); 5] = [
+const ARRAYS: [(&str, &str); 6] = [
+    ("log.sample", "log.sample[]"),
     ("listener", "listener[]"),
     ("acme.authority", "acme.authority[]"),
     ("pool", "pool[]"),
