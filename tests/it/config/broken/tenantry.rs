@@ -197,7 +197,7 @@ pub const TENANTRY: &[Case] = &[
     ("#   [[log.sample]]\n", "[[log.sample]]\npath_prefix = «\"healthz\"\n", "log.sample[0].path_prefix", "it begins with a slash"),
     ("#   [[log.sample]]\n", "[[log.sample]]\npath_prefix = \"/\"\none_in = «-1\n", "log.sample[0].one_in", "from 0 to 1000000"),
     ("endpoint = \"off\"", "endpoint = «\"127.0.0.1:4318\"", "traces.endpoint", "expected a URL"),
-    ("endpoint = \"off\"\n", "endpoint = \"off\"\nsample = «0.5\n", "traces.sample", "unknown key"),
+    ("endpoint = \"off\"\n", "endpoint = \"off\"\n«sample = 0.5\n", "traces.sample", "unknown key"),
     ("queue = 8_192", "queue = «1", "traces.queue", "from 64 to 1048576"),
     ("timeout = \"10s\"\n# Sent along", "timeout = «\"1h\"\n# Sent along", "traces.timeout", "from 100ms to 1m"),
     ("#   [traces.headers]\n", "[traces.headers]\n«\"a b\" = \"hunter2\"\n", "traces.headers.a b", "the name of a header"),
