@@ -146,7 +146,7 @@ impl Installation {
             domains: root.section("domains", Domains::read),
             acme: root.section("acme", Acme::read),
             log: root.section("log", Log::read),
-            traces: root.optional_section("traces", Traces::read).flatten(),
+            traces: root.section("traces", Traces::read),
             metrics: root.section("metrics", Metrics::read),
             reload: root.section("reload", Reload::read),
             process: root.section("process", Process::read),

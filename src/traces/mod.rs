@@ -72,7 +72,7 @@ impl Tracer {
     ) -> Result<(Self, impl Future<Output = ()> + Send + use<>), ExportError> {
         let (queue, spans) = mpsc::channel(settings.queue);
         let exporter = export::Exporter::new(settings, Arc::clone(&metrics))?;
-        let threshold = (settings.sample * 2f64.powi(64)) as u128;
+        let threshold = (1u128 << 64).checked_div(u128::from(settings.one_in)).unwrap_or(0);
         Ok((Self { queue, threshold, clock, metrics }, exporter.run(spans)))
     }
 

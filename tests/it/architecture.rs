@@ -125,6 +125,7 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("hyper", &["admin", "cli", "dev", "outbound"]),
     ("hyper_util", &["admin", "cli", "dev", "outbound"]),
     ("jsonwebtoken", &["edge"]),
+    ("prost", &["traces"]),
 ];
 
 /// What is written nowhere, tests included.

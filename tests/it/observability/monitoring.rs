@@ -94,7 +94,8 @@ async fn a_real_prometheus_scrapes_and_answers() {
     let (address, _prometheus) = prometheus(dir.path(), &config).await;
     let ask = async |what: &str| {
         let answer = get_plain_at(address, "prometheus", &format!("/api/v1/{what}")).await.unwrap();
-        answer.json()["data"].clone()
+        // Until it has begun to serve it says so in words.
+        if answer.status == 200 { answer.json()["data"].clone() } else { serde_json::Value::Null }
     };
     let count = until("the request, as Prometheus counts it", async || {
         let data = ask("query?query=sum(tenantry_requests_total)").await;

@@ -52,7 +52,7 @@ impl Collector {
     }
 
     fn settings(&self, more: &str) -> String {
-        format!("[traces]\nendpoint = \"http://{}\"\nsample = 1\n{more}", self.address)
+        format!("[traces]\nendpoint = \"http://{}\"\none_in = 1\n{more}", self.address)
     }
 }
 
@@ -149,7 +149,7 @@ async fn what_is_told_last_is_sent_before_the_process_ends() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_trace_that_is_not_sampled_is_told_of_by_nobody_and_a_dead_collector_stops_no_one() {
     let trusted = "[headers]\ntrusted_proxies = [\"127.0.0.0/8\"]\n";
-    let nobody = "[traces]\nendpoint = \"http://127.0.0.1:9\"\nsample = 1\nqueue = 64\n";
+    let nobody = "[traces]\nendpoint = \"http://127.0.0.1:9\"\none_in = 1\nqueue = 64\n";
     let world = World::builder().settings(nobody).settings(trusted).start().await;
     world.tenant("acme", "growth").await;
     let host = world.host("acme");
