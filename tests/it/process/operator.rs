@@ -30,13 +30,17 @@ async fn the_readme_is_right_about_operating() {
         let program = env!("CARGO_BIN_EXE_tenantry");
         let line = line.replace("config/", &format!("{config}/")).replace("before.jsonl", &format!("{config}/b.jsonl"));
         let mut command = Command::new("sh");
-        command.args(["-c", &format!("tenantry() {{ {program} \"$@\"; }}; {line}")]).env("TENANTRY_TOKEN", &house.token);
+        command
+            .args(["-c", &format!("tenantry() {{ {program} \"$@\"; }}; {line}")])
+            .env("TENANTRY_TOKEN", &house.token);
         let output = command.env("TENANTRY_ADMIN", format!("http://{}", house.site.admin)).output().await.unwrap();
         let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
         assert_eq!(output.status.success(), !refused, "{line}: {text}\n{}", house.process.log());
         said.push(text);
     }
-    let [_, _, diff, reload, _, bad, _, explain, edge, pools, upgrade, _, _, shown] = &said[..] else { panic!("{said:#?}") };
+    let [_, _, diff, reload, _, bad, _, explain, edge, pools, upgrade, _, _, shown] = &said[..] else {
+        panic!("{said:#?}")
+    };
     assert!(diff.contains("a reload would change:\nplans changed: growth"), "{diff}");
     assert!(reload.contains("plans changed: growth"), "{reload}");
     assert!(bad.contains("plans.toml:4:16: default_plan: there is no plan \"fre\""), "{bad}");
