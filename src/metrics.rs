@@ -170,7 +170,7 @@ impl Metrics {
         self.registry.register(Box::new(collector))
     }
 
-    /// Counts a request under its route's name, or under `_other` when [`MOST_ROUTES`] others have been counted.
+    /// Counts a request under its route's name, or under `_other` when `MOST_ROUTES` others have been counted.
     pub fn count_route(&self, route: &str, status: &str) {
         let known = |names: &HashSet<String>| names.contains(route);
         let named = known(&self.routes.read().unwrap_or_else(PoisonError::into_inner)) || {
