@@ -74,7 +74,7 @@ pub async fn require_operator(State(state): State<AdminState>, mut request: Requ
     match state.tenancy.authenticate(token).await {
         Ok(Some(name)) => {
             let request_id = request.extensions().get::<RequestId>().map(|id| id.0.clone());
-            request.extensions_mut().insert(Actor { name, request_id });
+            request.extensions_mut().insert(Actor { request_id, ..Actor::new(name) });
             next.run(request).await
         }
         Ok(None) => Problem::unauthorized(true).into_response(),

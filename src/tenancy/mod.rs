@@ -17,6 +17,7 @@ mod status;
 mod tenants;
 mod tokens;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,7 +36,7 @@ pub use tokens::{IssuedToken, hash_token};
 
 use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
-use crate::model::TenantId;
+use crate::model::{Rights, TenantId};
 use crate::store::{AuditEntry, Page, Store, Write};
 
 /// The control plane's rules over one store. Clones share it.
@@ -63,17 +64,23 @@ impl Applied for () {
     }
 }
 
-/// Who asks, for the audit ledger.
+/// Who asks: what they may do, and what the audit ledger says of them.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Actor {
-    /// `operator:<token name>`, `cli`, `system`.
+    /// `operator:<token name>`, `token:<name>`, `person:<id>`, `cli`, `system`.
     pub name: String,
+    /// In whose place, where an operator acts within a tenant.
+    pub on_behalf: Option<String>,
+    /// The caller's address.
+    pub from: Option<IpAddr>,
     pub request_id: Option<String>,
+    pub rights: Rights,
 }
 
 impl Actor {
+    /// One who may do everything: the system itself, or whoever has the store's files in hands.
     pub fn new(name: impl Into<String>) -> Self {
-        Self { name: name.into(), request_id: None }
+        Self { name: name.into(), on_behalf: None, from: None, request_id: None, rights: Rights::all() }
     }
 }
 

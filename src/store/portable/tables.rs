@@ -48,7 +48,21 @@ pub(super) const TABLES: &[Table] = &[
     ] },
     Table { name: "certificate_names", key: "name, certificate", columns: &[("name", Text), ("certificate", Text)] },
     Table { name: "challenges", key: "id", columns: &[("id", Text), ("answer", Text), ("expires", Int)] },
-    Table { name: "tokens", key: "name", columns: &[("name", Text), ("hash", Bytes), ("created", Int), ("expires", Int)] },
+    Table { name: "tokens", key: "name", columns: &[
+        ("name", Text), ("hash", Bytes), ("created", Int), ("expires", Int), ("tenant", Text), ("scopes", Text),
+        ("maker", Text), ("operator", Text),
+    ] },
+    Table { name: "people", key: "id", columns: &[
+        ("id", Text), ("email", Text), ("name", Text), ("password", Text), ("default_tenant", Text), ("disabled", Int),
+        ("created", Int), ("updated", Int), ("revision", Int),
+    ] },
+    Table { name: "identities", key: "issuer, subject", columns: &[
+        ("issuer", Text), ("subject", Text), ("person", Text), ("created", Int),
+    ] },
+    Table { name: "sessions", key: "id", columns: &[
+        ("id", Text), ("hash", Bytes), ("person", Text), ("tenant", Text), ("created", Int), ("seen", Int),
+        ("expires", Int), ("address", Text), ("agent", Text),
+    ] },
     Table { name: "secrets", key: "name", columns: &[("name", Text), ("sealed", Bytes), ("updated", Int)] },
     Table { name: "orders", key: "name", columns: &[
         ("name", Text), ("names", Text), ("tenant", Text), ("stage", Text), ("data", Text), ("sealed_key", Bytes),
