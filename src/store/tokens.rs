@@ -6,6 +6,7 @@ use sqlx::query;
 use super::row::{Row, storable};
 use super::{Store, StoreError, Write};
 use crate::clock::Timestamp;
+use crate::model::TenantId;
 
 /// An API token as stored: SHA-256 of the secret, never the secret.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -52,6 +53,11 @@ impl Write {
     pub async fn delete_token(&mut self, name: &str) -> Result<bool, StoreError> {
         let statement = query("DELETE FROM tokens WHERE name = $1").bind(storable(name).into_owned());
         Ok(self.execute(statement).await? > 0)
+    }
+
+    /// Removes the tokens of a tenant's own.
+    pub(super) async fn delete_tokens_of(&mut self, tenant: TenantId) -> Result<u64, StoreError> {
+        self.execute(query("DELETE FROM tokens WHERE tenant = $1").bind(tenant.to_string())).await
     }
 }
 

@@ -9,7 +9,9 @@ use super::error::{Fault, Faults, Kind, TenancyError};
 use super::lineage::{Known, MAX_DEPTH, parents_in};
 use super::{Actor, Done, Expect, Tenancy, checks};
 use crate::config::Config;
-use crate::model::{Branding, EdgeSettings, Effective, Feature, Hostname, PlanName, Slug, Status, Tenant, TenantId};
+use crate::model::{
+    Branding, EdgeSettings, Effective, Feature, Hostname, Life, PlanName, Slug, Status, Tenant, TenantId,
+};
 use crate::store::{Page, StoreError, Write};
 
 /// A tenant's own facts, and what holds for it right now.
@@ -76,6 +78,7 @@ impl Tenancy {
             suspend_reason: None,
             reason_public: false,
             trial_ends: checked.trial_days.map(|days| now + days_long(days)),
+            life: Life::default(),
             created: now,
             updated: now,
             revision: write.revision(),
