@@ -11,7 +11,7 @@ use utoipa_axum::routes;
 
 use super::AdminState;
 use super::answer::Written;
-use super::body::Body;
+use super::body::{Body, present};
 use super::layers::Operator;
 use super::precondition::{IfMatch, etag};
 use super::problem::Problem;
@@ -227,9 +227,4 @@ async fn set_features(
 pub(super) fn written(done: Done<TenantState>) -> Written {
     let revision = done.value.tenant.revision;
     Written::new(&done).etag(revision).body(&TenantView::from(done.value))
-}
-
-/// A field that may be `null` and yet must be there.
-fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    Option::deserialize(deserializer)
 }

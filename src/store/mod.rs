@@ -13,6 +13,7 @@ mod error;
 mod events;
 mod feed;
 mod leases;
+mod life;
 mod migrate;
 mod nodes;
 mod orders;

@@ -5,16 +5,21 @@
 //! transaction, so that the decision stands on what is overwritten; a refusal drops the transaction and leaves nothing;
 //! and the answer waits until this node's directory has applied the revision.
 
+mod agenda;
 mod checks;
+mod delete;
 mod domains;
 mod edge;
 mod error;
+mod follow;
 mod hosts;
 pub mod lifecycle;
 mod lineage;
+mod parent;
 mod records;
 mod status;
 mod tenants;
+mod timers;
 mod tokens;
 
 use std::net::IpAddr;
@@ -24,7 +29,9 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 
+pub use agenda::Occasion;
 pub use checks::{NAME_MAX, REASON_MAX, TRIAL_DAYS_MAX};
+pub use delete::{Deleted, Deletion};
 pub use domains::{CUSTOM_DOMAIN, DomainClaim, NewDomain};
 pub use error::{Fault, Kind, TenancyError};
 pub use hosts::{HostAnswer, Via, Visit};
