@@ -3,6 +3,7 @@
 
 mod brand;
 mod certificate;
+mod contact;
 mod contract;
 mod domain;
 mod edge_settings;
@@ -18,6 +19,7 @@ mod tenant;
 
 pub use brand::{Brand, BrandError, HostClass};
 pub use certificate::{Certificate, CertificateSource};
+pub use contact::{Contact, ContactKind};
 pub use contract::{X_FORWARDED, is_contract_header};
 pub use domain::{Domain, DomainName, DomainState};
 pub use edge_settings::{
@@ -31,7 +33,7 @@ pub use plan::{Catalogue, CatalogueError, Feature, FeatureError, Plan, PlanName}
 pub use pool_status::{BackendStatus, PoolStatus};
 pub use scope::{Grant, Reach, Realm, Rights, Role, Scope, within_a_tenant};
 pub use slug::{Slug, SlugError};
-pub use tenant::{Branding, Status, Tenant, TenantId};
+pub use tenant::{Branding, Life, Status, Tenant, TenantId};
 
 /// One more place than the store has heard of: what a change touched, and therefore what every follower forgets.
 #[derive(Clone, PartialEq, Eq, Debug, Hash)]
