@@ -119,7 +119,9 @@ impl Subscriber for Registry {
             Change::Reset => Touched::Everything,
             Change::Host(host) => Touched::Host(host.clone()),
             Change::Beneath(_) => Touched::Hosts,
-            Change::Slug(_) | Change::Certificate(_) | Change::Challenge(_) | Change::Keys => return,
+            Change::Slug(_) | Change::Certificate(_) | Change::Challenge(_) | Change::Session(_) | Change::Keys => {
+                return;
+            }
         };
         // The reaper lives as long as the process; without it there is nobody to tell.
         let _ = self.changes.send(touched);
