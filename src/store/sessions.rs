@@ -100,16 +100,20 @@ impl Write {
         self.execute(statement).await.map(drop)
     }
 
-    /// Notes which tenancy a session has picked, and what that is at the edge. What the session had picked before ends
-    /// there. `Missing` when there is no such session.
-    pub async fn pick_tenant(&mut self, site: &SiteSession) -> Result<(), StoreError> {
+    /// Notes which tenancy a session has picked, and until when that is worth something at the edge. Picked again, it is
+    /// the same there; what was picked before lasts. Answers with its id. `Missing` when there is no such session.
+    pub async fn pick_tenant(&mut self, site: &SiteSession) -> Result<SessionId, StoreError> {
         let sql = "UPDATE sessions SET tenant = $2 WHERE id = $1";
         let statement = query(sql).bind(site.session.to_string()).bind(site.tenant.to_string());
         if self.execute(statement).await? == 0 {
             return Err(StoreError::Missing(format!("the session {}", site.session)));
         }
-        let sql = "UPDATE site_sessions SET ended = 1 WHERE session = $1 AND ended = 0 RETURNING id";
-        self.end_at_the_edge(sql, site.session.to_string(), None).await?;
+        let sql = "UPDATE site_sessions SET expires = $3 WHERE session = $1 AND tenant = $2 AND ended = 0 RETURNING id";
+        let statement =
+            query(sql).bind(site.session.to_string()).bind(site.tenant.to_string()).bind(site.expires.millis());
+        if let Some(row) = self.one(statement).await? {
+            return Row::new(&row, "site_sessions", "id").session("id");
+        }
         let sql =
             "INSERT INTO site_sessions (id, session, person, tenant, expires, ended) VALUES ($1, $2, $3, $4, $5, 0)";
         let statement = query(sql)
@@ -118,7 +122,8 @@ impl Write {
             .bind(site.person.to_string())
             .bind(site.tenant.to_string())
             .bind(site.expires.millis());
-        self.execute(statement).await.map(drop)
+        self.execute(statement).await?;
+        Ok(site.id)
     }
 
     /// Ends a session, here and at the edge. False when there is none of that id.
