@@ -11,6 +11,7 @@ mod effective;
 mod explanation;
 mod hostname;
 mod path;
+mod person;
 mod plan;
 mod pool_status;
 mod scope;
@@ -29,6 +30,7 @@ pub use effective::{Effective, Standing};
 pub use explanation::{Explanation, Question, Told, Unclear, Verdict};
 pub use hostname::{Hostname, HostnameError};
 pub use path::{folded_path, normal_path};
+pub use person::{Email, EmailError, Person, PersonId, SessionId};
 pub use plan::{Catalogue, CatalogueError, Feature, FeatureError, Plan, PlanName};
 pub use pool_status::{BackendStatus, PoolStatus};
 pub use scope::{Grant, Reach, Realm, Rights, Role, Scope, within_a_tenant};
@@ -50,6 +52,8 @@ pub enum Change {
     Certificate(String),
     /// An ACME challenge answer: the token (http-01) or the name (tls-alpn-01).
     Challenge(String),
+    /// A session at the edge that is over: what was served under it ends, and its cookie is worth nothing.
+    Session(SessionId),
     /// The keys that sign assertions and session cookies.
     Keys,
     /// Too much to list (a bulk import, a restored backup): forget everything.

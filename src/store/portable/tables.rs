@@ -62,8 +62,11 @@ pub(super) const TABLES: &[Table] = &[
         ("issuer", Text), ("subject", Text), ("person", Text), ("created", Int),
     ] },
     Table { name: "sessions", key: "id", columns: &[
-        ("id", Text), ("hash", Bytes), ("person", Text), ("tenant", Text), ("created", Int), ("seen", Int),
-        ("expires", Int), ("address", Text), ("agent", Text),
+        ("id", Text), ("hash", Bytes), ("person", Text), ("method", Text), ("tenant", Text), ("created", Int),
+        ("seen", Int), ("expires", Int), ("address", Text), ("agent", Text),
+    ] },
+    Table { name: "site_sessions", key: "id", columns: &[
+        ("id", Text), ("session", Text), ("person", Text), ("tenant", Text), ("expires", Int), ("ended", Int),
     ] },
     Table { name: "secrets", key: "name", columns: &[("name", Text), ("sealed", Bytes), ("updated", Int)] },
     Table { name: "orders", key: "name", columns: &[
