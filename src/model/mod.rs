@@ -13,6 +13,7 @@ mod path;
 mod plan;
 mod pool_status;
 mod scope;
+mod search_key;
 mod slug;
 mod tenant;
 
@@ -30,6 +31,7 @@ pub use path::{folded_path, normal_path};
 pub use plan::{Catalogue, CatalogueError, Feature, FeatureError, Plan, PlanName};
 pub use pool_status::{BackendStatus, PoolStatus};
 pub use scope::{Reach, Realm, Rights, Role, Scope, within_a_tenant};
+pub use search_key::{later_words, reversed_labels, search_key};
 pub use slug::{Slug, SlugError};
 pub use tenant::{Branding, Status, Tenant, TenantId};
 
