@@ -15,6 +15,7 @@ mod person;
 mod plan;
 mod pool_status;
 mod scope;
+mod search_key;
 mod slug;
 mod tenant;
 
@@ -34,6 +35,7 @@ pub use person::{Email, EmailError, Person, PersonId, SessionId};
 pub use plan::{Catalogue, CatalogueError, Feature, FeatureError, Plan, PlanName};
 pub use pool_status::{BackendStatus, PoolStatus};
 pub use scope::{Grant, Reach, Realm, Rights, Role, Scope, within_a_tenant};
+pub use search_key::{later_words, reversed_labels, search_key};
 pub use slug::{Slug, SlugError};
 pub use tenant::{Branding, Life, Status, Tenant, TenantId};
 

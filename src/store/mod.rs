@@ -9,6 +9,7 @@ mod certificates;
 mod challenges;
 mod connect;
 mod domains;
+mod engine;
 mod error;
 mod events;
 mod feed;
@@ -56,7 +57,8 @@ pub use tokens::TokenRow;
 pub use write::{Aside, Write};
 
 use self::alone::Presence;
-use self::connect::{Engine, Lease, Place, Pools, Statement};
+use self::connect::{Lease, Place, Pools, Statement};
+use self::engine::Engine;
 use self::feed::Announced;
 use crate::clock::Clock;
 use crate::seal::Sealer;
@@ -109,9 +111,9 @@ impl Store {
             None => None,
         };
         let announced = Announced::new();
-        let listener = match place.engine {
-            Engine::Sqlite => None,
-            Engine::Postgres => {
+        let listener = match place.engine.notification() {
+            None => None,
+            Some(_) => {
                 let options = PgConnectOptions::from_url(&place.options.to_url_lossy())?.disable_statement_logging();
                 Some(feed::listen(options, announced.clone()))
             }
