@@ -2,7 +2,9 @@
 //! a socket or a row.
 
 mod brand;
+mod branding;
 mod certificate;
+mod colour;
 mod contract;
 mod domain;
 mod edge_settings;
@@ -17,7 +19,9 @@ mod slug;
 mod tenant;
 
 pub use brand::{Brand, BrandError, HostClass};
+pub use branding::{Asset, Branding, Image, ImageKind, Images, Listed, Listing, MediaType};
 pub use certificate::{Certificate, CertificateSource};
+pub use colour::{Colour, ColourError};
 pub use contract::{X_FORWARDED, is_contract_header};
 pub use domain::{Domain, DomainName, DomainState};
 pub use edge_settings::{
@@ -31,7 +35,7 @@ pub use plan::{Catalogue, CatalogueError, Feature, FeatureError, Plan, PlanName}
 pub use pool_status::{BackendStatus, PoolStatus};
 pub use scope::{Reach, Realm, Rights, Role, Scope, within_a_tenant};
 pub use slug::{Slug, SlugError};
-pub use tenant::{Branding, Status, Tenant, TenantId};
+pub use tenant::{Status, Tenant, TenantId};
 
 /// One more place than the store has heard of: what a change touched, and therefore what every follower forgets.
 #[derive(Clone, PartialEq, Eq, Debug, Hash)]

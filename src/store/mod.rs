@@ -3,6 +3,7 @@
 //! follows from a row: a row goes in and comes out as it is, and every wait has an end.
 
 mod alone;
+mod assets;
 mod audit;
 mod buckets;
 mod certificates;
@@ -12,6 +13,7 @@ mod domains;
 mod error;
 mod events;
 mod feed;
+mod listings;
 mod migrate;
 mod nodes;
 mod orders;

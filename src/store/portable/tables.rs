@@ -36,6 +36,12 @@ pub(super) const TABLES: &[Table] = &[
         ("features_off", Text), ("parent", Text), ("branding", Text), ("suspend_reason", Text), ("reason_public", Int),
         ("trial_ends", Int), ("created", Int), ("updated", Int), ("revision", Int), ("edge", Text),
     ] },
+    Table { name: "assets", key: "tenant, kind", columns: &[
+        ("tenant", Text), ("kind", Text), ("hash", Text), ("media", Text), ("bytes", Bytes), ("created", Int),
+    ] },
+    Table { name: "listings", key: "tenant", columns: &[
+        ("tenant", Text), ("listed", Int), ("priority", Int), ("updated", Int),
+    ] },
     Table { name: "retired_slugs", key: "slug", columns: &[("slug", Text), ("tenant", Text), ("retired", Int)] },
     Table { name: "domains", key: "name, tenant", columns: &[
         ("name", Text), ("tenant", Text), ("state", Text), ("token", Text), ("created", Int), ("updated", Int),
