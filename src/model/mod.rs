@@ -33,7 +33,7 @@ pub use hostname::{Hostname, HostnameError};
 pub use path::{folded_path, normal_path};
 pub use plan::{Catalogue, CatalogueError, Feature, FeatureError, Plan, PlanName};
 pub use pool_status::{BackendStatus, PoolStatus};
-pub use scope::{Reach, Realm, Rights, Role, Scope, within_a_tenant};
+pub use scope::{Grant, Reach, Realm, Rights, Role, Scope, within_a_tenant};
 pub use slug::{Slug, SlugError};
 pub use tenant::{Status, Tenant, TenantId};
 

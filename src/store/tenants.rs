@@ -175,6 +175,7 @@ impl Write {
         self.execute(query("DELETE FROM orders WHERE tenant = $1").bind(&key)).await?;
         self.delete_assets_of(id).await?;
         self.delete_listing_of(id).await?;
+        self.delete_tokens_of(id).await?;
         let retire = query("INSERT INTO retired_slugs (slug, tenant, retired) VALUES ($1, $2, $3)");
         self.execute(retire.bind(tenant.slug.as_str()).bind(&key).bind(self.now().millis())).await?;
         let tenants = self.execute(query("DELETE FROM tenants WHERE id = $1").bind(&key)).await?;

@@ -5,6 +5,7 @@
 //! transaction, so that the decision stands on what is overwritten; a refusal drops the transaction and leaves nothing;
 //! and the answer waits until this node's directory has applied the revision.
 
+mod access;
 mod checks;
 mod domains;
 mod edge;
@@ -24,6 +25,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 
+pub use access::{Principal, TenantHolder};
 pub use checks::{NAME_MAX, REASON_MAX, TRIAL_DAYS_MAX};
 pub use domains::{CUSTOM_DOMAIN, DomainClaim, NewDomain};
 pub use error::{Fault, Kind, TenancyError};
@@ -32,7 +34,7 @@ pub use lineage::MAX_DEPTH;
 pub use records::{Record, Wanted, wanted};
 pub use status::Suspension;
 pub use tenants::{NewTenant, TenantFilter, TenantState};
-pub use tokens::{IssuedToken, hash_token};
+pub use tokens::{IMPERSONATION_MAX, Impersonation, IssuedToken, NewToken, hash_token};
 
 use crate::clock::{Clock, Timestamp};
 use crate::config::Config;

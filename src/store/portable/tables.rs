@@ -56,7 +56,7 @@ pub(super) const TABLES: &[Table] = &[
     Table { name: "challenges", key: "id", columns: &[("id", Text), ("answer", Text), ("expires", Int)] },
     Table { name: "tokens", key: "name", columns: &[
         ("name", Text), ("hash", Bytes), ("created", Int), ("expires", Int), ("tenant", Text), ("scopes", Text),
-        ("maker", Text), ("operator", Text),
+        ("maker", Text), ("role", Text), ("operator", Text),
     ] },
     Table { name: "people", key: "id", columns: &[
         ("id", Text), ("email", Text), ("name", Text), ("password", Text), ("default_tenant", Text), ("disabled", Int),
