@@ -3,6 +3,7 @@
 //! follows from a row: a row goes in and comes out as it is, and every wait has an end.
 
 mod alone;
+mod assets;
 mod audit;
 mod buckets;
 mod certificates;
@@ -15,6 +16,7 @@ mod events;
 mod feed;
 mod leases;
 mod life;
+mod listings;
 mod migrate;
 mod nodes;
 mod orders;

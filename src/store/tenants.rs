@@ -184,6 +184,8 @@ impl Write {
         removed.add("orders", self.delete_orders_of(id).await?);
         removed.add("tokens", self.delete_tokens_of(id).await?);
         removed.add("events", self.delete_events_of(id).await?);
+        removed.add("assets", self.delete_assets_of(id).await?);
+        self.delete_listing_of(id).await?;
         self.delete_profile_of(id).await?;
         self.forget_default_tenant(id).await?;
         self.delete_sessions_of(id).await?;

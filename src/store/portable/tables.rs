@@ -42,6 +42,12 @@ pub(super) const TABLES: &[Table] = &[
     ] },
     Table { name: "profiles", key: "tenant", columns: &[("tenant", Text), ("contacts", Text), ("settings", Text)] },
     Table { name: "tenant_words", key: "word, slug", columns: &[("word", Text), ("slug", Text)] },
+    Table { name: "assets", key: "tenant, kind", columns: &[
+        ("tenant", Text), ("kind", Text), ("hash", Text), ("media", Text), ("bytes", Bytes), ("created", Int),
+    ] },
+    Table { name: "listings", key: "tenant", columns: &[
+        ("tenant", Text), ("listed", Int), ("priority", Int), ("updated", Int),
+    ] },
     Table { name: "retired_slugs", key: "slug", columns: &[("slug", Text), ("tenant", Text), ("retired", Int)] },
     Table { name: "domains", key: "name, tenant", columns: &[
         ("name", Text), ("tenant", Text), ("state", Text), ("token", Text), ("created", Int), ("updated", Int),
