@@ -11,6 +11,7 @@ mod descent;
 mod domains;
 mod edge;
 mod events;
+mod idempotency;
 mod layers;
 mod openapi;
 mod orders;

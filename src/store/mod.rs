@@ -6,6 +6,7 @@ mod alone;
 mod assets;
 mod audit;
 mod buckets;
+mod calls;
 mod certificates;
 mod challenges;
 mod connect;
@@ -42,6 +43,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 pub use audit::AuditEntry;
 pub use buckets::BucketRow;
+pub use calls::{CallRow, EarlierCall};
 pub use certificates::CertificateRow;
 pub use domains::{DueDomain, domain_key};
 pub use error::StoreError;
