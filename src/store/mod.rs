@@ -12,6 +12,7 @@ mod domains;
 mod error;
 mod events;
 mod feed;
+mod links;
 mod migrate;
 mod nodes;
 mod orders;
@@ -32,7 +33,7 @@ use sqlx::any::AnyRow;
 use sqlx::postgres::PgConnectOptions;
 use tokio_util::task::AbortOnDropHandle;
 
-pub use audit::AuditEntry;
+pub use audit::{AuditEntry, AuditFilter, AuditLine, AuditOrder};
 pub use buckets::BucketRow;
 pub use certificates::CertificateRow;
 pub use domains::{DueDomain, domain_key};
