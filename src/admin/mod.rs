@@ -7,6 +7,7 @@ mod audit;
 mod body;
 mod certificates;
 mod config;
+mod descent;
 mod domains;
 mod edge;
 mod events;
@@ -103,6 +104,7 @@ pub fn router(state: AdminState) -> Router {
     let guarded = OpenApiRouter::new()
         .merge(tenants::routes())
         .merge(status::routes())
+        .merge(descent::routes())
         .merge(edge::routes())
         .merge(traffic::routes())
         .merge(domains::routes())

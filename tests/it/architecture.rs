@@ -13,7 +13,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("clock", &[]),
     ("metrics", &[]),
     ("model", &["clock"]),
-    ("keyring", &["clock"]),
+    ("keyring", &["clock", "model"]),
+    ("branding", &["model"]),
     ("ledger", &["clock", "model"]),
     ("config", &["clock", "metrics", "model"]),
     ("seal", &["clock", "config", "metrics", "model"]),
@@ -30,7 +31,10 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("audit", &["clock", "config", "ledger", "metrics", "model", "seal", "store"]),
     ("usage", &["clock", "config", "metrics", "model", "store"]),
     ("events", &["clock", "config", "metrics", "model", "outbound", "seal", "store"]),
-    ("tenancy", &["audit", "clock", "config", "events", "ledger", "metrics", "model", "seal", "store", "usage"]),
+    (
+        "tenancy",
+        &["audit", "branding", "clock", "config", "events", "ledger", "metrics", "model", "seal", "store", "usage"],
+    ),
     ("certificates", &["audit", "clock", "config", "events", "metrics", "model", "store", "tenancy"]),
     ("domains", &["audit", "clock", "config", "dns", "events", "metrics", "model", "outbound", "store", "tenancy"]),
     (
@@ -129,6 +133,9 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("hyper_util", &["admin", "cli", "dev", "outbound"]),
     ("jsonwebtoken", &["edge"]),
     ("prost", &["traces"]),
+    ("cssparser", &["branding"]),
+    ("roxmltree", &["branding"]),
+    ("imagesize", &["branding"]),
 ];
 
 /// What is written nowhere, tests included.
