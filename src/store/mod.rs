@@ -17,6 +17,7 @@ mod events;
 mod feed;
 mod leases;
 mod life;
+mod links;
 mod listings;
 mod migrate;
 mod nodes;
@@ -41,7 +42,7 @@ use sqlx::any::AnyRow;
 use sqlx::postgres::PgConnectOptions;
 use tokio_util::task::AbortOnDropHandle;
 
-pub use audit::AuditEntry;
+pub use audit::{AuditEntry, AuditFilter, AuditLine, AuditOrder};
 pub use buckets::BucketRow;
 pub use calls::{CallRow, EarlierCall};
 pub use certificates::CertificateRow;

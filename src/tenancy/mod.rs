@@ -164,11 +164,14 @@ impl Actor {
     ) -> AuditEntry {
         AuditEntry {
             actor: self.name.clone(),
+            on_behalf: self.on_behalf.clone(),
+            from: self.from,
             action: action.to_owned(),
             tenant,
             subject: subject.to_string(),
             detail,
             request_id: self.request_id.clone(),
+            ..AuditEntry::default()
         }
     }
 }

@@ -91,7 +91,15 @@ pub(super) const TABLES: &[Table] = &[
     ] },
     Table { name: "audit", key: "id", columns: &[
         ("id", Int), ("at", Int), ("revision", Int), ("actor", Text), ("action", Text), ("tenant", Text),
-        ("subject", Text), ("detail", Text), ("request_id", Text),
+        ("subject", Text), ("detail", Text), ("request_id", Text), ("on_behalf", Text), ("state_before", Text),
+        ("state_after", Text), ("chain", Text), ("number", Int), ("prev", Bytes), ("hash", Bytes),
+    ] },
+    Table { name: "audit_chains", key: "chain", columns: &[
+        ("chain", Text), ("number", Int), ("head", Bytes), ("cut_number", Int), ("cut_hash", Bytes), ("cut_at", Int),
+        ("cut_key", Text), ("cut_signature", Text), ("due", Int), ("told", Int), ("revision", Int),
+    ] },
+    Table { name: "audit_personal", key: "line, place", columns: &[
+        ("line", Int), ("place", Text), ("person", Text), ("salt", Bytes), ("value", Text), ("digest", Bytes),
     ] },
 ];
 
