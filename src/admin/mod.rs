@@ -5,6 +5,7 @@ mod access;
 mod answer;
 mod audit;
 mod body;
+mod branding;
 mod certificates;
 mod config;
 mod domains;
@@ -104,6 +105,7 @@ pub fn router(state: AdminState) -> Router {
         .merge(tenants::routes())
         .merge(status::routes())
         .merge(edge::routes())
+        .merge(branding::routes())
         .merge(traffic::routes())
         .merge(domains::routes())
         .merge(certificates::routes())

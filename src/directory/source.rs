@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::cache::LoadFailed;
-use crate::model::{Certificate, Hostname, Slug, Tenant, TenantId};
+use crate::model::{Asset, Certificate, Hostname, Listed, Slug, Tenant, TenantId};
 use crate::store::{News, Store, StoreError};
 
 /// What to ask about a host.
@@ -27,6 +27,10 @@ pub trait Source: Send + Sync + 'static {
     async fn challenge(&self, key: &str) -> Result<Option<String>, StoreError>;
     /// Whether a certificate for this host, or for the wildcard above it, is being ordered now.
     async fn issuing(&self, host: &Hostname) -> Result<bool, StoreError>;
+    /// The picture with this hash.
+    async fn asset(&self, hash: &str) -> Result<Option<Asset>, StoreError>;
+    /// Listed tenants that are active by their own status, by id.
+    async fn listed(&self, after: Option<TenantId>, limit: u32) -> Result<Vec<Listed>, StoreError>;
     async fn secret(&self, name: &str) -> Result<Option<zeroize::Zeroizing<Vec<u8>>>, StoreError>;
     async fn revision(&self) -> Result<i64, StoreError>;
     async fn news(&self, cursor: i64) -> Result<News, StoreError>;
@@ -66,6 +70,14 @@ impl Source for Store {
 
     async fn issuing(&self, host: &Hostname) -> Result<bool, StoreError> {
         Store::issuing(self, host).await
+    }
+
+    async fn asset(&self, hash: &str) -> Result<Option<Asset>, StoreError> {
+        Store::asset(self, hash).await
+    }
+
+    async fn listed(&self, after: Option<TenantId>, limit: u32) -> Result<Vec<Listed>, StoreError> {
+        Store::listed(self, after, limit).await
     }
 
     async fn secret(&self, name: &str) -> Result<Option<zeroize::Zeroizing<Vec<u8>>>, StoreError> {

@@ -6,6 +6,7 @@
 //! and the answer waits until this node's directory has applied the revision.
 
 mod access;
+mod branding;
 mod checks;
 mod domains;
 mod edge;
@@ -13,6 +14,7 @@ mod error;
 mod hosts;
 pub mod lifecycle;
 mod lineage;
+mod listing;
 mod records;
 mod status;
 mod tenants;
@@ -26,11 +28,13 @@ use arc_swap::ArcSwap;
 use async_trait::async_trait;
 
 pub use access::{Principal, TenantHolder};
+pub use branding::{Advice, BLURB_MAX, Branded, CSS_MAX, PICTURE_MAX, TAGLINE_MAX, Upload};
 pub use checks::{NAME_MAX, REASON_MAX, TRIAL_DAYS_MAX};
 pub use domains::{CUSTOM_DOMAIN, DomainClaim, NewDomain};
 pub use error::{Fault, Kind, TenancyError};
 pub use hosts::{HostAnswer, Via, Visit};
 pub use lineage::MAX_DEPTH;
+pub use listing::{ListingState, PRIORITY_MAX};
 pub use records::{Record, Wanted, wanted};
 pub use status::Suspension;
 pub use tenants::{NewTenant, TenantFilter, TenantState};
