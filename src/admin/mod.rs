@@ -8,6 +8,7 @@ mod body;
 mod branding;
 mod certificates;
 mod config;
+mod descent;
 mod domains;
 mod edge;
 mod events;
@@ -104,6 +105,7 @@ pub fn router(state: AdminState) -> Router {
     let guarded = OpenApiRouter::new()
         .merge(tenants::routes())
         .merge(status::routes())
+        .merge(descent::routes())
         .merge(edge::routes())
         .merge(branding::routes())
         .merge(traffic::routes())

@@ -12,7 +12,7 @@ use utoipa_axum::routes;
 use super::AdminState;
 use super::access::{Caller, Need, needs};
 use super::answer::Written;
-use super::body::Body;
+use super::body::{Body, present};
 use super::precondition::{IfMatch, etag};
 use super::problem::Problem;
 use super::query::{Listing, NoParams, PageParams, Params, Segment, bad_cursor};
@@ -229,9 +229,4 @@ async fn set_features(
 pub(super) fn written(done: Done<TenantState>) -> Written {
     let revision = done.value.tenant.revision;
     Written::new(&done).etag(revision).body(&TenantView::from(done.value))
-}
-
-/// A field that may be `null` and yet must be there.
-fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    Option::deserialize(deserializer)
 }

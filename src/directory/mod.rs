@@ -4,6 +4,7 @@
 mod assets;
 mod cache;
 mod clients;
+mod ended;
 mod follower;
 mod gate;
 mod listings;
@@ -14,6 +15,7 @@ mod view;
 pub use assets::Picture;
 pub use cache::{Cache, CacheStats, Cached, LoadFailed, Loader};
 pub use clients::{Allowance, Network};
+pub use ended::EndedSessions;
 pub use follower::{Applied, Follower, Subscriber};
 pub use gate::{Busy, Gate, GateSettings, Turn};
 pub use listings::{Order, Rank};

@@ -293,7 +293,7 @@ impl Subscriber for Directory {
                 self.tenants.forget_all();
                 self.listings.touch();
             }
-            Change::Certificate(_) | Change::Challenge(_) | Change::Keys => {}
+            Change::Certificate(_) | Change::Challenge(_) | Change::Session(_) | Change::Keys => {}
         }
     }
 }

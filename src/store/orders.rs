@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use super::connect::Statement;
 use super::row::{Row, storable, to_json};
-use super::{Aside, Page, Store, StoreError};
+use super::{Aside, Page, Store, StoreError, Write};
 use crate::clock::Timestamp;
 use crate::model::{Hostname, TenantId};
 
@@ -284,6 +284,13 @@ impl Aside {
     pub async fn order(&mut self, name: &str) -> Result<Option<OrderRow>, StoreError> {
         let statement: Statement<'_> = query(select!("WHERE name = $1")).bind(storable(name).into_owned());
         self.one(statement).await?.as_ref().map(order_of).transpose()
+    }
+}
+
+impl Write {
+    /// Wants nothing more for a tenant's names.
+    pub(super) async fn delete_orders_of(&mut self, tenant: TenantId) -> Result<u64, StoreError> {
+        self.execute(query("DELETE FROM orders WHERE tenant = $1").bind(tenant.to_string())).await
     }
 }
 

@@ -6,18 +6,23 @@
 //! and the answer waits until this node's directory has applied the revision.
 
 mod access;
+mod agenda;
 mod branding;
 mod checks;
+mod delete;
 mod domains;
 mod edge;
 mod error;
+mod follow;
 mod hosts;
 pub mod lifecycle;
 mod lineage;
 mod listing;
+mod parent;
 mod records;
 mod status;
 mod tenants;
+mod timers;
 mod tokens;
 
 use std::net::IpAddr;
@@ -28,8 +33,10 @@ use arc_swap::ArcSwap;
 use async_trait::async_trait;
 
 pub use access::{Principal, TenantHolder};
+pub use agenda::Occasion;
 pub use branding::{Advice, BLURB_MAX, Branded, CSS_MAX, PICTURE_MAX, TAGLINE_MAX, Upload};
 pub use checks::{NAME_MAX, REASON_MAX, TRIAL_DAYS_MAX};
+pub use delete::{Deleted, Deletion};
 pub use domains::{CUSTOM_DOMAIN, DomainClaim, NewDomain};
 pub use error::{Fault, Kind, TenancyError};
 pub use hosts::{HostAnswer, Via, Visit};

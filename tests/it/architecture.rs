@@ -13,7 +13,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("clock", &[]),
     ("metrics", &[]),
     ("model", &["clock"]),
-    ("keyring", &["clock"]),
+    ("keyring", &["clock", "model"]),
     ("branding", &["model"]),
     ("config", &["clock", "metrics", "model"]),
     ("seal", &["clock", "config", "metrics", "model"]),
