@@ -27,6 +27,7 @@ use super::problem::{FieldError, Problem};
     modifiers(&Frame),
     tags(
         (name = "tenants", description = "Tenants, their status, plan and features"),
+        (name = "branding", description = "How tenants look, and where they are listed"),
         (name = "domains", description = "Custom domains, and whom a host leads to"),
         (name = "certificates", description = "What is served, and what was brought; never a key"),
         (name = "orders", description = "Certificates that are wanted from authorities: the queue"),

@@ -7,6 +7,7 @@
 
 mod access;
 mod agenda;
+mod branding;
 mod checks;
 mod delete;
 mod domains;
@@ -16,6 +17,7 @@ mod follow;
 mod hosts;
 pub mod lifecycle;
 mod lineage;
+mod listing;
 mod parent;
 mod records;
 mod status;
@@ -32,12 +34,14 @@ use async_trait::async_trait;
 
 pub use access::{Principal, TenantHolder};
 pub use agenda::Occasion;
+pub use branding::{Advice, BLURB_MAX, Branded, CSS_MAX, PICTURE_MAX, TAGLINE_MAX, Upload};
 pub use checks::{NAME_MAX, REASON_MAX, TRIAL_DAYS_MAX};
 pub use delete::{Deleted, Deletion};
 pub use domains::{CUSTOM_DOMAIN, DomainClaim, NewDomain};
 pub use error::{Fault, Kind, TenancyError};
 pub use hosts::{HostAnswer, Via, Visit};
 pub use lineage::MAX_DEPTH;
+pub use listing::{ListingState, PRIORITY_MAX};
 pub use records::{Record, Wanted, wanted};
 pub use status::Suspension;
 pub use tenants::{NewTenant, TenantFilter, TenantState};
