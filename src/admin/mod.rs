@@ -20,6 +20,7 @@ mod process;
 mod query;
 mod routes;
 mod serve;
+mod settings;
 mod status;
 mod tenants;
 mod tokens;
@@ -104,6 +105,7 @@ pub fn router(state: AdminState) -> Router {
         .merge(tenants::routes())
         .merge(status::routes())
         .merge(descent::routes())
+        .merge(settings::routes())
         .merge(edge::routes())
         .merge(traffic::routes())
         .merge(domains::routes())

@@ -14,6 +14,7 @@ mod path;
 mod plan;
 mod pool_status;
 mod scope;
+mod setting;
 mod slug;
 mod tenant;
 
@@ -32,6 +33,7 @@ pub use path::{folded_path, normal_path};
 pub use plan::{Catalogue, CatalogueError, Feature, FeatureError, Plan, PlanName};
 pub use pool_status::{BackendStatus, PoolStatus};
 pub use scope::{Reach, Realm, Rights, Role, Scope, within_a_tenant};
+pub use setting::{Setting, SettingKind, Source, holding};
 pub use slug::{Slug, SlugError};
 pub use tenant::{Branding, Life, Status, Tenant, TenantId};
 

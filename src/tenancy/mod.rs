@@ -7,6 +7,7 @@
 
 mod agenda;
 mod checks;
+mod contacts;
 mod delete;
 mod domains;
 mod edge;
@@ -17,6 +18,7 @@ pub mod lifecycle;
 mod lineage;
 mod parent;
 mod records;
+mod settings;
 mod status;
 mod tenants;
 mod timers;
@@ -31,12 +33,14 @@ use async_trait::async_trait;
 
 pub use agenda::Occasion;
 pub use checks::{NAME_MAX, REASON_MAX, TRIAL_DAYS_MAX};
+pub use contacts::Contacts;
 pub use delete::{Deleted, Deletion};
 pub use domains::{CUSTOM_DOMAIN, DomainClaim, NewDomain};
 pub use error::{Fault, Kind, TenancyError};
 pub use hosts::{HostAnswer, Via, Visit};
 pub use lineage::MAX_DEPTH;
 pub use records::{Record, Wanted, wanted};
+pub use settings::{SettingState, SettingsState};
 pub use status::Suspension;
 pub use tenants::{NewTenant, TenantFilter, TenantState};
 pub use tokens::{IssuedToken, hash_token};
