@@ -9,18 +9,21 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::AdminState;
+use super::access::{Caller, Need, needs};
 use super::answer::Written;
 use super::body::{Body, present};
-use super::layers::Operator;
 use super::precondition::IfMatch;
 use super::problem::Problem;
 use super::query::{NoParams, Params, Segment};
 use super::tenants::written;
 use super::views::TenantView;
+use crate::model::Scope;
 use crate::tenancy::{Deleted, Deletion};
 
 pub fn routes() -> OpenApiRouter<AdminState> {
-    OpenApiRouter::new().routes(routes!(set_parent)).routes(routes!(delete))
+    OpenApiRouter::new()
+        .routes(needs(Need::Installation(Scope::TenantsManage), routes!(set_parent)))
+        .routes(needs(Need::Installation(Scope::TenantsDelete), routes!(delete)))
 }
 
 /// Beneath whom a tenant stands.
@@ -71,7 +74,7 @@ pub struct DeletedView {
             content_type = "application/problem+json")))]
 async fn set_parent(
     State(state): State<AdminState>,
-    Operator(actor): Operator,
+    Caller(actor): Caller,
     Segment(key): Segment,
     Params(NoParams {}): Params<NoParams>,
     IfMatch(expect): IfMatch,
@@ -97,7 +100,7 @@ async fn set_parent(
             content_type = "application/problem+json")))]
 async fn delete(
     State(state): State<AdminState>,
-    Operator(actor): Operator,
+    Caller(actor): Caller,
     Segment(key): Segment,
     Params(params): Params<DeleteTenant>,
     IfMatch(expect): IfMatch,

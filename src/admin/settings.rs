@@ -13,17 +13,21 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::AdminState;
+use super::access::{Caller, Need, needs};
 use super::answer::Written;
 use super::body::Body;
-use super::layers::Operator;
 use super::precondition::{IfMatch, etag};
 use super::problem::Problem;
 use super::query::{NoParams, Params, Segment};
-use crate::model::{Contact, SettingKind, Source};
+use crate::model::{Contact, Scope, SettingKind, Source};
 use crate::tenancy::{Contacts, SettingState, SettingsState};
 
 pub fn routes() -> OpenApiRouter<AdminState> {
-    OpenApiRouter::new().routes(routes!(show, replace, patch)).routes(routes!(show_contacts, set_contacts))
+    OpenApiRouter::new()
+        .routes(needs(Need::Tenant(Scope::TenantRead), routes!(show)))
+        .routes(needs(Need::Tenant(Scope::TenantManage), routes!(replace, patch)))
+        .routes(needs(Need::Tenant(Scope::TenantRead), routes!(show_contacts)))
+        .routes(needs(Need::Tenant(Scope::TenantManage), routes!(set_contacts)))
 }
 
 /// Every setting of the catalogue, by name, with what holds.
@@ -103,7 +107,7 @@ async fn show(
             content_type = "application/problem+json")))]
 async fn replace(
     State(state): State<AdminState>,
-    Operator(actor): Operator,
+    Caller(actor): Caller,
     Segment(key): Segment,
     Params(NoParams {}): Params<NoParams>,
     IfMatch(expect): IfMatch,
@@ -128,7 +132,7 @@ async fn replace(
             content_type = "application/problem+json")))]
 async fn patch(
     State(state): State<AdminState>,
-    Operator(actor): Operator,
+    Caller(actor): Caller,
     Segment(key): Segment,
     Params(NoParams {}): Params<NoParams>,
     IfMatch(expect): IfMatch,
@@ -168,7 +172,7 @@ async fn show_contacts(
             content_type = "application/problem+json")))]
 async fn set_contacts(
     State(state): State<AdminState>,
-    Operator(actor): Operator,
+    Caller(actor): Caller,
     Segment(key): Segment,
     Params(NoParams {}): Params<NoParams>,
     IfMatch(expect): IfMatch,

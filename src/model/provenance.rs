@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::effective::{severity, standing_of};
-use super::{Catalogue, Effective, Feature, LimitSettings, Source, Standing, Status, Tenant};
+use super::{Branding, Catalogue, Effective, Feature, LimitSettings, Source, Standing, Status, Tenant};
 use crate::clock::Timestamp;
 
 /// Whose word a value is.
@@ -106,15 +106,30 @@ fn features(chain: &[&Tenant], catalogue: &Catalogue, effective: &Effective) -> 
     known.into_iter().map(trace).collect()
 }
 
-/// Whatever fields branding has: the nearest that sets one.
+/// Whatever fields branding has, `images.logo_light` among them: the nearest that sets one.
 fn branding(chain: &[&Tenant], effective: &Effective) -> BTreeMap<String, Traced> {
-    let own: Vec<Value> = chain.iter().map(|tenant| json(&tenant.branding)).collect();
-    let Value::Object(holding) = json(&effective.branding) else { return BTreeMap::new() };
+    let own: Vec<BTreeMap<String, Value>> = chain.iter().map(|tenant| fields(&tenant.branding)).collect();
     let trace = |(field, value): (String, Value)| {
-        let at = own.iter().position(|own| own.get(&field).is_some_and(|own| !own.is_null()));
+        let at = own.iter().position(|own| own.contains_key(&field));
         (field, (value, at.map_or(Origin::Default, Origin::Line)))
     };
-    holding.into_iter().filter(|(_, value)| !value.is_null()).map(trace).collect()
+    fields(&effective.branding).into_iter().map(trace).collect()
+}
+
+/// What is set, by name; what stands within a field by `<field>.<name>`, but for pictures, which are one thing.
+fn fields(branding: &Branding) -> BTreeMap<String, Value> {
+    let mut all = BTreeMap::new();
+    let Value::Object(set) = json(branding) else { return all };
+    for (field, value) in set {
+        match value {
+            Value::Object(inner) => {
+                all.extend(inner.into_iter().map(|(name, value)| (format!("{field}.{name}"), value)))
+            }
+            value => drop(all.insert(field, value)),
+        }
+    }
+    all.retain(|_, value| !value.is_null());
+    all
 }
 
 fn edge(chain: &[&Tenant], catalogue: &Catalogue, effective: &Effective) -> BTreeMap<String, Traced> {

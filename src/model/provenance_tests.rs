@@ -67,6 +67,10 @@ fn plan(at: usize) -> PlanName {
     PlanName::parse(PLANS[at]).unwrap()
 }
 
+fn colour(n: u8) -> Value {
+    json!(format!("#0000{n:02x}"))
+}
+
 fn tenant(words: &Words) -> Tenant {
     let mut edge = json!({ "limits": {} });
     if let Some(rate) = words.rate {
@@ -85,7 +89,10 @@ fn tenant(words: &Words) -> Tenant {
         edge["primary_domain"] = json!("shop.acme.example");
     }
     let edge: EdgeSettings = serde_json::from_value(edge).unwrap();
-    let branding = Branding { primary_colour: words.colour.map(|n| format!("#0000{n:02x}")), ..Branding::default() };
+    let branding: Branding = match words.colour {
+        Some(n) => serde_json::from_value(json!({ "primary_colour": colour(n) })).unwrap(),
+        None => Branding::default(),
+    };
     Tenant {
         id: TenantId::new(),
         slug: Slug::parse("acme").unwrap(),
@@ -181,7 +188,8 @@ proptest! {
         let expected = naive(&line, suspend_expired);
         prop_assert_eq!(&effective.plan, &plan(expected.plan));
         prop_assert_eq!(&effective.features, &expected.features);
-        prop_assert_eq!(&effective.branding.primary_colour, &expected.colour.map(|n| format!("#0000{n:02x}")));
+        let holding = json(&effective.branding);
+        prop_assert_eq!(holding.get("primary_colour").cloned(), expected.colour.map(colour));
         prop_assert_eq!(effective.edge.limits.websockets, expected.websockets);
         prop_assert_eq!(effective.edge.www.is_some(), expected.www.is_some());
         prop_assert_eq!(effective.status, expected.status);

@@ -74,6 +74,14 @@ impl Store {
         self.all(statement.bind(after).bind(page.limit())).await?.iter().map(order_of).collect()
     }
 
+    /// A tenant's orders by name. `page.after` is a name.
+    pub async fn orders_of(&self, tenant: TenantId, page: &Page) -> Result<Vec<OrderRow>, StoreError> {
+        let after = page.after.as_deref().map(storable).unwrap_or_default().into_owned();
+        let statement = query(select!("WHERE tenant = $1 AND name > $2 ORDER BY name LIMIT $3"));
+        let statement = statement.bind(tenant.to_string()).bind(after).bind(page.limit());
+        self.all(statement).await?.iter().map(order_of).collect()
+    }
+
     /// Waiting orders whose time has come and that nobody works on, in the order of their turns.
     pub async fn due_orders(&self, now: Timestamp, limit: u32) -> Result<Vec<OrderRow>, StoreError> {
         let statement =

@@ -184,7 +184,11 @@ impl Write {
         removed.add("orders", self.delete_orders_of(id).await?);
         removed.add("tokens", self.delete_tokens_of(id).await?);
         removed.add("events", self.delete_events_of(id).await?);
+        removed.add("assets", self.delete_assets_of(id).await?);
+        self.delete_listing_of(id).await?;
         self.delete_profile_of(id).await?;
+        self.forget_default_tenant(id).await?;
+        self.delete_sessions_of(id).await?;
         let retire = query("INSERT INTO retired_slugs (slug, tenant, retired) VALUES ($1, $2, $3)");
         self.execute(retire.bind(tenant.slug.as_str()).bind(&key).bind(self.now().millis())).await?;
         removed.add("tenants", self.execute(query("DELETE FROM tenants WHERE id = $1").bind(&key)).await?);

@@ -5,6 +5,7 @@
 //! transaction, so that the decision stands on what is overwritten; a refusal drops the transaction and leaves nothing;
 //! and the answer waits until this node's directory has applied the revision.
 
+mod access;
 mod agenda;
 mod checks;
 mod contacts;
@@ -31,6 +32,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 
+pub use access::{Principal, TenantHolder};
 pub use agenda::Occasion;
 pub use checks::{NAME_MAX, REASON_MAX, TRIAL_DAYS_MAX};
 pub use contacts::Contacts;
@@ -43,7 +45,7 @@ pub use records::{Record, Wanted, wanted};
 pub use settings::{SettingState, SettingsState};
 pub use status::Suspension;
 pub use tenants::{NewTenant, TenantFilter, TenantState};
-pub use tokens::{IssuedToken, hash_token};
+pub use tokens::{IMPERSONATION_MAX, Impersonation, IssuedToken, NewToken, hash_token};
 
 use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
