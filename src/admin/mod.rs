@@ -10,7 +10,9 @@ mod config;
 mod descent;
 mod domains;
 mod edge;
+mod effective;
 mod events;
+mod export;
 mod layers;
 mod openapi;
 mod orders;
@@ -107,6 +109,8 @@ pub fn router(state: AdminState) -> Router {
         .merge(status::routes())
         .merge(descent::routes())
         .merge(settings::routes())
+        .merge(effective::routes())
+        .merge(export::routes())
         .merge(edge::routes())
         .merge(traffic::routes())
         .merge(domains::routes())
