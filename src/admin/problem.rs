@@ -198,6 +198,8 @@ fn not_found(kind: Kind) -> &'static str {
         Kind::Domain => "domain-not-found",
         Kind::Token => "token-not-found",
         Kind::Certificate => "certificate-not-found",
+        Kind::Person => "person-not-found",
+        Kind::Session => "session-not-found",
         Kind::Order => "order-not-found",
     }
 }

@@ -82,6 +82,11 @@ impl Store {
 }
 
 impl Write {
+    pub async fn session(&mut self, id: SessionId) -> Result<Option<SessionRow>, StoreError> {
+        let statement = query(select!("WHERE id = $1")).bind(id.to_string());
+        self.one(statement).await?.as_ref().map(session_of).transpose()
+    }
+
     pub async fn insert_session(&mut self, session: &SessionRow) -> Result<(), StoreError> {
         let sql = "INSERT INTO sessions (id, hash, person, method, tenant, created, seen, expires, address, agent) \
                    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";

@@ -203,7 +203,7 @@ impl Tenancy {
 }
 
 impl Expect {
-    fn check(&self, current: i64) -> Result<(), TenancyError> {
+    pub(super) fn check(&self, current: i64) -> Result<(), TenancyError> {
         match self {
             Self::Revision(wanted) if !wanted.contains(&current) => Err(TenancyError::Stale { current }),
             _ => Ok(()),
