@@ -32,6 +32,7 @@ pub fn tenant(n: u128) -> Tenant {
         suspend_reason: None,
         reason_public: false,
         trial_ends: None,
+        life: tenantry::model::Life::default(),
         created: Timestamp(0),
         updated: Timestamp(0),
         revision: 1,

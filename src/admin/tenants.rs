@@ -10,22 +10,24 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::AdminState;
+use super::access::{Caller, Need, needs};
 use super::answer::Written;
-use super::body::Body;
-use super::layers::Operator;
+use super::body::{Body, present};
 use super::precondition::{IfMatch, etag};
 use super::problem::Problem;
 use super::query::{Listing, NoParams, PageParams, Params, Segment, bad_cursor};
 use super::views::TenantView;
-use crate::model::{Slug, Status};
+use crate::model::{Scope, Slug, Status};
 use crate::tenancy::{Done, NewTenant, TenantFilter, TenantState};
 
 pub fn routes() -> OpenApiRouter<AdminState> {
     OpenApiRouter::new()
-        .routes(routes!(list, create))
-        .routes(routes!(show, rename))
-        .routes(routes!(set_plan))
-        .routes(routes!(set_features))
+        .routes(needs(Need::Installation(Scope::TenantRead), routes!(list)))
+        .routes(needs(Need::Installation(Scope::TenantsCreate), routes!(create)))
+        .routes(needs(Need::Tenant(Scope::TenantRead), routes!(show)))
+        .routes(needs(Need::Tenant(Scope::TenantManage), routes!(rename)))
+        .routes(needs(Need::Installation(Scope::TenantsManage), routes!(set_plan)))
+        .routes(needs(Need::Installation(Scope::TenantsManage), routes!(set_features)))
 }
 
 /// A tenant to be created.
@@ -102,7 +104,7 @@ pub struct ListTenants {
             content_type = "application/problem+json")))]
 async fn create(
     State(state): State<AdminState>,
-    Operator(actor): Operator,
+    Caller(actor): Caller,
     Params(NoParams {}): Params<NoParams>,
     Body(body): Body<CreateTenant>,
 ) -> Result<Written, Problem> {
@@ -169,7 +171,7 @@ async fn show(
             content_type = "application/problem+json")))]
 async fn rename(
     State(state): State<AdminState>,
-    Operator(actor): Operator,
+    Caller(actor): Caller,
     Segment(key): Segment,
     Params(NoParams {}): Params<NoParams>,
     IfMatch(expect): IfMatch,
@@ -191,7 +193,7 @@ async fn rename(
         (status = 422, description = "No such plan", body = Problem, content_type = "application/problem+json")))]
 async fn set_plan(
     State(state): State<AdminState>,
-    Operator(actor): Operator,
+    Caller(actor): Caller,
     Segment(key): Segment,
     Params(NoParams {}): Params<NoParams>,
     IfMatch(expect): IfMatch,
@@ -214,7 +216,7 @@ async fn set_plan(
             content_type = "application/problem+json")))]
 async fn set_features(
     State(state): State<AdminState>,
-    Operator(actor): Operator,
+    Caller(actor): Caller,
     Segment(key): Segment,
     Params(NoParams {}): Params<NoParams>,
     IfMatch(expect): IfMatch,
@@ -227,9 +229,4 @@ async fn set_features(
 pub(super) fn written(done: Done<TenantState>) -> Written {
     let revision = done.value.tenant.revision;
     Written::new(&done).etag(revision).body(&TenantView::from(done.value))
-}
-
-/// A field that may be `null` and yet must be there.
-fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    Option::deserialize(deserializer)
 }

@@ -119,7 +119,7 @@ impl Builder {
             helping.spawn(Arc::clone(&reloader).watch(every));
         }
         helping.spawn(manager::keep_watchdog(applied.turns()));
-        let working = self.work(&control, &applied).await?;
+        let working = self.work(&control, &tenancy, &applied).await?;
         // Everything that it asks for could be had.
         if let Some((origin, sources, None)) = &self.app.origin {
             origin.keep(sources);
@@ -156,7 +156,7 @@ impl Builder {
     }
 
     /// What works by itself.
-    async fn work(&self, control: &Control, applied: &Applied) -> Result<JoinSet<()>, AppError> {
+    async fn work(&self, control: &Control, tenancy: &Tenancy, applied: &Applied) -> Result<JoinSet<()>, AppError> {
         let mut working = JoinSet::new();
         let (store, clock) = (&self.app.store, &self.app.clock);
         working.spawn(jobs::run(store.clone(), clock.clone()));
@@ -166,6 +166,7 @@ impl Builder {
         }
         if self.app.roles.admin {
             control.start(&mut working).await?;
+            working.spawn(tenancy.clone().keep_time(self.node.clone()));
         }
         Ok(working)
     }

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
-use tokio::sync::Mutex;
+use tokio::runtime::Handle;
+use tokio::sync::{Mutex, oneshot};
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{error, info};
 
@@ -48,9 +49,9 @@ pub(super) struct EdgeParts {
 
 struct State {
     /// As it was read at the last reload that took: what the next one is compared with.
-    read: Config,
+    read: Arc<Config>,
     /// As it was read when the process was built: what a restart would change is told against this.
-    started: Config,
+    started: Arc<Config>,
     /// The last one that was looked at, so that watching does not refuse the same files again and again.
     stamp: u64,
 }
@@ -78,8 +79,8 @@ impl Reloader {
         metrics.config_ok.set(i64::from(instead_of.is_none()));
         metrics.config_loaded.set(now.secs());
         let stamp = origin.as_ref().map_or(0, Origin::stamp);
-        let started = loaded.clone();
-        let inner = Mutex::new(State { read: loaded, started, stamp });
+        let loaded = Arc::new(loaded);
+        let inner = Mutex::new(State { read: Arc::clone(&loaded), started: loaded, stamp });
         Arc::new(Self {
             origin,
             clock,
@@ -109,19 +110,26 @@ impl Reloader {
         let mut state = self.state.lock().await;
         let began = std::time::Instant::now();
         let reader = origin.clone();
-        let (stamp, read) = blocking(move || (reader.stamp(), reader.read())).await?;
+        let (read_before, started, in_force) =
+            (Arc::clone(&state.read), Arc::clone(&state.started), self.config.load_full());
+        let (stamp, compared) = aside(move || {
+            let compare = |Loaded { config: read, sources, .. }| {
+                let mut changes = diff(&read_before, &read);
+                let mut next = read.clone();
+                changes.needs_restart = hold_back(&started, &in_force, &mut next);
+                (Arc::new(read), Arc::new(next), changes, sources)
+            };
+            (reader.stamp(), reader.read().map(compare))
+        })
+        .await?;
         if !dry_run {
             state.stamp = stamp;
         }
-        let Loaded { config: read, sources, .. } =
-            read.map_err(|faults| self.refuse(dry_run, Refused::Faults(faults)))?;
-        let mut changes = diff(&state.read, &read);
-        let mut next = read.clone();
-        changes.needs_restart = hold_back(&state.started, &self.config.load(), &mut next);
+        let (read, next, changes, sources) =
+            compared.map_err(|faults| self.refuse(dry_run, Refused::Faults(faults)))?;
         if !dry_run {
-            let next = Arc::new(next);
             self.swap(&next).await.map_err(|why| self.refuse(dry_run, why))?;
-            state.read = read;
+            free(std::mem::replace(&mut state.read, read));
             self.took(&changes, origin, sources).await;
         }
         let took_ms = began.elapsed().as_secs_f64() * 1000.0;
@@ -136,7 +144,7 @@ impl Reloader {
             Some(edge) => {
                 let config = Arc::clone(next);
                 let (live, around) = (edge.live.load_full(), edge.around.clone());
-                let pools = blocking(move || Pools::build(&config.routing, Some(&live.pools), &around)).await?;
+                let pools = aside(move || Pools::build(&config.routing, Some(&live.pools), &around)).await?;
                 let pools = pools.map_err(|error| Refused::Build(error.to_string()))?;
                 pools.resolved(NAMES_WAIT).await;
                 Some(pools)
@@ -145,19 +153,17 @@ impl Reloader {
         };
         if let Some(log) = self.log.get().cloned() {
             let settings = next.log.clone();
-            let applied = blocking(move || log.apply(&settings)).await?;
+            let applied = aside(move || log.apply(&settings)).await?;
             applied.map_err(|error| Refused::Build(error.to_string()))?;
         }
         if let (Some(edge), Some(pools)) = (&self.edge, pools) {
             let old = edge.live.swap(Arc::new(Live { config: Arc::clone(next), pools }));
             let handshake_timeout = next.tls.handshake_timeout;
             edge.settings.store(Arc::new(Settings { limits: next.limits.clone(), handshake_timeout }));
-            // Ten thousand routes take a while to be freed: not on a thread that serves.
-            drop(tokio::task::spawn_blocking(move || drop(old)));
+            free(old);
         }
         self.busiest.set_most(next.metrics.tenants);
-        let old = self.config.swap(Arc::clone(next));
-        drop(tokio::task::spawn_blocking(move || drop(old)));
+        free(self.config.swap(Arc::clone(next)));
         Ok(())
     }
 
@@ -180,7 +186,7 @@ impl Reloader {
         }));
         let origin = origin.clone();
         // A disk that is slow or full is warned of there, and keeps nobody from serving.
-        let _ = blocking(move || origin.keep(&sources)).await;
+        let _ = aside(move || origin.keep(&sources)).await;
     }
 
     /// Everything stays as it was; says why, in the log and in what can be asked for.
@@ -218,7 +224,7 @@ impl Reloader {
         loop {
             look.tick().await;
             let watched = origin.clone();
-            let Ok(stamp) = blocking(move || watched.stamp()).await else { continue };
+            let Ok(stamp) = aside(move || watched.stamp()).await else { continue };
             if stamp == self.state.lock().await.stamp {
                 moving = None;
             } else if moving.replace(stamp) == Some(stamp) {
@@ -249,7 +255,27 @@ impl admin::Configuration for Reloader {
     }
 }
 
-/// Files and PEM are read on a thread that serves nobody.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refused> {
-    tokio::task::spawn_blocking(work).await.map_err(|_| Refused::Build("the process is ending".into()))
+/// How much less the thread of a reload asks of the processors than those that serve.
+const NICE: i32 = 10;
+
+/// Files are read, and ten thousand routes compared and built, on a thread that serves nobody and gives way to those
+/// that do. It ends with its work: a thread cannot take its patience back.
+async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refused> {
+    let (done, answer) = oneshot::channel();
+    let runtime = Handle::current();
+    let thread = std::thread::Builder::new().name("reload".into()).spawn(move || {
+        // Only slower if the system does not want it. On Linux it counts for this thread alone (nice(2), *Notes*).
+        let _ = rustix::process::nice(NICE);
+        // The backends' health checks are tasks.
+        let _entered = runtime.enter();
+        let _ = done.send(work());
+    });
+    let ending = || Refused::Build("the process is ending, or has no thread to spare".into());
+    thread.map_err(|_| ending())?;
+    answer.await.map_err(|_| ending())
+}
+
+/// Ten thousand routes take a while to be freed: not on a thread that serves.
+fn free<T: Send + 'static>(old: T) {
+    tokio::spawn(aside(move || drop(old)));
 }

@@ -2,7 +2,10 @@
 //! a socket or a row.
 
 mod brand;
+mod branding;
 mod certificate;
+mod colour;
+mod contact;
 mod contract;
 mod domain;
 mod edge_settings;
@@ -14,11 +17,15 @@ mod person;
 mod plan;
 mod pool_status;
 mod scope;
+mod search_key;
 mod slug;
 mod tenant;
 
 pub use brand::{Brand, BrandError, HostClass};
+pub use branding::{Asset, Branding, Image, ImageKind, Images, Listed, Listing, MediaType};
 pub use certificate::{Certificate, CertificateSource};
+pub use colour::{Colour, ColourError};
+pub use contact::{Contact, ContactKind};
 pub use contract::{X_FORWARDED, is_contract_header};
 pub use domain::{Domain, DomainName, DomainState};
 pub use edge_settings::{
@@ -31,9 +38,10 @@ pub use path::{folded_path, normal_path};
 pub use person::{Email, EmailError, Person, PersonId, SessionId};
 pub use plan::{Catalogue, CatalogueError, Feature, FeatureError, Plan, PlanName};
 pub use pool_status::{BackendStatus, PoolStatus};
-pub use scope::{Reach, Realm, Rights, Role, Scope, within_a_tenant};
+pub use scope::{Grant, Reach, Realm, Rights, Role, Scope, within_a_tenant};
+pub use search_key::{later_words, reversed_labels, search_key};
 pub use slug::{Slug, SlugError};
-pub use tenant::{Branding, Status, Tenant, TenantId};
+pub use tenant::{Life, Status, Tenant, TenantId};
 
 /// One more place than the store has heard of: what a change touched, and therefore what every follower forgets.
 #[derive(Clone, PartialEq, Eq, Debug, Hash)]

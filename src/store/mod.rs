@@ -3,21 +3,27 @@
 //! follows from a row: a row goes in and comes out as it is, and every wait has an end.
 
 mod alone;
+mod assets;
 mod audit;
 mod buckets;
 mod certificates;
 mod challenges;
 mod connect;
 mod domains;
+mod engine;
 mod error;
 mod events;
 mod feed;
+mod leases;
+mod life;
+mod listings;
 mod migrate;
 mod nodes;
 mod orders;
 mod overview;
 mod people;
 mod portable;
+mod profiles;
 mod reseal;
 mod row;
 mod secrets;
@@ -45,6 +51,7 @@ pub use nodes::NodeRow;
 pub use orders::{BEFORE_ALL, ISSUED, OrderRow, StageCount, WAITING};
 pub use people::{Identity, PasswordHash};
 pub use portable::{Restored, dump, restore};
+pub use profiles::Profile;
 pub use reseal::{Reseal, Resealed};
 pub use sessions::{SessionRow, SiteSession};
 pub use tenants::{Removed, TenantCounts};
@@ -52,7 +59,8 @@ pub use tokens::TokenRow;
 pub use write::{Aside, Write};
 
 use self::alone::Presence;
-use self::connect::{Engine, Lease, Place, Pools, Statement};
+use self::connect::{Lease, Place, Pools, Statement};
+use self::engine::Engine;
 use self::feed::Announced;
 use crate::clock::Clock;
 use crate::seal::Sealer;
@@ -105,9 +113,9 @@ impl Store {
             None => None,
         };
         let announced = Announced::new();
-        let listener = match place.engine {
-            Engine::Sqlite => None,
-            Engine::Postgres => {
+        let listener = match place.engine.notification() {
+            None => None,
+            Some(_) => {
                 let options = PgConnectOptions::from_url(&place.options.to_url_lossy())?.disable_statement_logging();
                 Some(feed::listen(options, announced.clone()))
             }

@@ -1,5 +1,7 @@
 //! Tenants: their rows, and the slugs of deleted ones, which are never given out again.
 
+use std::collections::BTreeMap;
+
 use sqlx::any::AnyRow;
 use sqlx::query;
 
@@ -7,7 +9,7 @@ use super::connect::Statement;
 use super::row::{Row, storable, to_json};
 use super::{Page, Store, StoreError, Write};
 use crate::clock::Timestamp;
-use crate::model::{Change, DomainName, PlanName, Slug, Status, Tenant, TenantId};
+use crate::model::{Change, Life, PlanName, Slug, Status, Tenant, TenantId};
 
 /// How many tenants there are, for a dashboard.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -19,19 +21,28 @@ pub struct TenantCounts {
     pub expiring: u64,
 }
 
-/// How many rows of each kind a deletion removed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Removed {
-    pub tenants: u64,
-    pub domains: u64,
-    pub certificates: u64,
+/// How many rows of each kind a deletion removed, by the kind's name in the plural: `domains`.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Removed(pub BTreeMap<&'static str, u64>);
+
+impl Removed {
+    pub fn add(&mut self, kind: &'static str, rows: u64) {
+        *self.0.entry(kind).or_default() += rows;
+    }
+
+    /// Both together.
+    pub fn and(mut self, other: &Self) -> Self {
+        other.0.iter().for_each(|(kind, rows)| self.add(kind, *rows));
+        self
+    }
 }
 
 macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT id, slug, name, status, plan, features_on, features_off, parent, branding, edge, \
-             suspend_reason, reason_public, trial_ends, created, updated, revision FROM tenants ",
+             suspend_reason, reason_public, trial_ends, created, updated, revision, cancelled, archived, \
+             phase_ends, domains_until, due FROM tenants ",
             $rest
         )
     };
@@ -119,12 +130,14 @@ impl Write {
             return Err(StoreError::Conflict(format!("the slug {slug} belonged to a deleted tenant; it is retired")));
         }
         let sql = "INSERT INTO tenants (id, slug, name, status, plan, features_on, features_off, parent, branding, \
-                   edge, suspend_reason, reason_public, trial_ends, created, updated, revision) \
-                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) ON CONFLICT DO NOTHING";
-        let statement = bind_facts(query(sql).bind(tenant.id.to_string()).bind(slug), tenant)?
-            .bind(tenant.created.millis())
+                   edge, suspend_reason, reason_public, trial_ends, cancelled, archived, phase_ends, domains_until, due, \
+                   updated, revision, created) VALUES ($1, $19, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, \
+                   $14, $15, $16, $17, $18, $20) ON CONFLICT DO NOTHING";
+        let statement = bind_facts(query(sql).bind(tenant.id.to_string()), tenant)?
             .bind(tenant.updated.millis())
-            .bind(self.revision());
+            .bind(self.revision())
+            .bind(slug)
+            .bind(tenant.created.millis());
         if self.execute(statement).await? == 0 {
             let what = if self.tenant(tenant.id).await?.is_some() { "id" } else { "slug" };
             return Err(StoreError::Conflict(format!("a tenant with the {what} of {slug} exists already")));
@@ -142,7 +155,8 @@ impl Write {
         }
         let sql = "UPDATE tenants SET name = $2, status = $3, plan = $4, features_on = $5, features_off = $6, \
                    parent = $7, branding = $8, edge = $9, suspend_reason = $10, reason_public = $11, \
-                   trial_ends = $12, updated = $13, revision = $14 WHERE id = $1";
+                   trial_ends = $12, cancelled = $13, archived = $14, phase_ends = $15, domains_until = $16, due = $17, \
+                   updated = $18, revision = $19 WHERE id = $1";
         let statement =
             bind_facts(query(sql).bind(tenant.id.to_string()), tenant)?.bind(self.now().millis()).bind(self.revision());
         if self.execute(statement).await? == 0 {
@@ -152,9 +166,8 @@ impl Write {
         Ok(())
     }
 
-    /// Removes a tenant with its domains and the certificates of those that it held, and retires its slug. Its lines
-    /// in the audit ledger stay. Notes everything that went. `Missing` when there is none of that id, `Conflict` while
-    /// it has child tenants.
+    /// Removes a tenant with everything that is its alone, and retires its slug. Its lines in the audit ledger stay.
+    /// Notes everything that went. `Missing` when there is none of that id, `Conflict` while it has child tenants.
     pub async fn delete_tenant(&mut self, id: TenantId) -> Result<Removed, StoreError> {
         let tenant = self.tenant(id).await?.ok_or_else(|| missing(id))?;
         let key = id.to_string();
@@ -164,23 +177,24 @@ impl Write {
                 tenant.slug
             )));
         }
-        let certificates = self.delete_certificates_of(id).await?;
-        let sql = "DELETE FROM domains WHERE tenant = $1 RETURNING name";
-        let rows = self.all(query(sql).bind(&key)).await?;
-        for row in &rows {
-            let row = Row::new(row, "domains", "name");
-            let name = row.parsed("name", "domain", |text| DomainName::parse(text).ok())?;
-            self.change(Change::of_domain(&name));
-        }
-        self.execute(query("DELETE FROM orders WHERE tenant = $1").bind(&key)).await?;
+        let mut removed = Removed::default();
+        // A line a kind. Certificates are found by the domains that they are for, so they go first.
+        removed.add("certificates", self.delete_certificates_of(id).await?);
+        removed.add("domains", self.delete_domains_of(id).await?);
+        removed.add("orders", self.delete_orders_of(id).await?);
+        removed.add("tokens", self.delete_tokens_of(id).await?);
+        removed.add("events", self.delete_events_of(id).await?);
+        removed.add("assets", self.delete_assets_of(id).await?);
+        self.delete_listing_of(id).await?;
+        self.delete_profile_of(id).await?;
         self.forget_default_tenant(id).await?;
         self.delete_sessions_of(id).await?;
         let retire = query("INSERT INTO retired_slugs (slug, tenant, retired) VALUES ($1, $2, $3)");
         self.execute(retire.bind(tenant.slug.as_str()).bind(&key).bind(self.now().millis())).await?;
-        let tenants = self.execute(query("DELETE FROM tenants WHERE id = $1").bind(&key)).await?;
+        removed.add("tenants", self.execute(query("DELETE FROM tenants WHERE id = $1").bind(&key)).await?);
         self.change(Change::Tenant(id));
         self.change(Change::Slug(tenant.slug));
-        Ok(Removed { tenants, domains: rows.len() as u64, certificates })
+        Ok(removed)
     }
 
     /// `Missing` when there is none of that id. Asked before a row refers to it: a violated reference would end
@@ -205,8 +219,9 @@ fn by_slug(slug: &Slug) -> Statement<'_> {
     query(select!("WHERE slug = $1")).bind(slug.as_str())
 }
 
-/// The eleven columns from `name` to `trial_ends`.
+/// The sixteen columns from `name` to `due`.
 fn bind_facts<'q>(statement: Statement<'q>, tenant: &'q Tenant) -> Result<Statement<'q>, StoreError> {
+    let life = &tenant.life;
     Ok(statement
         .bind(storable(&tenant.name).into_owned())
         .bind(tenant.status.as_str())
@@ -218,7 +233,12 @@ fn bind_facts<'q>(statement: Statement<'q>, tenant: &'q Tenant) -> Result<Statem
         .bind(to_json(&tenant.edge)?)
         .bind(tenant.suspend_reason.as_deref().map(|reason| storable(reason).into_owned()))
         .bind(i64::from(tenant.reason_public))
-        .bind(tenant.trial_ends.map(Timestamp::millis)))
+        .bind(tenant.trial_ends.map(Timestamp::millis))
+        .bind(life.cancelled.map(Timestamp::millis))
+        .bind(life.archived.map(Timestamp::millis))
+        .bind(life.phase_ends.map(Timestamp::millis))
+        .bind(life.domains_until.map(Timestamp::millis))
+        .bind(life.due.map(Timestamp::millis)))
 }
 
 fn tenant_of(row: &AnyRow) -> Result<Tenant, StoreError> {
@@ -237,6 +257,13 @@ fn tenant_of(row: &AnyRow) -> Result<Tenant, StoreError> {
         suspend_reason: row.optional_text("suspend_reason")?.map(str::to_owned),
         reason_public: row.flag("reason_public")?,
         trial_ends: row.optional_time("trial_ends")?,
+        life: Life {
+            cancelled: row.optional_time("cancelled")?,
+            archived: row.optional_time("archived")?,
+            phase_ends: row.optional_time("phase_ends")?,
+            domains_until: row.optional_time("domains_until")?,
+            due: row.optional_time("due")?,
+        },
         created: row.time("created")?,
         updated: row.time("updated")?,
         revision: row.int("revision")?,

@@ -1,5 +1,6 @@
 //! The admin API over a real socket, on a store of its own; and the command line against it.
 
+mod access;
 mod cli;
 mod domains;
 mod edge;

@@ -59,6 +59,8 @@ ALTER TABLE tokens ADD COLUMN tenant {key};
 -- JSON list; '*': everything that can be held where it counts.
 ALTER TABLE tokens ADD COLUMN scopes TEXT NOT NULL DEFAULT '["*"]';
 ALTER TABLE tokens ADD COLUMN maker TEXT;
+-- The rank of a tenant's token: its maker's, up to admin.
+ALTER TABLE tokens ADD COLUMN role TEXT;
 -- Set on one that lets an operator act within the tenant: who does.
 ALTER TABLE tokens ADD COLUMN operator TEXT;
 CREATE INDEX tokens_by_tenant ON tokens (tenant, name);

@@ -15,7 +15,8 @@ use super::{FORMAT, Header, Sum};
 use crate::clock::Timestamp;
 use crate::seal::Sealer;
 use crate::store::StoreError;
-use crate::store::connect::{Engine, Place};
+use crate::store::connect::Place;
+use crate::store::engine::Engine;
 use crate::store::feed::CHANNEL;
 use crate::store::migrate::{self, SEAL_CHECK};
 
@@ -53,7 +54,7 @@ pub async fn restore(
     let place = Place::parse(url)?;
     migrate::migrate(&place, sealer, now).await?;
     let mut connection = place.connect().await?;
-    begin(&mut connection, place.engine).await?;
+    connection.execute(raw_sql(place.engine.begin_refill())).await?;
     // Dropped on the way out of an error, the connection takes the transaction with it.
     let standing = query("UPDATE feed SET revision = revision + 1 WHERE id = 1 RETURNING revision");
     let standing: i64 = standing.fetch_one(&mut connection).await?.try_get("revision")?;
@@ -85,18 +86,6 @@ fn header(line: &str) -> Result<Header, StoreError> {
         )));
     }
     Ok(header)
-}
-
-async fn begin(connection: &mut AnyConnection, engine: Engine) -> Result<(), StoreError> {
-    let begin = match engine {
-        Engine::Sqlite => "BEGIN IMMEDIATE",
-        Engine::Postgres => {
-            "BEGIN; SET LOCAL lock_timeout = '60s'; SET LOCAL statement_timeout = 0; \
-             SET LOCAL idle_in_transaction_session_timeout = 0"
-        }
-    };
-    connection.execute(raw_sql(begin)).await?;
-    Ok(())
 }
 
 async fn must_be_empty(connection: &mut AnyConnection) -> Result<(), StoreError> {
@@ -261,8 +250,8 @@ async fn finish(
     let ledger = "INSERT INTO audit (id, at, revision, actor, action, tenant, subject, detail, request_id) \
                   VALUES ($1, $2, $3, 'cli', 'store.restore', NULL, 'store', '{}', NULL)";
     query(ledger).bind(line).bind(now.millis()).bind(revision).execute(&mut *connection).await?;
-    if engine == Engine::Postgres {
-        query("SELECT pg_notify($1, $2)").bind(CHANNEL).bind(revision.to_string()).execute(connection).await?;
+    if let Some(sql) = engine.notification() {
+        query(sql).bind(CHANNEL).bind(revision.to_string()).execute(connection).await?;
     }
     Ok(())
 }

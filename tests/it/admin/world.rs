@@ -33,7 +33,7 @@ use tenantry::model::{Explanation, PoolStatus, Question, Unclear};
 use tenantry::outbound::Guard;
 use tenantry::seal::Sealer;
 use tenantry::store::Store;
-use tenantry::tenancy::{Actor, Applied, Tenancy};
+use tenantry::tenancy::{Actor, Applied, NewToken, Tenancy};
 use tenantry::traffic::Meters;
 
 pub const MAX_BODY: usize = 4096;
@@ -216,7 +216,10 @@ impl World {
         let tenancy = Tenancy::new(store.clone(), config.clone(), clock.clone(), applied);
         // Nobody need apply the token that the test itself uses.
         let unobserved = Tenancy::new(store.clone(), config.clone(), clock.clone(), Arc::new(()));
-        let issued = unobserved.create_token(&Actor::new("system"), "test", None).await.unwrap();
+        let issued = unobserved
+            .create_token(&Actor::new("system"), None, &NewToken { name: "test".into(), ..NewToken::default() })
+            .await
+            .unwrap();
         let token = issued.value.secret.to_string();
         let health = Arc::new(Probe {
             loaded: AtomicBool::new(true),
