@@ -3,7 +3,9 @@
 use super::{App, AppError, Roles};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::model::Person;
 use crate::seal::KeyId;
+use crate::signin::SignIn;
 use crate::store::Resealed;
 use crate::tenancy::{Actor, NewToken};
 
@@ -16,6 +18,23 @@ pub async fn create_token(config: Config, clock: Clock, name: &str) -> Result<St
         .await?;
     app.store.close().await;
     Ok(issued.value.secret.to_string())
+}
+
+/// Makes an operator who signs in with this password, in the store itself, in the ledger as `cli`: the way to the first one. Of
+/// somebody who is there already it changes the password, ends the sessions, and sees to it that they are an operator.
+pub async fn create_operator(
+    config: Config,
+    clock: Clock,
+    email: &str,
+    name: &str,
+    password: &str,
+) -> Result<Person, AppError> {
+    let app = App::open(config, clock.clone(), Roles::ADMIN).await?;
+    let (tenancy, actor) = (app.tenancy(), Actor::new("cli"));
+    let signin = SignIn::new(tenancy.clone(), &app.config, clock)?;
+    let person = signin.person_with_password(&actor, email, name, password).await?;
+    app.store.close().await;
+    Ok(person)
 }
 
 /// Puts every secret in the store under the newest key-encryption key, and says which that is.

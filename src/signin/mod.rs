@@ -54,6 +54,9 @@ impl From<StoreError> for SignInError {
     }
 }
 
+/// How often sessions that are over are forgotten.
+const FORGET_EVERY: Duration = Duration::from_secs(600);
+
 /// The ways to sign in. Clones share them.
 #[derive(Clone)]
 pub struct SignIn {
@@ -80,6 +83,17 @@ impl SignIn {
         let provider = |settings| Provider::new(settings, &public_url, clock.clone());
         let providers = config.admin.oidc.iter().map(provider).collect::<Result<Vec<_>, _>>()?;
         Ok(Self { tenancy, passwords: Passwords::default(), throttle, providers: providers.into() })
+    }
+
+    /// Forgets sessions that are over, now and then, until the task is dropped.
+    pub async fn run(self) {
+        loop {
+            match self.tenancy.forget_sessions().await {
+                Ok(gone) => tracing::debug!(gone, "sessions.forgotten"),
+                Err(error) => tracing::warn!(%error, "sessions.not_forgotten: they are over all the same"),
+            }
+            tokio::time::sleep(FORGET_EVERY).await;
+        }
     }
 
     /// The names of the providers, in the order of the configuration.

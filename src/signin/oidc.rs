@@ -8,14 +8,15 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use openidconnect::core::{
     CoreAuthenticationFlow, CoreClient, CoreClientAuthMethod, CoreIdTokenClaims, CoreJwsSigningAlgorithm as Algorithm,
     CoreProviderMetadata, CoreTokenResponse, CoreUserInfoClaims,
 };
 use openidconnect::{
-    AccessTokenHash, AuthType, AuthorizationCode, ClientId, ClientSecret, CsrfToken, EndpointMaybeSet, EndpointNotSet,
-    EndpointSet, HttpRequest, HttpResponse, IssuerUrl, Nonce, OAuth2TokenResponse, PkceCodeChallenge, PkceCodeVerifier,
-    RedirectUrl, Scope, TokenResponse,
+    AccessTokenHash, AsyncHttpClient, AuthType, AuthorizationCode, ClientId, ClientSecret, CsrfToken, EndpointMaybeSet,
+    EndpointNotSet, EndpointSet, HttpRequest, HttpResponse, IssuerUrl, Nonce, OAuth2TokenResponse, PkceCodeChallenge,
+    PkceCodeVerifier, RedirectUrl, Scope, TokenResponse,
 };
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
@@ -60,7 +61,7 @@ pub struct Known {
 pub(super) struct Provider {
     settings: OidcProvider,
     redirect: String,
-    https: Https,
+    http: Http,
     clock: Clock,
     /// What it says about itself, and its keys.
     metadata: ArcSwapOption<(CoreProviderMetadata, Timestamp)>,
@@ -106,10 +107,10 @@ const ALGORITHMS: [Algorithm; 9] = [
 
 impl Provider {
     pub fn new(settings: &OidcProvider, public_url: &str, clock: Clock) -> Result<Self, HttpsError> {
-        let https = Https::new(settings.roots.as_deref(), DEADLINE, MAX_BODY)?;
+        let http = Http(Https::new(settings.roots.as_deref(), DEADLINE, MAX_BODY)?);
         let redirect = format!("{public_url}/v1/session/oidc/{}/callback", settings.name);
         let (metadata, asking) = (ArcSwapOption::empty(), Mutex::default());
-        Ok(Self { settings: settings.clone(), redirect, https, clock, metadata, asking })
+        Ok(Self { settings: settings.clone(), redirect, http, clock, metadata, asking })
     }
 
     pub fn name(&self) -> &str {
@@ -174,12 +175,11 @@ impl Provider {
 
     async fn exchange(&self, code: String, nonce: String, verifier: String) -> Result<Known, SignInError> {
         let client = self.client(METADATA_LIFE).await?;
-        let http = |request| self.http(request);
         let tokens = client
             .exchange_code(AuthorizationCode::new(code))
             .map_err(refused)?
             .set_pkce_verifier(PkceCodeVerifier::new(verifier))
-            .request_async(&http)
+            .request_async(&self.http)
             .await
             .map_err(|error| match error {
                 openidconnect::RequestTokenError::Request(why) => SignInError::Unreachable(why.to_string()),
@@ -201,7 +201,8 @@ impl Provider {
         if email.is_none() && client.user_info_url().is_some() {
             // Some say it only when asked (Core 1.0 §5.3); the subject has to be the same.
             let request = client.user_info(tokens.access_token().clone(), Some(claims.subject().clone()));
-            let info: CoreUserInfoClaims = request.map_err(refused)?.request_async(&http).await.map_err(refused)?;
+            let info: CoreUserInfoClaims =
+                request.map_err(refused)?.request_async(&self.http).await.map_err(refused)?;
             (email, verified) = (info.email().map(|email| email.to_string()), info.email_verified());
             name = name.or_else(|| info.name().and_then(|name| name.get(None)).map(|name| name.to_string()));
         }
@@ -273,7 +274,7 @@ impl Provider {
 
     async fn discover(&self) -> Result<CoreProviderMetadata, SignInError> {
         let issuer = IssuerUrl::new(self.settings.issuer.clone()).map_err(refused)?;
-        let found = CoreProviderMetadata::discover_async(issuer, &|request| self.http(request)).await;
+        let found = CoreProviderMetadata::discover_async(issuer, &self.http).await;
         let metadata = found.map_err(|error| match error {
             openidconnect::DiscoveryError::Request(why) => SignInError::Unreachable(why.to_string()),
             other => refused(other),
@@ -281,10 +282,17 @@ impl Provider {
         self.metadata.store(Some(Arc::new((metadata.clone(), self.clock.now()))));
         Ok(metadata)
     }
+}
 
-    async fn http(&self, request: HttpRequest) -> Result<HttpResponse, HttpsError> {
-        let answer = self.https.request(request.map(Bytes::from)).await?;
-        Ok(answer.map(Vec::from))
+/// Our HTTP client, as theirs.
+struct Http(Https);
+
+impl<'c> AsyncHttpClient<'c> for Http {
+    type Error = HttpsError;
+    type Future = BoxFuture<'c, Result<HttpResponse, HttpsError>>;
+
+    fn call(&'c self, request: HttpRequest) -> Self::Future {
+        Box::pin(async { Ok(self.0.request(request.map(Bytes::from)).await?.map(Vec::from)) })
     }
 }
 

@@ -14,7 +14,7 @@ use super::tokens::{hash_token, random};
 use super::{Actor, Done, Tenancy};
 use crate::clock::Timestamp;
 use crate::keyring::{Keyring, SiteCookie};
-use crate::model::{Person, PersonId, SessionId, TenantId};
+use crate::model::{Person, PersonId, Rights, SessionId, TenantId};
 use crate::store::{Page, SessionRow, SiteSession, StoreError, Write};
 
 /// 256 bits: nobody guesses one.
@@ -140,8 +140,8 @@ impl Tenancy {
     /// A person's sessions that work, the oldest first.
     pub async fn sessions(&self, person: PersonId, page: &Page) -> Result<Vec<SessionRow>, TenancyError> {
         let now = self.clock.now();
-        let rows = self.store.sessions_of(person, page).await?;
-        Ok(rows.into_iter().filter(|session| self.is_good(session, now)).collect())
+        let idle_since = now - self.config().admin.session_idle;
+        Ok(self.store.sessions_of(person, (now, idle_since), page).await?)
     }
 
     /// Ends one session of a person, here and at the edge.
@@ -210,6 +210,15 @@ impl Tenancy {
         let gone = aside.prune_sessions(idle_since).await?;
         aside.commit().await?;
         Ok(gone)
+    }
+
+    /// What whoever is signed in may do: in the tenant of this id or slug where one is named, else as an operator or in the
+    /// tenancy that they have picked. [`TenancyError::NotFound`] when that tenant is not theirs to see.
+    pub async fn rights_of_session(&self, state: &SessionState, tenant: Option<&str>) -> Result<Rights, TenancyError> {
+        match (tenant, state.session.tenant) {
+            (Some(key), _) => Err(TenancyError::NotFound(Kind::Tenant, key.to_owned())),
+            (None, _) => Ok(Rights::none()),
+        }
     }
 
     async fn is_member(&self, _: &mut Write, _: PersonId, _: TenantId) -> Result<bool, TenancyError> {

@@ -30,7 +30,10 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("audit", &["clock", "config", "metrics", "model", "seal", "store"]),
     ("usage", &["clock", "config", "metrics", "model", "store"]),
     ("events", &["clock", "config", "metrics", "model", "outbound", "seal", "store"]),
-    ("tenancy", &["audit", "branding", "clock", "config", "events", "keyring", "metrics", "model", "seal", "store", "usage"]),
+    (
+        "tenancy",
+        &["audit", "branding", "clock", "config", "events", "keyring", "metrics", "model", "seal", "store", "usage"],
+    ),
     ("signin", &["clock", "config", "keyring", "model", "outbound", "store", "tenancy"]),
     ("certificates", &["audit", "clock", "config", "events", "metrics", "model", "store", "tenancy"]),
     ("domains", &["audit", "clock", "config", "dns", "events", "metrics", "model", "outbound", "store", "tenancy"]),
