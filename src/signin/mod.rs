@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use oidc::{Callback, Started};
-pub use password::{LEAST, Passwords};
+pub use password::{LEAST, Passwords, generate as generate_password};
 
 use self::oidc::Provider;
 use self::throttle::Throttle;
