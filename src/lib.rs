@@ -8,6 +8,7 @@
 pub mod acme;
 pub mod admin;
 pub mod app;
+pub mod branding;
 pub mod certificates;
 pub mod cli;
 pub mod clock;
@@ -19,6 +20,7 @@ pub mod domains;
 pub mod edge;
 pub mod jobs;
 pub mod keyring;
+pub mod ledger;
 pub mod metrics;
 pub mod model;
 pub mod outbound;

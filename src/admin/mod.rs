@@ -5,12 +5,14 @@ mod access;
 mod answer;
 mod audit;
 mod body;
+mod branding;
 mod certificates;
 mod config;
 mod descent;
 mod domains;
 mod edge;
 mod events;
+mod idempotency;
 mod layers;
 mod openapi;
 mod orders;
@@ -106,6 +108,7 @@ pub fn router(state: AdminState) -> Router {
         .merge(status::routes())
         .merge(descent::routes())
         .merge(edge::routes())
+        .merge(branding::routes())
         .merge(traffic::routes())
         .merge(domains::routes())
         .merge(certificates::routes())

@@ -2,7 +2,9 @@
 //! a socket or a row.
 
 mod brand;
+mod branding;
 mod certificate;
+mod colour;
 mod contact;
 mod contract;
 mod domain;
@@ -16,12 +18,15 @@ mod person;
 mod plan;
 mod pool_status;
 mod scope;
+mod search_key;
 mod slug;
 mod tenant;
 mod units;
 
 pub use brand::{Brand, BrandError, HostClass};
+pub use branding::{Asset, Branding, Image, ImageKind, Images, Listed, Listing, MediaType};
 pub use certificate::{Certificate, CertificateSource};
+pub use colour::{Colour, ColourError};
 pub use contact::{Contact, ContactKind};
 pub use contract::{X_FORWARDED, is_contract_header};
 pub use domain::{Domain, DomainName, DomainState};
@@ -37,9 +42,10 @@ pub use person::{Email, EmailError, InvitationId, Person, PersonId, SessionId, U
 pub use plan::{Catalogue, CatalogueError, Feature, FeatureError, Plan, PlanName};
 pub use pool_status::{BackendStatus, PoolStatus};
 pub use scope::{Grant, Reach, Realm, Rights, Role, Scope, within_a_tenant};
+pub use search_key::{later_words, reversed_labels, search_key};
 pub use slug::{Slug, SlugError};
-pub use tenant::{Branding, Life, Status, Tenant, TenantId};
 pub use units::{UnitNode, UnitTree, UnitTreeError};
+pub use tenant::{Life, Status, Tenant, TenantId};
 
 /// One more place than the store has heard of: what a change touched, and therefore what every follower forgets.
 #[derive(Clone, PartialEq, Eq, Debug, Hash)]

@@ -7,7 +7,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{EdgeSettings, Feature, PlanName, Slug};
+use super::{Branding, EdgeSettings, Feature, PlanName, Slug};
 use crate::clock::Timestamp;
 
 /// A tenant's identity: a UUIDv7, so that ids sort by creation.
@@ -79,17 +79,6 @@ impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
-}
-
-/// How the edge's own pages look for this tenant. Every field may be missing: the parent's, then the brand's counts.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Branding {
-    /// `#rgb` or `#rrggbb`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub primary_colour: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub tagline: Option<String>,
 }
 
 /// What time has done to a tenant, and what it does next.

@@ -15,6 +15,7 @@ use sqlx::{Any, AnyConnection, AnyPool, ConnectOptions, Connection, Executor, Ro
 use tokio::runtime::Handle;
 
 use super::StoreError;
+use super::engine::{Engine, Role};
 use super::error::leaves_connection_usable;
 
 /// A statement with its arguments.
@@ -28,12 +29,6 @@ pub(super) const WRITE_WAIT: Duration = Duration::from_secs(10);
 pub(super) const OPENING: Duration = Duration::from_secs(90);
 /// For the answer to any other statement.
 const ANSWER: Duration = Duration::from_secs(5);
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Engine {
-    Sqlite,
-    Postgres,
-}
 
 /// Where the store is, checked.
 pub(super) struct Place {
@@ -53,31 +48,20 @@ impl Place {
     /// Reads `sqlite:<path>` or `postgres://…`. An SQLite file is made when missing, for its owner's eyes only.
     pub fn parse(url: &str) -> Result<Self, StoreError> {
         sqlx::any::install_default_drivers();
-        let (engine, file, url) = match url.split_once(':') {
-            Some(("sqlite", path)) => {
-                let path = path.strip_prefix("//").unwrap_or(path);
-                (Engine::Sqlite, Some(PathBuf::from(path)), sqlite_url(path)?)
-            }
-            Some(("postgres" | "postgresql", _)) => (Engine::Postgres, None, url.to_owned()),
-            Some((scheme, _)) => {
-                return Err(StoreError::Url(format!(
-                    "it starts with {scheme:?}; it must be sqlite:<path> or postgres://<user>@<host>/<database>"
-                )));
-            }
-            None => {
-                return Err(StoreError::Url("it must be sqlite:<path> or postgres://<user>@<host>/<database>".into()));
-            }
+        let (engine, file) = Engine::of(url)?;
+        let url = match &file {
+            Some(path) => sqlite_url(path)?,
+            None => url.to_owned(),
         };
         Ok(Self { engine, file, options: AnyConnectOptions::from_str(&url)?.disable_statement_logging() })
     }
 
     /// The same, where a file that is not there is a mistake.
     pub fn parse_existing(url: &str) -> Result<Self, StoreError> {
-        if let Some(("sqlite", path)) = url.split_once(':') {
-            let path = path.strip_prefix("//").unwrap_or(path);
-            let there = Path::new(path).try_exists();
+        if let (_, Some(path)) = Engine::of(url)? {
+            let there = path.try_exists();
             if !there.is_ok_and(|there| there) {
-                return Err(StoreError::Unavailable(format!("there is no file {path}")));
+                return Err(StoreError::Unavailable(format!("there is no file {}", path.display())));
             }
         }
         Self::parse(url)
@@ -88,7 +72,7 @@ impl Place {
         let opening = async {
             let mut connection = self.options.connect().await?;
             prepare(&mut connection, self.engine, Role::Writer).await?;
-            if self.engine == Engine::Sqlite {
+            if self.engine.is_a_file() {
                 enter_wal(&mut connection).await?;
             }
             Ok::<_, sqlx::Error>(connection)
@@ -98,12 +82,7 @@ impl Place {
 
     /// `most` connections in all, the change feed's listener included; at least one to read and one to write.
     pub fn pools(&self, most: u32) -> Pools {
-        // Revisions are handed out one at a time, so a second PostgreSQL writer only overlaps its BEGIN with the
-        // other's COMMIT; SQLite has one writer at a time anyway.
-        let (writers, aside) = match self.engine {
-            Engine::Sqlite => (1, 1),
-            Engine::Postgres => (2, 3),
-        };
+        let (writers, aside) = self.engine.writers();
         Pools {
             readers: self.pool(most.saturating_sub(aside).max(1), READ_WAIT, Role::Reader),
             writers: self.pool(writers, WRITE_WAIT, Role::Writer),
@@ -116,15 +95,15 @@ impl Place {
             .max_connections(most)
             .acquire_timeout(wait)
             .after_connect(move |connection, _| Box::pin(prepare(connection, engine, role)));
-        if engine == Engine::Sqlite {
-            // A file does not hang up: no questions asked before use, and no connection is ever too old.
+        if engine.is_a_file() {
             options = options.test_before_acquire(false).max_lifetime(None).idle_timeout(None);
         }
         options.connect_lazy_with(self.options.clone())
     }
 }
 
-fn sqlite_url(path: &str) -> Result<String, StoreError> {
+fn sqlite_url(path: &Path) -> Result<String, StoreError> {
+    let path = path.to_str().unwrap_or_default();
     if path.is_empty() || path.contains(":memory:") || path.contains('?') {
         return Err(StoreError::Url("after sqlite: comes the path of a file, without parameters".into()));
     }
@@ -145,34 +124,9 @@ fn sqlite_url(path: &str) -> Result<String, StoreError> {
     Ok(url)
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Role {
-    Reader,
-    Writer,
-}
-
 /// What every connection is told first.
 async fn prepare(connection: &mut AnyConnection, engine: Engine, role: Role) -> Result<(), sqlx::Error> {
-    // synchronous=FULL: a commit is on disk before it is answered, so that it
-    // survives not only the process (NORMAL would do) but the machine losing power; an acknowledged suspension, or a
-    // certificate that the CA counted, must not vanish. Writes are rare here, the extra fsync is not.
-    const SQLITE: &str = "PRAGMA busy_timeout = 9000; PRAGMA synchronous = FULL; \
-         PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; PRAGMA journal_size_limit = 67108864;";
-    // A server that lost sight of us must not keep the revision counter locked, nor work on for nobody.
-    const POSTGRES: &str = "SET application_name = 'tenantry'; SET lock_timeout = '9s'; SET statement_timeout = '15s'; \
-         SET idle_in_transaction_session_timeout = '15s';";
-    match engine {
-        Engine::Sqlite => {
-            connection.execute(raw_sql(SQLITE)).await?;
-            if role == Role::Reader {
-                connection.execute(raw_sql("PRAGMA query_only = ON")).await?;
-            }
-        }
-        Engine::Postgres => {
-            connection.execute(raw_sql(POSTGRES)).await?;
-        }
-    }
-    Ok(())
+    connection.execute(raw_sql(engine.first_words(role))).await.map(drop)
 }
 
 /// Write-ahead logging: readers never wait for the writer. The file remembers it. Two processes that switch a new file
@@ -280,23 +234,6 @@ impl Drop for Lease {
             }
         }
     }
-}
-
-/// Starts the transaction that migrations run in. It excludes every other process that is opening this store.
-pub(super) async fn begin_exclusive(connection: &mut AnyConnection, engine: Engine) -> Result<(), StoreError> {
-    /// An arbitrary number: "tenantry" in ASCII.
-    const LOCK: i64 = 0x7465_6e61_6e74_7279;
-    match engine {
-        Engine::Sqlite => {
-            connection.execute(raw_sql("BEGIN IMMEDIATE")).await?;
-        }
-        Engine::Postgres => {
-            let begin = "BEGIN; SET LOCAL lock_timeout = '60s'; SET LOCAL statement_timeout = '60s'";
-            connection.execute(raw_sql(begin)).await?;
-            sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(LOCK).execute(connection).await?;
-        }
-    }
-    Ok(())
 }
 
 pub(super) async fn commit_exclusive(mut connection: AnyConnection) -> Result<(), StoreError> {

@@ -3,6 +3,7 @@
 
 use sqlx::error::DatabaseError;
 
+use super::engine::means_unavailable;
 use crate::seal::SealError;
 
 /// Why the store did not do as it was told.
@@ -65,37 +66,12 @@ fn of_database(error: &dyn DatabaseError) -> StoreError {
     }
 }
 
-/// PostgreSQL's codes have five characters (its manual, appendix A), SQLite's are numbers whose low byte is the
-/// primary result code (<https://www.sqlite.org/rescode.html>).
-fn means_unavailable(code: &str) -> bool {
-    match code.parse::<u32>() {
-        Ok(number) if code.len() < 5 => {
-            // PERM, BUSY, LOCKED, NOMEM, READONLY, INTERRUPT, IOERR, FULL, CANTOPEN, PROTOCOL
-            matches!(number & 0xff, 3 | 5 | 6 | 7 | 8 | 9 | 10 | 13 | 14 | 15)
-        }
-        // Connection, transaction rollback (serialisation, deadlock), resources, operator intervention, system error,
-        // authorisation, a read-only server (a standby), a lock not to be had, a database that is not there.
-        _ => {
-            ["08", "40", "53", "57", "58", "28"].iter().any(|class| code.starts_with(class))
-                || ["25006", "55P03", "3D000", "25P03"].contains(&code)
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn gone_and_damaged_are_told_apart() {
-        // SQLITE_BUSY_SNAPSHOT, SQLITE_IOERR_WRITE, SQLITE_FULL; admin shutdown, connection failure, lock timeout.
-        for code in ["5", "517", "778", "13", "57P01", "08006", "55P03", "53300", "3D000"] {
-            assert!(means_unavailable(code), "{code}");
-        }
-        // SQLITE_ERROR, SQLITE_CORRUPT, SQLITE_NOTADB; undefined table, data corrupted, syntax error.
-        for code in ["1", "11", "26", "42P01", "XX001", "42601", "22021"] {
-            assert!(!means_unavailable(code), "{code}");
-        }
+    fn what_was_never_answered_is_unavailable() {
         assert!(matches!(StoreError::from(sqlx::Error::PoolTimedOut), StoreError::Unavailable(_)));
         assert!(matches!(StoreError::from(sqlx::Error::ColumnNotFound("x".into())), StoreError::Corrupt(_)));
     }

@@ -10,7 +10,8 @@ use aws_lc_rs::digest;
 use sqlx::{AnyConnection, AssertSqlSafe, Row as _};
 
 use super::StoreError;
-use super::connect::{Engine, OPENING, Place, begin_exclusive, commit_exclusive, within};
+use super::connect::{OPENING, Place, commit_exclusive, within};
+use super::engine::Engine;
 use crate::clock::Timestamp;
 use crate::seal::Sealer;
 
@@ -36,20 +37,11 @@ pub(super) const LATEST: i64 = MIGRATIONS.len() as i64;
 /// The first version that says which programs may still work with it.
 const SAYS_OLDEST: usize = 4;
 
-/// The type of text keys, the one thing that differs: PostgreSQL compares by the bytes, as SQLite always does, whatever
-/// the database's locale says. Order, prefixes and pages of a listing are then the same on both.
-fn key_type(engine: Engine) -> &'static str {
-    match engine {
-        Engine::Sqlite => "TEXT",
-        Engine::Postgres => "TEXT COLLATE \"C\"",
-    }
-}
-
 /// Migrates, and checks that `sealer` is the one that this store's secrets are sealed with.
 pub(super) async fn migrate(place: &Place, sealer: &Sealer, now: Timestamp) -> Result<(), StoreError> {
     let mut connection = place.connect().await?;
     let migrating = async {
-        begin_exclusive(&mut connection, place.engine).await?;
+        sqlx::raw_sql(place.engine.begin_exclusive()).execute(&mut connection).await?;
         apply(&mut connection, place.engine, now).await?;
         check_key(&mut connection, sealer).await?;
         commit_exclusive(connection).await
@@ -77,12 +69,12 @@ async fn apply(connection: &mut AnyConnection, engine: Engine, now: Timestamp) -
             }
             continue;
         }
-        sqlx::raw_sql(AssertSqlSafe(sql.replace("{key}", key_type(engine)))).execute(&mut *connection).await.map_err(
-            |error| match StoreError::from(error) {
+        sqlx::raw_sql(AssertSqlSafe(engine.localised(sql))).execute(&mut *connection).await.map_err(|error| {
+            match StoreError::from(error) {
                 StoreError::Corrupt(why) => StoreError::Corrupt(format!("migration {version} ({name}) failed: {why}")),
                 other => other,
-            },
-        )?;
+            }
+        })?;
         sqlx::query("INSERT INTO migrations (version, name, checksum, applied) VALUES ($1, $2, $3, $4)")
             .bind(version)
             .bind(name)

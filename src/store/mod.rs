@@ -3,12 +3,15 @@
 //! follows from a row: a row goes in and comes out as it is, and every wait has an end.
 
 mod alone;
+mod assets;
 mod audit;
 mod buckets;
+mod calls;
 mod certificates;
 mod challenges;
 mod connect;
 mod domains;
+mod engine;
 mod error;
 mod events;
 mod feed;
@@ -16,6 +19,8 @@ mod invitations;
 mod leases;
 mod life;
 mod members;
+mod links;
+mod listings;
 mod migrate;
 mod nodes;
 mod orders;
@@ -41,8 +46,9 @@ use sqlx::any::AnyRow;
 use sqlx::postgres::PgConnectOptions;
 use tokio_util::task::AbortOnDropHandle;
 
-pub use audit::AuditEntry;
+pub use audit::{AuditEntry, AuditFilter, AuditLine, AuditOrder};
 pub use buckets::BucketRow;
+pub use calls::{CallRow, EarlierCall};
 pub use certificates::CertificateRow;
 pub use domains::{DueDomain, domain_key};
 pub use error::StoreError;
@@ -64,7 +70,8 @@ pub use units::UnitRow;
 pub use write::{Aside, Write};
 
 use self::alone::Presence;
-use self::connect::{Engine, Lease, Place, Pools, Statement};
+use self::connect::{Lease, Place, Pools, Statement};
+use self::engine::Engine;
 use self::feed::Announced;
 use crate::clock::Clock;
 use crate::seal::Sealer;
@@ -117,9 +124,9 @@ impl Store {
             None => None,
         };
         let announced = Announced::new();
-        let listener = match place.engine {
-            Engine::Sqlite => None,
-            Engine::Postgres => {
+        let listener = match place.engine.notification() {
+            None => None,
+            Some(_) => {
                 let options = PgConnectOptions::from_url(&place.options.to_url_lossy())?.disable_statement_logging();
                 Some(feed::listen(options, announced.clone()))
             }

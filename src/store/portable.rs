@@ -22,7 +22,7 @@ pub use load::{Restored, restore};
 
 use self::tables::{Kind, TABLES, Table};
 use super::StoreError;
-use super::connect::{Engine, Place};
+use super::connect::Place;
 use super::migrate;
 
 /// The form of the lines.
@@ -67,7 +67,7 @@ impl Sum {
 pub async fn dump(url: &str, lines: mpsc::Sender<String>) -> Result<u64, StoreError> {
     let place = Place::parse_existing(url)?;
     let mut connection = place.connect().await?;
-    begin(&mut connection, place.engine).await?;
+    connection.execute(raw_sql(place.engine.begin_snapshot())).await?;
     let schema = migrate::version(&mut connection).await?;
     if schema != migrate::LATEST {
         return Err(StoreError::Corrupt(format!(
@@ -87,19 +87,6 @@ pub async fn dump(url: &str, lines: mpsc::Sender<String>) -> Result<u64, StoreEr
     connection.execute(raw_sql("ROLLBACK")).await?;
     connection.close().await?;
     Ok(rows)
-}
-
-/// One state of the database for all that follows, and no limit on how long reading it takes.
-async fn begin(connection: &mut AnyConnection, engine: Engine) -> Result<(), StoreError> {
-    let begin = match engine {
-        Engine::Sqlite => "BEGIN",
-        Engine::Postgres => {
-            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = 0; \
-             SET LOCAL idle_in_transaction_session_timeout = 0"
-        }
-    };
-    connection.execute(raw_sql(begin)).await?;
-    Ok(())
 }
 
 async fn dump_table(

@@ -7,7 +7,7 @@ use std::ops::{Deref, DerefMut};
 use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, query};
 
-use super::connect::{Engine, Lease, Statement, WRITE_WAIT};
+use super::connect::{Lease, Statement, WRITE_WAIT};
 use super::feed::{CHANNEL, MOST_NEWS, columns_of, feed_row};
 use super::{Store, StoreError};
 use crate::clock::Timestamp;
@@ -115,9 +115,9 @@ impl Write {
             }
             self.execute(statement).await?;
         }
-        if self.aside.store.0.engine == Engine::Postgres {
+        if let Some(sql) = self.aside.store.0.engine.notification() {
             let payload = self.revision.to_string();
-            self.execute(query("SELECT pg_notify($1, $2)").bind(CHANNEL).bind(payload)).await?;
+            self.execute(query(sql).bind(CHANNEL).bind(payload)).await?;
         }
         Ok(())
     }

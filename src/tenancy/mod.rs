@@ -7,6 +7,7 @@
 
 mod access;
 mod agenda;
+mod branding;
 mod checks;
 mod delete;
 mod domains;
@@ -17,6 +18,7 @@ mod hosts;
 pub mod lifecycle;
 mod lineage;
 mod memberships;
+mod listing;
 mod parent;
 mod records;
 mod status;
@@ -33,6 +35,7 @@ use async_trait::async_trait;
 
 pub use access::{Principal, TenantHolder};
 pub use agenda::Occasion;
+pub use branding::{Advice, BLURB_MAX, Branded, CSS_MAX, PICTURE_MAX, TAGLINE_MAX, Upload};
 pub use checks::{NAME_MAX, REASON_MAX, TRIAL_DAYS_MAX};
 pub use delete::{Deleted, Deletion};
 pub use domains::{CUSTOM_DOMAIN, DomainClaim, NewDomain};
@@ -40,6 +43,7 @@ pub use error::{Fault, Kind, TenancyError};
 pub use hosts::{HostAnswer, Via, Visit};
 pub use lineage::MAX_DEPTH;
 pub use memberships::{CUSTOM_ROLES, Membership};
+pub use listing::{ListingState, PRIORITY_MAX};
 pub use records::{Record, Wanted, wanted};
 pub use status::Suspension;
 pub use tenants::{NewTenant, TenantFilter, TenantState};
@@ -166,11 +170,14 @@ impl Actor {
     ) -> AuditEntry {
         AuditEntry {
             actor: self.name.clone(),
+            on_behalf: self.on_behalf.clone(),
+            from: self.from,
             action: action.to_owned(),
             tenant,
             subject: subject.to_string(),
             detail,
             request_id: self.request_id.clone(),
+            ..AuditEntry::default()
         }
     }
 }

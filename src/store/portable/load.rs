@@ -6,18 +6,21 @@ use std::collections::HashMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use sqlx::{AnyConnection, AssertSqlSafe, Connection, Executor, Row as _, query, raw_sql};
 use tokio::sync::mpsc;
 
 use super::tables::{FEED, Kind, TABLES, Table};
 use super::{FORMAT, Header, Sum};
 use crate::clock::Timestamp;
+use crate::ledger::INSTALLATION;
 use crate::seal::Sealer;
-use crate::store::StoreError;
-use crate::store::connect::{Engine, Place};
+use crate::store::connect::Place;
+use crate::store::engine::Engine;
 use crate::store::feed::CHANNEL;
+use crate::store::links::{Links, select_heads};
 use crate::store::migrate::{self, SEAL_CHECK};
+use crate::store::{AuditEntry, StoreError};
 
 /// What came of it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -53,7 +56,7 @@ pub async fn restore(
     let place = Place::parse(url)?;
     migrate::migrate(&place, sealer, now).await?;
     let mut connection = place.connect().await?;
-    begin(&mut connection, place.engine).await?;
+    connection.execute(raw_sql(place.engine.begin_refill())).await?;
     // Dropped on the way out of an error, the connection takes the transaction with it.
     let standing = query("UPDATE feed SET revision = revision + 1 WHERE id = 1 RETURNING revision");
     let standing: i64 = standing.fetch_one(&mut connection).await?.try_get("revision")?;
@@ -85,18 +88,6 @@ fn header(line: &str) -> Result<Header, StoreError> {
         )));
     }
     Ok(header)
-}
-
-async fn begin(connection: &mut AnyConnection, engine: Engine) -> Result<(), StoreError> {
-    let begin = match engine {
-        Engine::Sqlite => "BEGIN IMMEDIATE",
-        Engine::Postgres => {
-            "BEGIN; SET LOCAL lock_timeout = '60s'; SET LOCAL statement_timeout = 0; \
-             SET LOCAL idle_in_transaction_session_timeout = 0"
-        }
-    };
-    connection.execute(raw_sql(begin)).await?;
-    Ok(())
 }
 
 async fn must_be_empty(connection: &mut AnyConnection) -> Result<(), StoreError> {
@@ -258,11 +249,21 @@ async fn finish(
     query(change).bind(revision).execute(&mut *connection).await?;
     let orders = "UPDATE orders SET owner = NULL, lease = 0, fence = fence + 1";
     connection.execute(raw_sql(orders)).await?;
-    let ledger = "INSERT INTO audit (id, at, revision, actor, action, tenant, subject, detail, request_id) \
-                  VALUES ($1, $2, $3, 'cli', 'store.restore', NULL, 'store', '{}', NULL)";
-    query(ledger).bind(line).bind(now.millis()).bind(revision).execute(&mut *connection).await?;
-    if engine == Engine::Postgres {
-        query("SELECT pg_notify($1, $2)").bind(CHANNEL).bind(revision.to_string()).execute(connection).await?;
+    let entry = AuditEntry {
+        actor: "cli".into(),
+        action: "store.restore".into(),
+        subject: "store".into(),
+        detail: json!({}),
+        ..AuditEntry::default()
+    };
+    let mut links = Links::new(now, revision, line - 1);
+    links.take(&select_heads(&[INSTALLATION.to_owned()]).fetch_all(&mut *connection).await?)?;
+    let line = links.link(&entry)?;
+    for statement in links.write_one(&line) {
+        statement.execute(&mut *connection).await?;
+    }
+    if let Some(sql) = engine.notification() {
+        query(sql).bind(CHANNEL).bind(revision.to_string()).execute(connection).await?;
     }
     Ok(())
 }

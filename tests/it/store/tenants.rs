@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use tenantry::clock::Timestamp;
-use tenantry::model::{Branding, Change, DomainState, Feature, PlanName, Status, Tenant, TenantId};
+use tenantry::model::{Branding, Change, Colour, DomainState, Feature, PlanName, Status, Tenant, TenantId};
 use tenantry::store::{News, StoreError};
 
 use super::{Ground, all_news, claim, contract, host, insert, page, slug, tenant};
@@ -36,7 +36,11 @@ fn any_tenant() -> impl Strategy<Value = Tenant> {
             plan: plan.map(|plan| PlanName::parse(&plan).unwrap()),
             features_on,
             features_off,
-            branding: Branding { primary_colour: texts.2, tagline: texts.1.clone() },
+            branding: Branding {
+                primary_colour: texts.2.and_then(|text| Colour::parse(&text).ok()),
+                tagline: texts.1.clone(),
+                ..Branding::default()
+            },
             suspend_reason: texts.1,
             reason_public,
             trial_ends: times.2.map(Timestamp),
