@@ -44,8 +44,8 @@ pub use pool_status::{BackendStatus, PoolStatus};
 pub use scope::{Grant, Reach, Realm, Rights, Role, Scope, within_a_tenant};
 pub use search_key::{later_words, reversed_labels, search_key};
 pub use slug::{Slug, SlugError};
-pub use units::{UnitNode, UnitTree, UnitTreeError};
 pub use tenant::{Life, Status, Tenant, TenantId};
+pub use units::{UnitNode, UnitTree, UnitTreeError};
 
 /// One more place than the store has heard of: what a change touched, and therefore what every follower forgets.
 #[derive(Clone, PartialEq, Eq, Debug, Hash)]
