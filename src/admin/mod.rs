@@ -6,6 +6,7 @@ mod address;
 mod answer;
 mod audit;
 mod body;
+mod branding;
 mod certificates;
 mod config;
 mod cookies;
@@ -13,6 +14,7 @@ mod descent;
 mod domains;
 mod edge;
 mod events;
+mod idempotency;
 mod layers;
 mod openapi;
 mod orders;
@@ -114,6 +116,7 @@ pub fn router(state: AdminState) -> Router {
         .merge(status::routes())
         .merge(descent::routes())
         .merge(edge::routes())
+        .merge(branding::routes())
         .merge(traffic::routes())
         .merge(domains::routes())
         .merge(certificates::routes())

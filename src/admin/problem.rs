@@ -238,5 +238,6 @@ fn not_found(kind: Kind) -> &'static str {
         Kind::Person => "person-not-found",
         Kind::Session => "session-not-found",
         Kind::Order => "order-not-found",
+        Kind::Picture => "picture-not-found",
     }
 }

@@ -238,7 +238,7 @@ impl Look<'_> {
             tenant: Some(self.domain.tenant),
             subject: self.domain.name.to_string(),
             detail: json!({ "state": self.domain.state }),
-            request_id: None,
+            ..AuditEntry::default()
         }
     }
 }

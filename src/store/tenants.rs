@@ -129,10 +129,10 @@ impl Write {
         if self.one(query("SELECT slug FROM retired_slugs WHERE slug = $1").bind(slug)).await?.is_some() {
             return Err(StoreError::Conflict(format!("the slug {slug} belonged to a deleted tenant; it is retired")));
         }
-        let sql = "INSERT INTO tenants (id, slug, name, status, plan, features_on, features_off, parent, branding, \
-                   edge, suspend_reason, reason_public, trial_ends, cancelled, archived, phase_ends, domains_until, due, \
-                   updated, revision, created) VALUES ($1, $19, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, \
-                   $14, $15, $16, $17, $18, $20) ON CONFLICT DO NOTHING";
+        let sql = "INSERT INTO tenants (id, name, status, plan, features_on, features_off, parent, branding, edge, \
+                   suspend_reason, reason_public, trial_ends, cancelled, archived, phase_ends, domains_until, due, \
+                   updated, revision, slug, created) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, \
+                   $14, $15, $16, $17, $18, $19, $20, $21) ON CONFLICT DO NOTHING";
         let statement = bind_facts(query(sql).bind(tenant.id.to_string()), tenant)?
             .bind(tenant.updated.millis())
             .bind(self.revision())
@@ -184,6 +184,10 @@ impl Write {
         removed.add("orders", self.delete_orders_of(id).await?);
         removed.add("tokens", self.delete_tokens_of(id).await?);
         removed.add("events", self.delete_events_of(id).await?);
+        removed.add("invitations", self.delete_invitations_of(id).await?);
+        removed.add("members", self.delete_members_of(id).await?);
+        removed.add("roles", self.delete_roles_of(id).await?);
+        removed.add("units", self.delete_units_of(id).await?);
         removed.add("assets", self.delete_assets_of(id).await?);
         self.delete_listing_of(id).await?;
         self.delete_profile_of(id).await?;

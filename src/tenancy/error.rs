@@ -35,6 +35,8 @@ pub enum Kind {
     Session,
     /// A certificate that is wanted from an authority.
     Order,
+    /// A picture of a branding.
+    Picture,
 }
 
 impl Kind {
@@ -47,6 +49,7 @@ impl Kind {
             Self::Person => "person",
             Self::Session => "session",
             Self::Order => "order for a certificate of",
+            Self::Picture => "picture",
         }
     }
 }

@@ -7,6 +7,7 @@
 
 mod access;
 mod agenda;
+mod branding;
 mod checks;
 mod delete;
 mod domains;
@@ -16,6 +17,8 @@ mod follow;
 mod hosts;
 pub mod lifecycle;
 mod lineage;
+mod listing;
+mod memberships;
 mod parent;
 mod people;
 mod records;
@@ -34,12 +37,15 @@ use async_trait::async_trait;
 
 pub use access::{Principal, TenantHolder};
 pub use agenda::Occasion;
+pub use branding::{Advice, BLURB_MAX, Branded, CSS_MAX, PICTURE_MAX, TAGLINE_MAX, Upload};
 pub use checks::{NAME_MAX, REASON_MAX, TRIAL_DAYS_MAX};
 pub use delete::{Deleted, Deletion};
 pub use domains::{CUSTOM_DOMAIN, DomainClaim, NewDomain};
 pub use error::{Fault, Kind, TenancyError};
 pub use hosts::{HostAnswer, Via, Visit};
 pub use lineage::MAX_DEPTH;
+pub use listing::{ListingState, PRIORITY_MAX};
+pub use memberships::{CUSTOM_ROLES, Membership};
 pub use people::PersonChange;
 pub use records::{Record, Wanted, wanted};
 pub use sessions::{NewSession, Origin, Picked, SessionState, csrf_token};
@@ -168,11 +174,14 @@ impl Actor {
     ) -> AuditEntry {
         AuditEntry {
             actor: self.name.clone(),
+            on_behalf: self.on_behalf.clone(),
+            from: self.from,
             action: action.to_owned(),
             tenant,
             subject: subject.to_string(),
             detail,
             request_id: self.request_id.clone(),
+            ..AuditEntry::default()
         }
     }
 }
