@@ -5,12 +5,16 @@ mod access;
 mod answer;
 mod audit;
 mod body;
+mod branding;
 mod certificates;
 mod config;
 mod descent;
 mod domains;
 mod edge;
+mod effective;
 mod events;
+mod export;
+mod idempotency;
 mod layers;
 mod openapi;
 mod orders;
@@ -21,6 +25,7 @@ mod process;
 mod query;
 mod routes;
 mod serve;
+mod settings;
 mod status;
 mod tenants;
 mod tokens;
@@ -105,7 +110,11 @@ pub fn router(state: AdminState) -> Router {
         .merge(tenants::routes())
         .merge(status::routes())
         .merge(descent::routes())
+        .merge(settings::routes())
+        .merge(effective::routes())
+        .merge(export::routes())
         .merge(edge::routes())
+        .merge(branding::routes())
         .merge(traffic::routes())
         .merge(domains::routes())
         .merge(certificates::routes())

@@ -6,6 +6,7 @@ mod alone;
 mod assets;
 mod audit;
 mod buckets;
+mod calls;
 mod certificates;
 mod chains;
 mod challenges;
@@ -44,6 +45,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 pub use audit::{AuditEntry, AuditFilter, AuditLine, AuditOrder};
 pub use buckets::BucketRow;
+pub use calls::{CallRow, EarlierCall};
 pub use certificates::CertificateRow;
 pub use chains::{ChainCursor, ChainRow};
 pub use domains::{DueDomain, domain_key};
