@@ -4,6 +4,7 @@
 mod access;
 mod answer;
 mod audit;
+mod audit_check;
 mod body;
 mod branding;
 mod certificates;
@@ -125,6 +126,7 @@ pub fn router(state: AdminState) -> Router {
         .merge(config::routes())
         .merge(routes::routes())
         .merge(audit::routes())
+        .merge(audit_check::routes())
         .layer(from_fn_with_state(state.clone(), access::recognise));
     let (router, description) = OpenApiRouter::with_openapi(openapi::Description::openapi())
         .merge(guarded)

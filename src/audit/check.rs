@@ -6,8 +6,8 @@ use std::collections::{HashMap, VecDeque};
 use serde::Serialize;
 use tokio::sync::mpsc;
 
-use super::{AuditError, Ledger, empty_row};
-use crate::ledger::{Checkpoint, Fault, Findings, LedgerKeys, Linked, Signed, Statement, Verifier};
+use super::{AuditError, Ledger};
+use crate::ledger::{Fault, Findings, LedgerKeys, Linked, Statement, Verifier};
 use crate::store::{ChainCursor, ChainRow, StoreError};
 
 /// What a check tells while it runs.
@@ -18,10 +18,12 @@ pub enum Report {
     Progress { lines: u64 },
     /// Something is wrong with a chain.
     Fault { chain: String, fault: Fault, detail: String },
-    /// A checkpoint that was handed in is not to be believed.
-    Checkpoint { chain: String, number: i64, detail: String },
     /// The end of the check.
-    Done(Summary),
+    Done {
+        done: bool,
+        #[serde(flatten)]
+        sum: Summary,
+    },
 }
 
 /// What a check came to.
@@ -29,10 +31,8 @@ pub enum Report {
 pub struct Summary {
     pub chains: u64,
     pub lines: u64,
-    /// Faults, those that were too many to be listed included, and checkpoints that are not to be believed.
+    /// Those that were too many to be listed included.
     pub faults: u64,
-    /// Checkpoints that were compared.
-    pub checkpoints: u64,
 }
 
 /// Chains read at once, and lines.
@@ -45,8 +45,6 @@ const PROGRESS: u64 = 20_000;
 struct Check<'a> {
     ledger: &'a Ledger,
     keys: LedgerKeys,
-    /// Checkpoints whose signature is right, by chain.
-    believed: HashMap<String, Vec<Checkpoint>>,
     reports: &'a mpsc::Sender<Report>,
     sum: Summary,
     told: u64,
@@ -61,50 +59,23 @@ struct Open {
 }
 
 impl Ledger {
-    /// Checks all chains, or the one named, against themselves and `checkpoints`, and tells about it. Ends early when nobody
-    /// listens any more.
-    pub async fn verify(
-        &self,
-        only: Option<&str>,
-        checkpoints: &[Signed],
-        reports: mpsc::Sender<Report>,
-    ) -> Result<Summary, AuditError> {
+    /// Checks all chains, or the one named, and tells about it. Ends early when nobody listens any more.
+    pub async fn verify(&self, only: Option<&str>, reports: mpsc::Sender<Report>) -> Result<Summary, AuditError> {
         let keys = self.keys().await?;
-        let (believed, sum) = (HashMap::new(), Summary::default());
-        let mut check = Check { ledger: self, keys, believed, reports: &reports, sum, told: 0 };
-        check.believe(checkpoints, only).await?;
+        let mut check = Check { ledger: self, keys, reports: &reports, sum: Summary::default(), told: 0 };
         match only {
             Some(name) => {
-                let row = self.store.chain(name).await?.unwrap_or_else(|| empty_row(name));
-                check.range(&ChainCursor::before(name), vec![row], Some(name)).await?;
+                let row = self.store.chain(name).await?;
+                check.range(&ChainCursor::before(name), row.into_iter().collect(), Some(name)).await?;
             }
             None => check.all().await?,
         }
-        check.tell(Report::Done(check.sum)).await?;
+        check.tell(Report::Done { done: true, sum: check.sum }).await?;
         Ok(check.sum)
     }
 }
 
 impl Check<'_> {
-    async fn believe(&mut self, checkpoints: &[Signed], only: Option<&str>) -> Result<(), AuditError> {
-        let wanted = checkpoints.iter().filter(|signed| only.is_none_or(|name| signed.checkpoint.chain == name));
-        for signed in wanted {
-            let told = signed.checkpoint.clone();
-            match self.keys.check(Statement::Checkpoint, signed) {
-                Ok(()) => {
-                    self.sum.checkpoints += 1;
-                    self.believed.entry(told.chain.clone()).or_default().push(told);
-                }
-                Err(why) => {
-                    self.sum.faults += 1;
-                    let Checkpoint { chain, number, .. } = told;
-                    self.tell(Report::Checkpoint { chain, number, detail: why.to_string() }).await?;
-                }
-            }
-        }
-        Ok(())
-    }
-
     async fn all(&mut self) -> Result<(), AuditError> {
         let mut after = ChainCursor::default();
         loop {
@@ -115,14 +86,6 @@ impl Check<'_> {
                 // After all lines of the last chain of these.
                 Some(chain) => after = ChainCursor { chain, number: i64::MAX, id: i64::MAX },
                 None => break,
-            }
-        }
-        // Chains that are told of outside, and that nothing is left of.
-        let names: Vec<_> = self.believed.keys().cloned().collect();
-        for name in names {
-            if self.ledger.store.chain(&name).await?.is_none() {
-                let open = self.open(empty_row(&name));
-                self.close(open).await?;
             }
         }
         Ok(())
@@ -145,7 +108,7 @@ impl Check<'_> {
                     if let Some(done) = open.take() {
                         self.close(done).await?;
                     }
-                    open = rows.pop_front().map(|row| self.open(row));
+                    open = rows.pop_front().map(Open::of);
                 }
                 match &mut open {
                     Some(open) if open.row.chain.name == chain => open.add(line),
@@ -162,7 +125,7 @@ impl Check<'_> {
             self.close(done).await?;
         }
         for row in rows {
-            let open = self.open(row);
+            let open = Open::of(row);
             self.close(open).await?;
         }
         for (chain, lines) in headless {
@@ -173,11 +136,6 @@ impl Check<'_> {
             }
         }
         Ok(())
-    }
-
-    fn open(&self, row: ChainRow) -> Open {
-        let checkpoints = self.believed.get(&row.chain.name).map(Vec::as_slice).unwrap_or_default();
-        Open { verifier: Verifier::new(row.chain.clone(), checkpoints), row, beyond: None }
     }
 
     /// The end of a chain. It is looked at a second time when something is found and it was cut or went on meanwhile.
@@ -208,7 +166,7 @@ impl Check<'_> {
 
     async fn once_more(&self, row: ChainRow) -> Result<(ChainRow, Findings), StoreError> {
         let name = row.chain.name.clone();
-        let mut open = self.open(row);
+        let mut open = Open::of(row);
         let mut cursor = ChainCursor::before(&name);
         loop {
             let lines = self.ledger.store.chain_lines(&cursor, Some(&name), LINES).await?;
@@ -231,6 +189,10 @@ impl Check<'_> {
 }
 
 impl Open {
+    fn of(row: ChainRow) -> Self {
+        Self { verifier: Verifier::new(row.chain.clone()), row, beyond: None }
+    }
+
     fn add(&mut self, line: Linked) {
         if line.number <= self.row.chain.number {
             self.verifier.add(line);

@@ -118,7 +118,7 @@ async fn tell(
 
 /// Whether these lines, the first of the chain, are in order.
 fn first_fault(chain: &Chain, lines: &[Linked], (number, head): (i64, Hash)) -> Option<Fault> {
-    let mut verifier = Verifier::new(Chain { number, head, ..chain.clone() }, &[]);
+    let mut verifier = Verifier::new(Chain { number, head, ..chain.clone() });
     lines.iter().for_each(|line| verifier.add(line.clone()));
     verifier.finish().faults.first().copied()
 }

@@ -3,11 +3,13 @@
 //! is decided elsewhere, and nothing here knows plans or members.
 
 mod check;
+mod compare;
 mod export;
 mod keep;
 mod notes;
 
 pub use check::{Report, Summary};
+pub use compare::{Comparison, Contradiction};
 pub use export::{Format, LineView, Unwritable};
 pub use keep::{Cut, Exported};
 pub use notes::Notes;

@@ -1,6 +1,8 @@
 //! The chains of the audit ledger: where each stands, its lines in order, what is cut off when it is old enough, and what
 //! is erased of a person. What is right about a chain is not judged here.
 
+use std::collections::BTreeMap;
+
 use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, query};
 
@@ -91,6 +93,24 @@ impl Store {
         let mut lines = self.all(statement).await?.iter().map(linked_of).collect::<Result<Vec<_>, _>>()?;
         self.put_personal(&mut lines).await?;
         Ok(lines.into_iter().filter_map(|(chain, line)| Some((chain?, line))).collect())
+    }
+}
+
+impl Store {
+    /// The hashes that are stored with these lines of a chain; `None`: what is stored is none.
+    pub async fn line_hashes(&self, chain: &str, numbers: &[i64]) -> Result<BTreeMap<i64, Option<Hash>>, StoreError> {
+        let mut hashes = BTreeMap::new();
+        for numbers in numbers.chunks(500) {
+            let places: Vec<_> = (2..numbers.len() + 2).map(|place| format!("${place}")).collect();
+            let sql = format!("SELECT number, hash FROM audit WHERE chain = $1 AND number IN ({})", places.join(", "));
+            let statement = query(AssertSqlSafe(sql)).persistent(false).bind(chain);
+            let statement = numbers.iter().fold(statement, |statement, number| statement.bind(*number));
+            for row in &self.all(statement).await? {
+                let row = Row::new(row, "audit", "number");
+                hashes.insert(row.int("number")?, row.optional_bytes("hash")?.and_then(Hash::from_slice));
+            }
+        }
+        Ok(hashes)
     }
 }
 
