@@ -5,6 +5,7 @@ mod access;
 mod address;
 mod answer;
 mod audit;
+mod audit_check;
 mod body;
 mod branding;
 mod certificates;
@@ -136,6 +137,7 @@ pub fn router(state: AdminState) -> Router {
         .merge(config::routes())
         .merge(routes::routes())
         .merge(audit::routes())
+        .merge(audit_check::routes())
         .layer(from_fn_with_state(state.clone(), access::recognise));
     let (router, description) = OpenApiRouter::with_openapi(openapi::Description::openapi())
         .merge(guarded)

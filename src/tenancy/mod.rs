@@ -18,6 +18,7 @@ mod explained;
 mod export;
 mod follow;
 mod hosts;
+mod ledger;
 pub mod lifecycle;
 mod lineage;
 mod listing;
@@ -61,6 +62,7 @@ pub use status::Suspension;
 pub use tenants::{NewTenant, TenantFilter, TenantState};
 pub use tokens::{IMPERSONATION_MAX, Impersonation, IssuedToken, NewToken, hash_token};
 
+use crate::audit::Notes;
 use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
 use crate::model::{Rights, TenantId};
@@ -73,6 +75,7 @@ pub struct Tenancy {
     config: Arc<ArcSwap<Config>>,
     clock: Clock,
     applied: Arc<dyn Applied>,
+    notes: Notes,
 }
 
 /// Knows when this node's directory has caught up with a revision.
@@ -134,7 +137,8 @@ const APPLY_PATIENCE: Duration = Duration::from_secs(5);
 
 impl Tenancy {
     pub fn new(store: Store, config: Arc<ArcSwap<Config>>, clock: Clock, applied: Arc<dyn Applied>) -> Self {
-        Self { store, config, clock, applied }
+        let notes = Notes::new(store.clone());
+        Self { store, config, clock, applied, notes }
     }
 
     pub fn config(&self) -> Arc<Config> {
