@@ -29,9 +29,7 @@ pub enum Life {
         children: bool,
     },
     /// Put a tenant, with everything beneath it, beneath another
-    #[command(
-        after_help = "Examples:\n  tenantry tenant parent shop acme\n  tenantry tenant parent shop --none"
-    )]
+    #[command(after_help = "Examples:\n  tenantry tenant parent shop acme\n  tenantry tenant parent shop --none")]
     Parent {
         /// Slug or id
         tenant: String,
@@ -177,13 +175,7 @@ async fn settings(
 }
 
 /// Changes the list that is there, and writes only what was read.
-async fn contacts(
-    client: &Client,
-    json: bool,
-    tenant: &str,
-    add: &[String],
-    remove: &[String],
-) -> Result<(), Failure> {
+async fn contacts(client: &Client, json: bool, tenant: &str, add: &[String], remove: &[String]) -> Result<(), Failure> {
     let path = path(tenant, "/contacts");
     let mut answer = client.get(&path).await?;
     if !add.is_empty() || !remove.is_empty() {
@@ -218,8 +210,7 @@ async fn contacts(
 fn contact(text: &str) -> Result<Value, Failure> {
     let (kind, rest) = text.split_once(':').unwrap_or(("general", text));
     let parts = rest.trim().strip_suffix('>').and_then(|rest| rest.rsplit_once('<'));
-    let (name, email) =
-        parts.ok_or_else(|| Failure::Local(format!("--add {text}: expected [KIND:]NAME <EMAIL>")))?;
+    let (name, email) = parts.ok_or_else(|| Failure::Local(format!("--add {text}: expected [KIND:]NAME <EMAIL>")))?;
     Ok(json!({ "kind": kind.trim(), "name": name.trim(), "email": email.trim() }))
 }
 

@@ -62,6 +62,15 @@ const ROUTES: &[&str] = &[
     "patch /v1/tenants/{tenant}/edge",
     "put /v1/tenants/{tenant}/features",
     "put /v1/tenants/{tenant}/plan",
+    "delete /v1/tenants/{tenant}",
+    "put /v1/tenants/{tenant}/parent",
+    "get /v1/tenants/{tenant}/effective",
+    "get /v1/tenants/{tenant}/export",
+    "get /v1/tenants/{tenant}/settings",
+    "put /v1/tenants/{tenant}/settings",
+    "patch /v1/tenants/{tenant}/settings",
+    "get /v1/tenants/{tenant}/contacts",
+    "put /v1/tenants/{tenant}/contacts",
 ];
 
 async fn description(world: &World) -> Value {
