@@ -5,6 +5,7 @@ mod access;
 mod answer;
 mod audit;
 mod body;
+mod branding;
 mod certificates;
 mod config;
 mod descent;
@@ -13,6 +14,7 @@ mod edge;
 mod effective;
 mod events;
 mod export;
+mod idempotency;
 mod layers;
 mod openapi;
 mod orders;
@@ -112,6 +114,7 @@ pub fn router(state: AdminState) -> Router {
         .merge(effective::routes())
         .merge(export::routes())
         .merge(edge::routes())
+        .merge(branding::routes())
         .merge(traffic::routes())
         .merge(domains::routes())
         .merge(certificates::routes())

@@ -218,5 +218,6 @@ fn not_found(kind: Kind) -> &'static str {
         Kind::Token => "token-not-found",
         Kind::Certificate => "certificate-not-found",
         Kind::Order => "order-not-found",
+        Kind::Picture => "picture-not-found",
     }
 }

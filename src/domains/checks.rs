@@ -249,7 +249,7 @@ impl Look<'_> {
             tenant: Some(self.domain.tenant),
             subject: self.domain.name.to_string(),
             detail: json!({ "state": self.domain.state }),
-            request_id: None,
+            ..AuditEntry::default()
         }
     }
 }

@@ -18,6 +18,7 @@ mod headers;
 mod host;
 mod limits;
 pub mod listener;
+mod look;
 mod maintenance;
 mod page;
 pub mod patient;

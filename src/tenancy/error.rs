@@ -33,6 +33,8 @@ pub enum Kind {
     Certificate,
     /// A certificate that is wanted from an authority.
     Order,
+    /// A picture of a branding.
+    Picture,
 }
 
 impl Kind {
@@ -43,6 +45,7 @@ impl Kind {
             Self::Token => "token",
             Self::Certificate => "certificate",
             Self::Order => "order for a certificate of",
+            Self::Picture => "picture",
         }
     }
 }

@@ -7,6 +7,7 @@
 
 mod access;
 mod agenda;
+mod branding;
 mod checks;
 mod contacts;
 mod delete;
@@ -19,6 +20,7 @@ mod follow;
 mod hosts;
 pub mod lifecycle;
 mod lineage;
+mod listing;
 mod parent;
 mod records;
 mod settings;
@@ -36,6 +38,7 @@ use async_trait::async_trait;
 
 pub use access::{Principal, TenantHolder};
 pub use agenda::Occasion;
+pub use branding::{Advice, BLURB_MAX, Branded, CSS_MAX, PICTURE_MAX, TAGLINE_MAX, Upload};
 pub use checks::{NAME_MAX, REASON_MAX, TRIAL_DAYS_MAX};
 pub use contacts::Contacts;
 pub use delete::{Deleted, Deletion};
@@ -45,6 +48,7 @@ pub use explained::{Explained, Sourced};
 pub use export::{Export, Part};
 pub use hosts::{HostAnswer, Via, Visit};
 pub use lineage::MAX_DEPTH;
+pub use listing::{ListingState, PRIORITY_MAX};
 pub use records::{Record, Wanted, wanted};
 pub use settings::{SettingState, SettingsState};
 pub use status::Suspension;
@@ -172,11 +176,14 @@ impl Actor {
     ) -> AuditEntry {
         AuditEntry {
             actor: self.name.clone(),
+            on_behalf: self.on_behalf.clone(),
+            from: self.from,
             action: action.to_owned(),
             tenant,
             subject: subject.to_string(),
             detail,
             request_id: self.request_id.clone(),
+            ..AuditEntry::default()
         }
     }
 }

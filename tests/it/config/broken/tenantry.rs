@@ -39,6 +39,7 @@ pub const TENANTRY: &[Case] = &[
     ("verification_label = \"_a", "verification_label = «\"a", "brand.verification_label", "it begins with an underscore"),
     ("verification_prefix = \"a", "verification_prefix = «\"a b", "brand.verification_prefix", "visible ASCII characters"),
     ("key_prefix = \"arc\"", "key_prefix = «\"arc_live\"", "brand.key_prefix", "1 to 16 lowercase letters and digits"),
+    ("directory = false", "directory = «\"yes\"", "brand.directory", "found \"yes\", expected true or false"),
     // Listeners.
     ("name = \"http\"", "name = «\"https\"", "listener[1].name", "a second listener of the name \"https\""),
     ("name = \"http\"", "name = «\"admin\"", "listener[1].name", "belongs to the socket of [admin]"),
