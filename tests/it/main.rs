@@ -25,4 +25,5 @@ mod process;
 mod reload;
 mod routing;
 mod store;
+mod tenant_life;
 mod walkthrough;
