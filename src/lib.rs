@@ -20,6 +20,7 @@ pub mod domains;
 pub mod edge;
 pub mod jobs;
 pub mod keyring;
+pub mod ledger;
 pub mod metrics;
 pub mod model;
 pub mod outbound;

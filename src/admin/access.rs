@@ -17,6 +17,7 @@ use utoipa::openapi::security::SecurityRequirement;
 use utoipa_axum::router::UtoipaMethodRouter;
 
 use super::AdminState;
+use super::idempotency;
 use super::layers::RequestId;
 use super::problem::Problem;
 use crate::model::Scope;
@@ -125,17 +126,24 @@ async fn check(need: Need, tenant: Option<String>, mut request: Request, next: N
     let recognised = extensions.get::<Recognised>().cloned();
     let request_id = extensions.get::<RequestId>().map(|id| id.0.clone());
     let from = extensions.get::<Peer>().map(|peer| peer.0);
-    match judge(need, tenant, recognised).await.map(|actor| actor.map(|actor| Actor { request_id, from, ..actor })) {
-        Ok(Some(actor)) => {
-            request.extensions_mut().insert(actor);
+    match judge(need, tenant, recognised)
+        .await
+        .map(|known| known.map(|(actor, state)| (Actor { request_id, from, ..actor }, state)))
+    {
+        Ok(Some((actor, state))) => {
+            request.extensions_mut().insert(actor.clone());
+            idempotency::once(&state, &actor, request, next).await
         }
-        Ok(None) => {}
-        Err(problem) => return problem.into_response(),
+        Ok(None) => next.run(request).await,
+        Err(problem) => problem.into_response(),
     }
-    next.run(request).await
 }
 
-async fn judge(need: Need, tenant: Option<&str>, who: Option<Recognised>) -> Result<Option<Actor>, Problem> {
+async fn judge(
+    need: Need,
+    tenant: Option<&str>,
+    who: Option<Recognised>,
+) -> Result<Option<(Actor, AdminState)>, Problem> {
     if need == Need::Public {
         return Ok(None);
     }
@@ -147,7 +155,7 @@ async fn judge(need: Need, tenant: Option<&str>, who: Option<Recognised>) -> Res
     if let Some(scope) = need.scope().filter(|scope| !at_home || !rights.has(*scope)) {
         return Err(Problem::insufficient(&[scope]));
     }
-    Ok(Some(principal.actor(rights)))
+    Ok(Some((principal.actor(rights), recognised.state)))
 }
 
 /// The caller's address.

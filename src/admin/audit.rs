@@ -80,7 +80,7 @@ async fn list(
 
 impl From<(i64, Timestamp, AuditEntry)> for AuditView {
     fn from((id, at, entry): (i64, Timestamp, AuditEntry)) -> Self {
-        let AuditEntry { actor, action, tenant, subject, detail, request_id } = entry;
+        let AuditEntry { actor, action, tenant, subject, detail, request_id, .. } = entry;
         Self { id, at, actor, action, tenant: tenant.map(|id| id.to_string()), subject, detail, request_id }
     }
 }

@@ -83,7 +83,12 @@ fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
 }
 
 async fn read(request: Request, max: usize) -> Result<Bytes, Problem> {
-    let body = Limited::new(request.into_body(), max);
+    collect(request.into_body(), max).await
+}
+
+/// A body of at most `max` bytes.
+pub(super) async fn collect(body: axum::body::Body, max: usize) -> Result<Bytes, Problem> {
+    let body = Limited::new(body, max);
     match body.collect().await {
         Ok(collected) => Ok(collected.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => {

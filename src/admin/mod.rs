@@ -11,7 +11,10 @@ mod config;
 mod descent;
 mod domains;
 mod edge;
+mod effective;
 mod events;
+mod export;
+mod idempotency;
 mod layers;
 mod openapi;
 mod orders;
@@ -22,6 +25,7 @@ mod process;
 mod query;
 mod routes;
 mod serve;
+mod settings;
 mod status;
 mod tenants;
 mod tokens;
@@ -106,6 +110,9 @@ pub fn router(state: AdminState) -> Router {
         .merge(tenants::routes())
         .merge(status::routes())
         .merge(descent::routes())
+        .merge(settings::routes())
+        .merge(effective::routes())
+        .merge(export::routes())
         .merge(edge::routes())
         .merge(branding::routes())
         .merge(traffic::routes())

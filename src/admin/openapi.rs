@@ -1,7 +1,8 @@
 //! The frame of `/openapi.json` (OpenAPI 3.1). Routes and shapes are collected from the handlers themselves, so that the
 //! description cannot name a route that is not served, or leave one out.
 
-use utoipa::openapi::path::Operation;
+use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn};
+use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr, Response, ResponseBuilder};
 use utoipa::{Modify, OpenApi as Describe};
@@ -78,6 +79,9 @@ pub fn finished(mut openapi: OpenApi) -> OpenApi {
         if !path.starts_with("/v1/") {
             continue;
         }
+        if let Some(operation) = &mut item.post {
+            operation.parameters.get_or_insert_default().push(idempotency_key().into());
+        }
         for operation in operations(item) {
             refer(operation, "400", "BadRequest");
             refer(operation, "401", "Unauthorized");
@@ -90,6 +94,20 @@ pub fn finished(mut openapi: OpenApi) -> OpenApi {
         }
     }
     openapi
+}
+
+/// Every POST takes one.
+fn idempotency_key() -> Parameter {
+    let description = "1 to 255 visible ASCII characters that the caller chooses. A call that is sent again with the same key \
+        within 24 hours is not done again, and is answered as it was, with `Idempotency-Replayed: true` \
+        (draft-ietf-httpapi-idempotency-key-header-07). 409 `idempotency-in-progress` while the first is under way, 422 \
+        `idempotency-key-reused` when it came with another request.";
+    ParameterBuilder::new()
+        .name("Idempotency-Key")
+        .parameter_in(ParameterIn::Header)
+        .description(Some(description))
+        .schema(Some(ObjectBuilder::new().schema_type(Type::String).max_length(Some(255)).build()))
+        .build()
 }
 
 fn refer(operation: &mut Operation, status: &str, name: &str) {

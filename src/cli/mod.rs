@@ -14,6 +14,7 @@ mod route;
 mod serve;
 mod store;
 mod tenant;
+mod tenant_life;
 mod token;
 mod upgrade;
 

@@ -30,6 +30,7 @@ mod routing;
 mod schema;
 mod secrets;
 mod section;
+mod settings;
 mod shadows;
 mod shapes;
 mod source;
@@ -76,7 +77,7 @@ pub use tls::{FallbackCertificate, Tls};
 pub use traces::Traces;
 pub use variables::Lookup;
 
-use crate::model::{Brand, Catalogue, Hostname};
+use crate::model::{Brand, Catalogue, Hostname, Setting};
 
 /// Everything configured, checked. One value per load: whoever handles a request loads it once.
 #[derive(Clone, Debug)]
@@ -102,6 +103,8 @@ pub struct Config {
     pub process: Process,
     pub routing: Routing,
     pub catalogue: Arc<Catalogue>,
+    /// What tenants can be set to, in the order of the configuration.
+    pub settings: Arc<Vec<Setting>>,
 }
 
 impl Config {

@@ -16,8 +16,10 @@ mod path;
 mod person;
 mod plan;
 mod pool_status;
+mod provenance;
 mod scope;
 mod search_key;
+mod setting;
 mod slug;
 mod tenant;
 
@@ -38,8 +40,10 @@ pub use path::{folded_path, normal_path};
 pub use person::{Email, EmailError, Person, PersonId, SessionId};
 pub use plan::{Catalogue, CatalogueError, Feature, FeatureError, Plan, PlanName};
 pub use pool_status::{BackendStatus, PoolStatus};
+pub use provenance::{Origin, Provenance, Traced};
 pub use scope::{Grant, Reach, Realm, Rights, Role, Scope, within_a_tenant};
 pub use search_key::{later_words, reversed_labels, search_key};
+pub use setting::{Setting, SettingKind, Source, holding};
 pub use slug::{Slug, SlugError};
 pub use tenant::{Life, Status, Tenant, TenantId};
 

@@ -39,6 +39,10 @@ impl<'r> Row<'r> {
         self.get(column)
     }
 
+    pub fn optional_bytes(&self, column: &'static str) -> Result<Option<&'r [u8]>, StoreError> {
+        self.get(column)
+    }
+
     pub fn time(&self, column: &'static str) -> Result<Timestamp, StoreError> {
         self.int(column).map(Timestamp)
     }

@@ -129,10 +129,10 @@ impl Write {
         if self.one(query("SELECT slug FROM retired_slugs WHERE slug = $1").bind(slug)).await?.is_some() {
             return Err(StoreError::Conflict(format!("the slug {slug} belonged to a deleted tenant; it is retired")));
         }
-        let sql = "INSERT INTO tenants (id, slug, name, status, plan, features_on, features_off, parent, branding, \
-                   edge, suspend_reason, reason_public, trial_ends, cancelled, archived, phase_ends, domains_until, due, \
-                   updated, revision, created) VALUES ($1, $19, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, \
-                   $14, $15, $16, $17, $18, $20) ON CONFLICT DO NOTHING";
+        let sql = "INSERT INTO tenants (id, name, status, plan, features_on, features_off, parent, branding, edge, \
+                   suspend_reason, reason_public, trial_ends, cancelled, archived, phase_ends, domains_until, due, \
+                   updated, revision, slug, created) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, \
+                   $14, $15, $16, $17, $18, $19, $20, $21) ON CONFLICT DO NOTHING";
         let statement = bind_facts(query(sql).bind(tenant.id.to_string()), tenant)?
             .bind(tenant.updated.millis())
             .bind(self.revision())

@@ -9,10 +9,13 @@ mod access;
 mod agenda;
 mod branding;
 mod checks;
+mod contacts;
 mod delete;
 mod domains;
 mod edge;
 mod error;
+mod explained;
+mod export;
 mod follow;
 mod hosts;
 pub mod lifecycle;
@@ -20,6 +23,7 @@ mod lineage;
 mod listing;
 mod parent;
 mod records;
+mod settings;
 mod status;
 mod tenants;
 mod timers;
@@ -36,13 +40,17 @@ pub use access::{Principal, TenantHolder};
 pub use agenda::Occasion;
 pub use branding::{Advice, BLURB_MAX, Branded, CSS_MAX, PICTURE_MAX, TAGLINE_MAX, Upload};
 pub use checks::{NAME_MAX, REASON_MAX, TRIAL_DAYS_MAX};
+pub use contacts::Contacts;
 pub use delete::{Deleted, Deletion};
 pub use domains::{CUSTOM_DOMAIN, DomainClaim, NewDomain};
 pub use error::{Fault, Kind, TenancyError};
+pub use explained::{Explained, Sourced};
+pub use export::{Export, Part};
 pub use hosts::{HostAnswer, Via, Visit};
 pub use lineage::MAX_DEPTH;
 pub use listing::{ListingState, PRIORITY_MAX};
 pub use records::{Record, Wanted, wanted};
+pub use settings::{SettingState, SettingsState};
 pub use status::Suspension;
 pub use tenants::{NewTenant, TenantFilter, TenantState};
 pub use tokens::{IMPERSONATION_MAX, Impersonation, IssuedToken, NewToken, hash_token};
@@ -168,11 +176,14 @@ impl Actor {
     ) -> AuditEntry {
         AuditEntry {
             actor: self.name.clone(),
+            on_behalf: self.on_behalf.clone(),
+            from: self.from,
             action: action.to_owned(),
             tenant,
             subject: subject.to_string(),
             detail,
             request_id: self.request_id.clone(),
+            ..AuditEntry::default()
         }
     }
 }

@@ -4,6 +4,7 @@ mod access;
 mod cli;
 mod domains;
 mod edge;
+mod idempotency;
 mod openapi;
 mod refusals;
 mod service;

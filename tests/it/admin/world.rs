@@ -291,6 +291,14 @@ impl World {
         Reply { status: head.status, headers: head.headers, text, json }
     }
 
+    /// Does something to the store behind everybody's back.
+    pub async fn sql(&self, sql: &'static str) {
+        use sqlx::{Connection, Executor};
+        let url = format!("sqlite:{}", self.dir.path().join("tenantry.db").display());
+        let mut connection = sqlx::SqliteConnection::connect(&url).await.unwrap();
+        connection.execute(sql).await.unwrap();
+    }
+
     pub async fn revision(&self) -> i64 {
         self.store.revision().await.unwrap()
     }
