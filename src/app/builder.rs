@@ -25,7 +25,7 @@ use crate::directory::{
     Allowance, Applied, Directory, DirectorySettings, EndedSessions, Follower, Gate, Source, Subscriber,
 };
 use crate::edge::listener::{Listeners, Parts, Settings};
-use crate::edge::{Assertions, Edge, EdgeServer, Live, Pools, Proxy, Reaper, Registry, server};
+use crate::edge::{Assertions, Edge, EdgeServer, Gauges, Live, Proxy, Reaper, Registry, server};
 use crate::jobs;
 use crate::metrics::Metrics;
 use crate::tenancy::Tenancy;
@@ -181,10 +181,11 @@ impl Builder {
         helping: &mut JoinSet<()>,
     ) -> Result<(Listeners<EdgeServer>, EdgeParts), AppError> {
         let around = surroundings(config, &self.app.clock, &self.metrics);
-        let pools = Pools::build(&config.routing, None, &around)?;
-        pools.resolved(NAMES_WAIT).await;
-        let live = Live { pools, config: Arc::clone(config) };
+        let live = Live::build(config, None, &around)?;
+        live.pools.resolve(&around, NAMES_WAIT).await;
+        live.take_over(None, &around);
         let live = Arc::new(ArcSwap::from_pointee(live));
+        self.metrics.collect_from(Gauges::new(Arc::downgrade(&live))?)?;
         let certificates = self.certificates(config)?;
         let (registry, changes) = Registry::new();
         let ended = self.ended_sessions(&registry, subscribers, helping).await?;
