@@ -20,6 +20,7 @@ mod query;
 mod routes;
 mod serve;
 mod status;
+mod tenant_list;
 mod tenants;
 mod tokens;
 mod traffic;
@@ -101,6 +102,7 @@ pub fn probes(state: AdminState) -> Router {
 pub fn router(state: AdminState) -> Router {
     let guarded = OpenApiRouter::new()
         .merge(tenants::routes())
+        .merge(tenant_list::routes())
         .merge(status::routes())
         .merge(edge::routes())
         .merge(traffic::routes())

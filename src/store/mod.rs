@@ -8,11 +8,16 @@ mod buckets;
 mod certificates;
 mod challenges;
 mod connect;
+mod counts;
+mod domain_listing;
 mod domains;
 mod engine;
 mod error;
 mod events;
 mod feed;
+mod keyset;
+mod listing;
+mod mend;
 mod migrate;
 mod nodes;
 mod orders;
@@ -20,6 +25,7 @@ mod overview;
 mod portable;
 mod reseal;
 mod row;
+mod search;
 mod secrets;
 mod tenants;
 mod tokens;
@@ -36,15 +42,18 @@ use tokio_util::task::AbortOnDropHandle;
 pub use audit::AuditEntry;
 pub use buckets::BucketRow;
 pub use certificates::CertificateRow;
+pub use counts::TenantCounts;
+pub use domain_listing::{DomainFilter, DomainSort};
 pub use domains::{DueDomain, domain_key};
 pub use error::StoreError;
 pub use events::{Event, EventRow};
 pub use feed::{MOST_NEWS, News};
+pub use listing::{Found, MOST_EXAMINED, Span, TenantFilter, TenantSort};
 pub use nodes::NodeRow;
 pub use orders::{BEFORE_ALL, ISSUED, OrderRow, StageCount, WAITING};
 pub use portable::{Restored, dump, restore};
 pub use reseal::{Reseal, Resealed};
-pub use tenants::{Removed, TenantCounts};
+pub use tenants::Removed;
 pub use tokens::TokenRow;
 pub use write::{Aside, Write};
 
@@ -113,7 +122,9 @@ impl Store {
         let pools = place.pools(max_connections);
         let inner =
             Inner { engine: place.engine, pools, sealer, clock, announced, _presence: presence, _listener: listener };
-        Ok(Self(Arc::new(inner)))
+        let store = Self(Arc::new(inner));
+        store.mend_keys().await?;
+        Ok(store)
     }
 
     /// Closes every connection, of all clones: later calls are [`StoreError::Unavailable`].

@@ -5,19 +5,10 @@ use sqlx::query;
 
 use super::connect::Statement;
 use super::row::{Row, storable, to_json};
+use super::search::name_key;
 use super::{Page, Store, StoreError, Write};
 use crate::clock::Timestamp;
 use crate::model::{Change, DomainName, PlanName, Slug, Status, Tenant, TenantId};
-
-/// How many tenants there are, for a dashboard.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct TenantCounts {
-    /// In the order of [`Status::ALL`]; a status that nobody has counts 0.
-    pub by_status: Vec<(Status, u64)>,
-    pub total: u64,
-    /// Trials that end before the given time, or have ended.
-    pub expiring: u64,
-}
 
 /// How many rows of each kind a deletion removed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -27,15 +18,21 @@ pub struct Removed {
     pub certificates: u64,
 }
 
-macro_rules! select {
-    ($rest:literal) => {
-        concat!(
-            "SELECT id, slug, name, status, plan, features_on, features_off, parent, branding, edge, \
-             suspend_reason, reason_public, trial_ends, created, updated, revision FROM tenants ",
-            $rest
-        )
+macro_rules! columns {
+    () => {
+        "id, slug, name, status, plan, features_on, features_off, parent, branding, edge, suspend_reason, reason_public, \
+         trial_ends, created, updated, revision, name_key"
     };
 }
+
+macro_rules! select {
+    ($rest:literal) => {
+        concat!("SELECT ", columns!(), " FROM tenants ", $rest)
+    };
+}
+
+/// What [`tenant_of`] reads, and what lists are ordered by.
+pub(super) const COLUMNS: &str = columns!();
 
 impl Store {
     pub async fn tenant(&self, id: TenantId) -> Result<Option<Tenant>, StoreError> {
@@ -46,55 +43,11 @@ impl Store {
         self.one(by_slug(slug)).await?.as_ref().map(tenant_of).transpose()
     }
 
-    /// Tenants by slug order, optionally of one status, optionally with a slug prefix. `page.after` is a slug.
-    pub async fn tenants(
-        &self,
-        status: Option<Status>,
-        prefix: Option<&str>,
-        page: &Page,
-    ) -> Result<Vec<Tenant>, StoreError> {
-        let prefix = storable(prefix.unwrap_or_default());
-        // A range of the index: `{` is the character after `z`, the last that a slug can have.
-        let from = page.from().max(prefix.clone().into_owned());
-        let until = format!("{prefix}{{");
-        let statement = match status {
-            None => query(select!("WHERE slug >= $1 AND slug < $2 ORDER BY slug LIMIT $3")).bind(from).bind(until),
-            Some(status) => query(select!("WHERE status = $1 AND slug >= $2 AND slug < $3 ORDER BY slug LIMIT $4"))
-                .bind(status.as_str())
-                .bind(from)
-                .bind(until),
-        };
-        self.all(statement.bind(page.limit())).await?.iter().map(tenant_of).collect()
-    }
-
     /// The tenants whose parent this is, by slug. `page.after` is a slug.
     pub async fn child_tenants(&self, id: TenantId, page: &Page) -> Result<Vec<Tenant>, StoreError> {
         let statement = query(select!("WHERE parent = $1 AND slug >= $2 ORDER BY slug LIMIT $3"));
         let statement = statement.bind(id.to_string()).bind(page.from()).bind(page.limit());
         self.all(statement).await?.iter().map(tenant_of).collect()
-    }
-
-    /// Counts by status; `expiring` are the trials that end at `before` or earlier.
-    pub async fn tenant_counts(&self, before: Timestamp) -> Result<TenantCounts, StoreError> {
-        let sql = "SELECT status, COUNT(*) AS tenants, \
-                   SUM(CASE WHEN status = 'trial' AND trial_ends <= $1 THEN 1 ELSE 0 END) AS expiring \
-                   FROM tenants GROUP BY status";
-        let rows = self.all(query(sql).bind(before.millis())).await?;
-        let mut counts =
-            TenantCounts { by_status: Status::ALL.map(|status| (status, 0)).into(), ..TenantCounts::default() };
-        for row in &rows {
-            let row = Row::new(row, "tenants", "status");
-            let status = row.parsed("status", "status", Status::parse)?;
-            let number = row.int("tenants")?.unsigned_abs();
-            counts.total += number;
-            counts.expiring += row.int("expiring")?.unsigned_abs();
-            for (known, count) in &mut counts.by_status {
-                if *known == status {
-                    *count = number;
-                }
-            }
-        }
-        Ok(counts)
     }
 }
 
@@ -119,16 +72,20 @@ impl Write {
             return Err(StoreError::Conflict(format!("the slug {slug} belonged to a deleted tenant; it is retired")));
         }
         let sql = "INSERT INTO tenants (id, slug, name, status, plan, features_on, features_off, parent, branding, \
-                   edge, suspend_reason, reason_public, trial_ends, created, updated, revision) \
-                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) ON CONFLICT DO NOTHING";
+                   edge, suspend_reason, reason_public, trial_ends, created, updated, revision, name_key) \
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) \
+                   ON CONFLICT DO NOTHING";
+        let key = name_key(&tenant.name);
         let statement = bind_facts(query(sql).bind(tenant.id.to_string()).bind(slug), tenant)?
             .bind(tenant.created.millis())
             .bind(tenant.updated.millis())
-            .bind(self.revision());
+            .bind(self.revision())
+            .bind(&key);
         if self.execute(statement).await? == 0 {
             let what = if self.tenant(tenant.id).await?.is_some() { "id" } else { "slug" };
             return Err(StoreError::Conflict(format!("a tenant with the {what} of {slug} exists already")));
         }
+        self.insert_words(&[(slug, &key)]).await?;
         self.change(Change::Tenant(tenant.id));
         self.change(Change::Slug(tenant.slug.clone()));
         Ok(())
@@ -142,11 +99,16 @@ impl Write {
         }
         let sql = "UPDATE tenants SET name = $2, status = $3, plan = $4, features_on = $5, features_off = $6, \
                    parent = $7, branding = $8, edge = $9, suspend_reason = $10, reason_public = $11, \
-                   trial_ends = $12, updated = $13, revision = $14 WHERE id = $1";
-        let statement =
-            bind_facts(query(sql).bind(tenant.id.to_string()), tenant)?.bind(self.now().millis()).bind(self.revision());
-        if self.execute(statement).await? == 0 {
-            return Err(missing(tenant.id));
+                   trial_ends = $12, updated = $13, revision = $14, name_key = $15 WHERE id = $1";
+        let known = query("SELECT id, slug, name_key FROM tenants WHERE id = $1").bind(tenant.id.to_string());
+        let known = self.one(known).await?.ok_or_else(|| missing(tenant.id))?;
+        let known = Row::new(&known, "tenants", "id");
+        let (slug, was, key) = (known.text("slug")?, known.text("name_key")?, name_key(&tenant.name));
+        let statement = bind_facts(query(sql).bind(tenant.id.to_string()), tenant)?;
+        let statement = statement.bind(self.now().millis()).bind(self.revision()).bind(&key);
+        self.execute(statement).await?;
+        if was != key {
+            self.replace_words(slug, &key).await?;
         }
         self.change(Change::Tenant(tenant.id));
         Ok(())
@@ -165,6 +127,7 @@ impl Write {
             )));
         }
         let certificates = self.delete_certificates_of(id).await?;
+        self.delete_words_of(&tenant.slug).await?;
         let sql = "DELETE FROM domains WHERE tenant = $1 RETURNING name";
         let rows = self.all(query(sql).bind(&key)).await?;
         for row in &rows {
@@ -219,7 +182,7 @@ fn bind_facts<'q>(statement: Statement<'q>, tenant: &'q Tenant) -> Result<Statem
         .bind(tenant.trial_ends.map(Timestamp::millis)))
 }
 
-fn tenant_of(row: &AnyRow) -> Result<Tenant, StoreError> {
+pub(super) fn tenant_of(row: &AnyRow) -> Result<Tenant, StoreError> {
     let row = Row::new(row, "tenants", "id");
     Ok(Tenant {
         id: row.tenant("id")?,

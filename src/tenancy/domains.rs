@@ -9,7 +9,7 @@ use super::tenants::current;
 use super::{Actor, Done, Tenancy, TenantState, tokens};
 use crate::config::Config;
 use crate::model::{BrandError, Domain, DomainName, DomainState, Feature, Hostname, Tenant, TenantId};
-use crate::store::{Event, Page, StoreError, Write};
+use crate::store::{Event, Found, Page, StoreError, Write};
 
 /// The feature that lets a tenant have domains of its own.
 pub const CUSTOM_DOMAIN: &str = "custom_domain";
@@ -70,17 +70,10 @@ impl Tenancy {
         Ok(rows.into_iter().map(|domain| described(domain, &config, false)).collect())
     }
 
-    /// Claims of one tenant or of all, in one state or any, by name; `page.after` is a [`crate::store::domain_key`].
-    pub async fn claims(
-        &self,
-        tenant: Option<&str>,
-        state: Option<DomainState>,
-        page: &Page,
-    ) -> Result<Vec<DomainClaim>, TenancyError> {
-        let tenant = self.optional_tenant(tenant).await?;
+    pub(super) fn described(&self, found: Found<Domain>) -> Found<DomainClaim> {
         let config = self.config();
-        let rows = self.store.claims_page(tenant, state, page).await?;
-        Ok(rows.into_iter().map(|domain| described(domain, &config, false)).collect())
+        let rows = found.rows.into_iter().map(|domain| described(domain, &config, false)).collect();
+        Found { rows, next: found.next }
     }
 
     /// The claim that holds the name; else the only one there is; else that of the tenant named.

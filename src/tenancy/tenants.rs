@@ -10,7 +10,7 @@ use super::lineage::{Known, MAX_DEPTH, parents_in};
 use super::{Actor, Done, Expect, Tenancy, checks};
 use crate::config::Config;
 use crate::model::{Branding, EdgeSettings, Effective, Feature, Hostname, PlanName, Slug, Status, Tenant, TenantId};
-use crate::store::{Page, StoreError, Write};
+use crate::store::{StoreError, Write};
 
 /// A tenant's own facts, and what holds for it right now.
 #[derive(Clone, Debug)]
@@ -34,14 +34,6 @@ pub struct NewTenant {
     pub status: Option<Status>,
     /// How long the trial lasts; by default what the configuration says.
     pub trial_days: Option<u32>,
-}
-
-/// Which tenants to list.
-#[derive(Clone, Debug, Default)]
-pub struct TenantFilter {
-    pub status: Option<Status>,
-    /// Slugs that begin like this.
-    pub prefix: Option<String>,
 }
 
 /// A [`NewTenant`] whose fields are all in order.
@@ -104,17 +96,6 @@ impl Tenancy {
     pub async fn show(&self, key: &str) -> Result<TenantState, TenancyError> {
         let tenant = self.find(key).await?;
         self.state_of(tenant, &mut Known::default()).await
-    }
-
-    /// In the order of their slugs; `page.after` is the last slug of the page before.
-    pub async fn list(&self, filter: &TenantFilter, page: &Page) -> Result<Vec<TenantState>, TenancyError> {
-        let rows = self.store.tenants(filter.status, filter.prefix.as_deref(), page).await?;
-        let mut known = Known::default();
-        let mut states = Vec::with_capacity(rows.len());
-        for tenant in rows {
-            states.push(self.state_of(tenant, &mut known).await?);
-        }
-        Ok(states)
     }
 
     /// Changes the display name. The slug never changes.
