@@ -89,6 +89,7 @@ pub async fn tidy(store: &Store, clock: &Clock) -> Result<(), StoreError> {
     let mut aside = store.aside().await?;
     aside.prune_buckets().await?;
     aside.prune_events(now - KEPT_EVENTS).await?;
+    aside.prune_calls(now - KEPT_CALLS).await?;
     aside.commit().await
 }
 
@@ -120,6 +121,8 @@ async fn measure_once(store: &Store, clock: &Clock, metrics: &Metrics) -> Result
 
 /// Ended certificates are kept for those who look at what was.
 const KEPT_CERTIFICATES: Duration = Duration::from_secs(30 * 86_400);
+/// How long a call with an idempotency key is known again.
+const KEPT_CALLS: Duration = Duration::from_secs(86_400);
 const KEPT_EVENTS: Duration = Duration::from_secs(90 * 86_400);
 /// Rows that one transaction removes.
 const BATCH: u32 = 500;

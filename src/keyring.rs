@@ -1,7 +1,11 @@
 //! The keys that sign what leaves the house: tenant assertions (EdDSA) and session cookies (HMAC). One ring for all
 //! nodes, kept sealed in the store, rotated with overlap. Pure: whoever rotates also writes it down.
 
+mod site;
+
 use std::time::Duration;
+
+pub use site::SiteCookie;
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use base64::Engine;

@@ -9,7 +9,7 @@ use tenantry::clock::{Clock, Timestamp};
 use tenantry::config::{Config, Sources};
 use tenantry::directory::{Directory, DirectorySettings, Gate, GateSettings, Lookup, Source};
 use tenantry::metrics::Metrics;
-use tenantry::model::{Brand, Certificate, HostClass, Hostname, PlanName, Slug, Status, Tenant, TenantId};
+use tenantry::model::{Brand, Certificate, HostClass, Hostname, PlanName, SessionId, Slug, Status, Tenant, TenantId};
 use tenantry::store::{News, StoreError};
 use tenantry::traffic::Meters;
 use uuid::Uuid;
@@ -32,6 +32,7 @@ pub fn tenant(n: u128) -> Tenant {
         suspend_reason: None,
         reason_public: false,
         trial_ends: None,
+        life: tenantry::model::Life::default(),
         created: Timestamp(0),
         updated: Timestamp(0),
         revision: 1,
@@ -66,6 +67,10 @@ impl Source for Memory {
 
     async fn secret(&self, _: &str) -> Result<Option<zeroize::Zeroizing<Vec<u8>>>, StoreError> {
         Ok(None)
+    }
+
+    async fn ended_sessions(&self, _: Timestamp, _: usize) -> Result<Vec<(SessionId, Timestamp)>, StoreError> {
+        Ok(Vec::new())
     }
 
     async fn revision(&self) -> Result<i64, StoreError> {

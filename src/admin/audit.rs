@@ -9,13 +9,15 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::AdminState;
+use super::access::{Caller, Need, needs};
 use super::problem::Problem;
 use super::query::{Listing, PageParams, Params, bad_cursor};
 use crate::clock::Timestamp;
+use crate::model::Scope;
 use crate::store::AuditEntry;
 
 pub fn routes() -> OpenApiRouter<AdminState> {
-    OpenApiRouter::new().routes(routes!(list))
+    OpenApiRouter::new().routes(needs(Need::Scoped(Scope::AuditRead), routes!(list)))
 }
 
 /// Which entries to list.
@@ -60,6 +62,7 @@ pub struct AuditView {
             content_type = "application/problem+json")))]
 async fn list(
     State(state): State<AdminState>,
+    caller: Caller,
     Params(params): Params<ListAudit>,
 ) -> Result<Json<Listing<AuditView>>, Problem> {
     let ListAudit { limit, cursor, tenant } = params;
@@ -67,7 +70,7 @@ async fn list(
     if paging.after().is_some_and(|id| id.parse::<i64>().is_err()) {
         return Err(bad_cursor());
     }
-    let tenant = match tenant {
+    let tenant = match caller.whose(&state, tenant).await? {
         Some(key) => Some(state.tenancy.show(&key).await?.tenant.id),
         None => None,
     };

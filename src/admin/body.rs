@@ -41,6 +41,11 @@ impl<T: DeserializeOwned + Default> FromRequest<AdminState> for OptionalBody<T> 
     }
 }
 
+/// A field that may be `null` and yet must be there: `#[serde(deserialize_with = "present")]`.
+pub fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    serde::Deserialize::deserialize(deserializer)
+}
+
 /// `application/json` or another JSON type (RFC 6839 §3.1), in UTF-8.
 fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
     let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
@@ -60,7 +65,12 @@ fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
 }
 
 async fn read(request: Request, max: usize) -> Result<Bytes, Problem> {
-    let body = Limited::new(request.into_body(), max);
+    collect(request.into_body(), max).await
+}
+
+/// A body of at most `max` bytes.
+pub(super) async fn collect(body: axum::body::Body, max: usize) -> Result<Bytes, Problem> {
+    let body = Limited::new(body, max);
     match body.collect().await {
         Ok(collected) => Ok(collected.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => {

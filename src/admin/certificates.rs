@@ -10,17 +10,22 @@ use utoipa_axum::routes;
 use zeroize::Zeroizing;
 
 use super::AdminState;
+use super::access::{Caller, Need, needs};
 use super::answer::Written;
 use super::body::{Body, OptionalBody};
-use super::layers::Operator;
 use super::problem::Problem;
 use super::query::{Listing, NoParams, PageParams, Params, Segment};
 use crate::certificates::{CertificateState, NewCertificate, Reach, Reason, Uploaded, Warning};
 use crate::clock::Timestamp;
-use crate::model::CertificateSource;
+use crate::model::{CertificateSource, Scope};
 
 pub fn routes() -> OpenApiRouter<AdminState> {
-    OpenApiRouter::new().routes(routes!(list, upload)).routes(routes!(show, delete)).routes(routes!(revoke))
+    OpenApiRouter::new()
+        .routes(needs(Need::Scoped(Scope::CertificatesRead), routes!(list)))
+        .routes(needs(Need::Scoped(Scope::CertificatesManage), routes!(upload)))
+        .routes(needs(Need::Scoped(Scope::CertificatesRead), routes!(show)))
+        .routes(needs(Need::Scoped(Scope::CertificatesManage), routes!(delete)))
+        .routes(needs(Need::Scoped(Scope::CertificatesManage), routes!(revoke)))
 }
 
 /// A certificate with its chain, and without its key.
@@ -110,11 +115,12 @@ pub struct RevokeCertificate {
         body = Listing<CertificateView>)))]
 async fn list(
     State(state): State<AdminState>,
+    Caller(actor): Caller,
     Params(params): Params<ListCertificates>,
 ) -> Result<Json<Listing<CertificateView>>, Problem> {
     let ListCertificates { limit, cursor, name } = params;
     let paging = PageParams { limit, cursor }.paging("certificates")?;
-    let rows = state.certificates.list(name.as_deref(), &paging.page()).await?;
+    let rows = state.certificates.list(&actor.rights, name.as_deref(), &paging.page()).await?;
     Ok(Json(paging.listing(rows, |state| state.row.id.clone(), CertificateView::from)))
 }
 
@@ -136,12 +142,14 @@ async fn list(
             content_type = "application/problem+json")))]
 async fn upload(
     State(state): State<AdminState>,
-    Operator(actor): Operator,
+    caller: Caller,
     Params(NoParams {}): Params<NoParams>,
     Body(body): Body<UploadCertificate>,
 ) -> Result<Written, Problem> {
     let UploadCertificate { chain, key, tenant } = body;
-    let new = NewCertificate { chain, key: Zeroizing::new(key), tenant };
+    let (key, tenant) = (Zeroizing::new(key), caller.whose(&state, tenant).await?);
+    let new = NewCertificate { chain, key, tenant };
+    let Caller(actor) = caller;
     let done = state.certificates.upload(&actor, &new).await?;
     let location = format!("/v1/certificates/{}", done.value.certificate.row.id);
     let answer = Written::new(&done);
@@ -157,10 +165,11 @@ async fn upload(
             content_type = "application/problem+json")))]
 async fn show(
     State(state): State<AdminState>,
+    Caller(actor): Caller,
     Segment(id): Segment,
     Params(NoParams {}): Params<NoParams>,
 ) -> Result<Json<CertificateView>, Problem> {
-    Ok(Json(state.certificates.show(&id).await?.into()))
+    Ok(Json(state.certificates.show(&actor.rights, &id).await?.into()))
 }
 
 /// Delete a certificate that was brought, and its key
@@ -174,7 +183,7 @@ async fn show(
             content_type = "application/problem+json")))]
 async fn delete(
     State(state): State<AdminState>,
-    Operator(actor): Operator,
+    Caller(actor): Caller,
     Segment(id): Segment,
     Params(NoParams {}): Params<NoParams>,
 ) -> Result<Written, Problem> {
@@ -196,7 +205,7 @@ async fn delete(
             content_type = "application/problem+json")))]
 async fn revoke(
     State(state): State<AdminState>,
-    Operator(actor): Operator,
+    Caller(actor): Caller,
     Segment(id): Segment,
     Params(NoParams {}): Params<NoParams>,
     OptionalBody(body): OptionalBody<RevokeCertificate>,

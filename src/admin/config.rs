@@ -12,13 +12,13 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::AdminState;
+use super::access::{Caller, Need, needs};
 use super::body::OptionalBody;
-use super::layers::Operator;
 use super::problem::Problem;
 use super::query::{NoParams, Params};
 use crate::clock::Timestamp;
 use crate::config::{Changes, Faults};
-use crate::model::{Explanation, PoolStatus, Question, Unclear};
+use crate::model::{Explanation, PoolStatus, Question, Scope, Unclear};
 
 /// The configuration of this process, as the composition root can read it again.
 #[async_trait]
@@ -109,7 +109,9 @@ pub struct ReloadParams {
 struct Empty {}
 
 pub fn routes() -> OpenApiRouter<AdminState> {
-    OpenApiRouter::new().routes(routes!(show)).routes(routes!(reload))
+    OpenApiRouter::new()
+        .routes(needs(Need::Installation(Scope::ConfigRead), routes!(show)))
+        .routes(needs(Need::Installation(Scope::ConfigManage), routes!(reload)))
 }
 
 /// Show which configuration is in force
@@ -131,7 +133,7 @@ async fn show(State(state): State<AdminState>, Params(NoParams {}): Params<NoPar
             content_type = "application/problem+json")))]
 async fn reload(
     State(state): State<AdminState>,
-    Operator(actor): Operator,
+    Caller(actor): Caller,
     Params(params): Params<ReloadParams>,
     OptionalBody(Empty {}): OptionalBody<Empty>,
 ) -> Result<Json<Reloaded>, Problem> {

@@ -8,26 +8,28 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::AdminState;
+use super::access::{Caller, Need, needs};
 use super::answer::Written;
 use super::body::Body;
-use super::layers::Operator;
 use super::orders::OrderView;
 use super::problem::Problem;
 use super::query::{Listing, NoParams, PageParams, Params, Segment, bad_cursor, word};
 use super::views::{DomainDetail, DomainView, HostView};
 use crate::domains::Diagnosis;
-use crate::model::{DomainName, DomainState, Hostname};
+use crate::model::{DomainName, DomainState, Hostname, Scope};
 use crate::store::DomainSort;
 use crate::tenancy::{DomainQuery, NewDomain};
 
 pub fn routes() -> OpenApiRouter<AdminState> {
     OpenApiRouter::new()
-        .routes(routes!(list, add))
-        .routes(routes!(list_all))
-        .routes(routes!(show, remove))
-        .routes(routes!(verify))
-        .routes(routes!(diagnosis))
-        .routes(routes!(host))
+        .routes(needs(Need::Tenant(Scope::DomainsRead), routes!(list)))
+        .routes(needs(Need::Tenant(Scope::DomainsManage), routes!(add)))
+        .routes(needs(Need::Scoped(Scope::DomainsRead), routes!(list_all)))
+        .routes(needs(Need::Scoped(Scope::DomainsRead), routes!(show)))
+        .routes(needs(Need::Scoped(Scope::DomainsManage), routes!(remove)))
+        .routes(needs(Need::Scoped(Scope::DomainsManage), routes!(verify)))
+        .routes(needs(Need::Scoped(Scope::DomainsRead), routes!(diagnosis)))
+        .routes(needs(Need::Installation(Scope::DomainsRead), routes!(host)))
 }
 
 /// A domain to be claimed.
@@ -98,7 +100,7 @@ const SORTS: [(&str, (DomainSort, bool)); 4] = [
             content_type = "application/problem+json")))]
 async fn add(
     State(state): State<AdminState>,
-    Operator(actor): Operator,
+    Caller(actor): Caller,
     Segment(key): Segment,
     Params(NoParams {}): Params<NoParams>,
     Body(body): Body<AddDomain>,
@@ -142,6 +144,7 @@ async fn list(
             content_type = "application/problem+json")))]
 async fn list_all(
     State(state): State<AdminState>,
+    caller: Caller,
     Params(params): Params<ListDomains>,
 ) -> Result<Json<Listing<DomainView>>, Problem> {
     let ListDomains { limit, cursor, tenant, state: wanted, prefix, beneath, sort } = params;
@@ -153,7 +156,7 @@ async fn list_all(
         let why = |why| format!("{text:?} is no host name that others could be beneath: {why}");
         Hostname::parse(text).map_err(|e| Problem::parameter(Some("beneath"), "invalid-domain", why(e)))
     });
-    let query = DomainQuery {
+    let mut query = DomainQuery {
         tenant,
         state: word("state", "invalid-state", wanted.as_deref(), &states)?,
         prefix,
@@ -161,7 +164,8 @@ async fn list_all(
         sort,
         descending,
     };
-    let found = state.tenancy.list_domains(&query, &paging.exact()).await?;
+    let tenant = caller.whose(&state, query.tenant.take()).await?;
+    let found = state.tenancy.list_domains(&DomainQuery { tenant, ..query }, &paging.exact()).await?;
     Ok(Json(paging.found(found, DomainView::from)))
 }
 
@@ -175,9 +179,11 @@ async fn list_all(
             content_type = "application/problem+json")))]
 async fn show(
     State(state): State<AdminState>,
+    caller: Caller,
     Segment(name): Segment,
     Params(WhoseClaim { tenant }): Params<WhoseClaim>,
 ) -> Result<Json<DomainDetail>, Problem> {
+    let tenant = caller.whose(&state, tenant).await?;
     let claim = state.tenancy.domain(&name, tenant.as_deref()).await?;
     let name = claim.domain.name.clone();
     let (certificate, order) = match claim.domain.state.is_held() {
@@ -207,11 +213,12 @@ async fn show(
             content_type = "application/problem+json")))]
 async fn verify(
     State(state): State<AdminState>,
-    Operator(actor): Operator,
+    caller: Caller,
     Segment(name): Segment,
     Params(WhoseClaim { tenant }): Params<WhoseClaim>,
 ) -> Result<Json<Diagnosis>, Problem> {
-    Ok(Json(state.domains.verify(&actor, &name, tenant.as_deref()).await?))
+    let tenant = caller.whose(&state, tenant).await?;
+    Ok(Json(state.domains.verify(&caller.0, &name, tenant.as_deref()).await?))
 }
 
 /// What DNS says of a domain, what it should say, and what to do
@@ -226,9 +233,11 @@ async fn verify(
             content_type = "application/problem+json")))]
 async fn diagnosis(
     State(state): State<AdminState>,
+    caller: Caller,
     Segment(name): Segment,
     Params(WhoseClaim { tenant }): Params<WhoseClaim>,
 ) -> Result<Json<Diagnosis>, Problem> {
+    let tenant = caller.whose(&state, tenant).await?;
     Ok(Json(state.domains.diagnose(&name, tenant.as_deref()).await?))
 }
 
@@ -242,11 +251,12 @@ async fn diagnosis(
             content_type = "application/problem+json")))]
 async fn remove(
     State(state): State<AdminState>,
-    Operator(actor): Operator,
+    caller: Caller,
     Segment(name): Segment,
     Params(WhoseClaim { tenant }): Params<WhoseClaim>,
 ) -> Result<Written, Problem> {
-    Ok(Written::new(&state.tenancy.remove_domain(&actor, &name, tenant.as_deref()).await?))
+    let tenant = caller.whose(&state, tenant).await?;
+    Ok(Written::new(&state.tenancy.remove_domain(&caller.0, &name, tenant.as_deref()).await?))
 }
 
 /// Whom a host leads to, and what the edge would do

@@ -14,17 +14,20 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::AdminState;
+use super::access::{Caller, Need, needs};
 use super::answer::Written;
 use super::body::Body;
-use super::layers::Operator;
 use super::precondition::{IfMatch, etag};
 use super::problem::Problem;
 use super::query::{NoParams, Params, Segment};
-use crate::model::{Access, Canary, Cors, EdgeSettings, Limits, Maintenance, Www};
+use crate::model::{Access, Canary, Cors, EdgeSettings, Limits, Maintenance, Scope, Www};
 use crate::tenancy::{Done, TenantState};
 
 pub fn routes() -> OpenApiRouter<AdminState> {
-    OpenApiRouter::new().routes(routes!(show, set, patch))
+    OpenApiRouter::new()
+        .routes(needs(Need::Tenant(Scope::TenantRead), routes!(show)))
+        .routes(needs(Need::Tenant(Scope::EdgeManage), routes!(set)))
+        .routes(needs(Need::Tenant(Scope::EdgeManage), routes!(patch)))
 }
 
 /// A tenant's own settings, and what holds for it together with its parents and its plan.
@@ -88,7 +91,7 @@ async fn show(
             content_type = "application/problem+json")))]
 async fn set(
     State(state): State<AdminState>,
-    Operator(actor): Operator,
+    Caller(actor): Caller,
     Segment(key): Segment,
     Params(NoParams {}): Params<NoParams>,
     IfMatch(expect): IfMatch,
@@ -113,7 +116,7 @@ async fn set(
             content_type = "application/problem+json")))]
 async fn patch(
     State(state): State<AdminState>,
-    Operator(actor): Operator,
+    Caller(actor): Caller,
     Segment(key): Segment,
     Params(NoParams {}): Params<NoParams>,
     IfMatch(expect): IfMatch,

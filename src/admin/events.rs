@@ -9,13 +9,15 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::AdminState;
+use super::access::{Caller, Need, needs};
 use super::problem::Problem;
 use super::query::{Listing, PageParams, Params, bad_cursor};
 use crate::clock::Timestamp;
+use crate::model::Scope;
 use crate::store::{EventRow, Page};
 
 pub fn routes() -> OpenApiRouter<AdminState> {
-    OpenApiRouter::new().routes(routes!(list))
+    OpenApiRouter::new().routes(needs(Need::Scoped(Scope::EventsRead), routes!(list)))
 }
 
 /// Which events to list.
@@ -60,6 +62,7 @@ pub struct EventView {
             content_type = "application/problem+json")))]
 async fn list(
     State(state): State<AdminState>,
+    caller: Caller,
     Params(params): Params<ListEvents>,
 ) -> Result<Json<Listing<EventView>>, Problem> {
     let ListEvents { limit, cursor, after, tenant, subject } = params;
@@ -71,7 +74,7 @@ async fn list(
         let detail = format!("after is the id of an event, such as 17.0, not {after:?}");
         return Err(Problem::parameter(Some("after"), "bad-id", detail));
     }
-    let tenant = match tenant {
+    let tenant = match caller.whose(&state, tenant).await? {
         Some(key) => Some(state.tenancy.show(&key).await?.tenant.id),
         None => None,
     };

@@ -1,17 +1,15 @@
-//! What happens around every call: its id, the operator's token, a deadline, a count, and the headers that all answers
-//! carry. No route is mentioned here.
+//! What happens around every call: its id, a deadline, a count, and the headers that all answers carry. No route is
+//! mentioned here.
 
 use std::time::{Duration, Instant};
 
-use axum::extract::{FromRequestParts, MatchedPath, Request, State};
-use axum::http::request::Parts;
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::AdminState;
 use super::problem::Problem;
-use crate::tenancy::Actor;
 
 /// The most time that a call may take, from its head to its answer's.
 pub const HANDLER_TIMEOUT: Duration = Duration::from_secs(15);
@@ -20,18 +18,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The id of a call: the caller's own if it is fit for a log line, else a fresh one.
 #[derive(Clone)]
-struct RequestId(String);
-
-/// The operator who calls; [`require_operator`] has seen the token.
-pub struct Operator(pub Actor);
-
-impl<S: Send + Sync> FromRequestParts<S> for Operator {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
-        parts.extensions.get::<Actor>().cloned().map(Self).ok_or_else(|| Problem::unauthorized(false))
-    }
-}
+pub(super) struct RequestId(pub String);
 
 /// Outermost: names the call, bounds its time, counts and logs it, and finishes its answer's headers.
 pub async fn around(State(state): State<AdminState>, mut request: Request, next: Next) -> Response {
@@ -66,22 +53,6 @@ pub async fn around(State(state): State<AdminState>, mut request: Request, next:
     response
 }
 
-/// Around every route under `/v1`: no token, no answer.
-pub async fn require_operator(State(state): State<AdminState>, mut request: Request, next: Next) -> Response {
-    let Some(token) = bearer(request.headers()) else {
-        return Problem::unauthorized(request.headers().contains_key(header::AUTHORIZATION)).into_response();
-    };
-    match state.tenancy.authenticate(token).await {
-        Ok(Some(name)) => {
-            let request_id = request.extensions().get::<RequestId>().map(|id| id.0.clone());
-            request.extensions_mut().insert(Actor { request_id, ..Actor::new(name) });
-            next.run(request).await
-        }
-        Ok(None) => Problem::unauthorized(true).into_response(),
-        Err(error) => Problem::from(error).into_response(),
-    }
-}
-
 pub async fn not_found(uri: Uri) -> Problem {
     let detail = format!("there is nothing at {}; /openapi.json lists what there is", uri.path());
     Problem::new(StatusCode::NOT_FOUND, "not-found", detail)
@@ -90,14 +61,6 @@ pub async fn not_found(uri: Uri) -> Problem {
 pub async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
     let detail = format!("{} does not take {method}; the Allow header says what it takes", uri.path());
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", detail)
-}
-
-/// The token of `Authorization: Bearer <token>` (RFC 6750 §2.1), from exactly one such header.
-fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let mut values = headers.get_all(header::AUTHORIZATION).iter();
-    let value = values.next().filter(|_| values.next().is_none())?.to_str().ok()?;
-    let (scheme, token) = value.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
 fn request_id(headers: &HeaderMap) -> String {

@@ -1,14 +1,17 @@
 //! The admin API: translates HTTP to the rooms behind it, nothing more. No rule about tenants is decided here, no SQL is
-//! spoken, and nothing under `/v1` is answered without an operator's token.
+//! spoken, and every route says what it needs of its caller (`access.rs`).
 
+mod access;
 mod answer;
 mod audit;
 mod body;
 mod certificates;
 mod config;
+mod descent;
 mod domains;
 mod edge;
 mod events;
+mod idempotency;
 mod layers;
 mod openapi;
 mod orders;
@@ -104,6 +107,7 @@ pub fn router(state: AdminState) -> Router {
         .merge(tenants::routes())
         .merge(tenant_list::routes())
         .merge(status::routes())
+        .merge(descent::routes())
         .merge(edge::routes())
         .merge(traffic::routes())
         .merge(domains::routes())
@@ -115,7 +119,7 @@ pub fn router(state: AdminState) -> Router {
         .merge(config::routes())
         .merge(routes::routes())
         .merge(audit::routes())
-        .layer(from_fn_with_state(state.clone(), layers::require_operator));
+        .layer(from_fn_with_state(state.clone(), access::recognise));
     let (router, description) = OpenApiRouter::with_openapi(openapi::Description::openapi())
         .merge(guarded)
         .merge(probes::routes())

@@ -1,11 +1,13 @@
 //! The frame of `/openapi.json` (OpenAPI 3.1). Routes and shapes are collected from the handlers themselves, so that the
 //! description cannot name a route that is not served, or leave one out.
 
-use utoipa::openapi::path::Operation;
+use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn};
+use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr, Response, ResponseBuilder};
 use utoipa::{Modify, OpenApi as Describe};
 
+use super::access::operations;
 use super::problem::{FieldError, Problem};
 
 /// What is said once, whatever the routes.
@@ -20,7 +22,7 @@ use super::problem::{FieldError, Problem};
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
     servers((url = "/", description = "The listener that serves this description")),
-    security(("operator" = [])),
+    security(("token" = [])),
     components(schemas(Problem, FieldError)),
     modifiers(&Frame),
     tags(
@@ -29,7 +31,7 @@ use super::problem::{FieldError, Problem};
         (name = "certificates", description = "What is served, and what was brought; never a key"),
         (name = "orders", description = "Certificates that are wanted from authorities: the queue"),
         (name = "events", description = "What happened to domains and certificates"),
-        (name = "tokens", description = "The operators' API tokens"),
+        (name = "tokens", description = "API tokens, the operators' and those of tenants"),
         (name = "config", description = "The configuration of this node, and reloading it"),
         (name = "process", description = "The process that answers, and replacing its program"),
         (name = "audit", description = "Who did what, and when"),
@@ -45,9 +47,10 @@ impl Modify for Frame {
         let components = openapi.components.get_or_insert_default();
         let bearer = HttpBuilder::new()
             .scheme(HttpAuthScheme::Bearer)
-            .description(Some("An operator's token: `<brand>_live_<prefix>_<secret>`, with `brand.key_prefix` first"))
+            .description(Some("A token of an operator or of a tenant: `<brand>_live_<prefix>_<secret>`, with `brand.key_prefix` first. What \
+                an operation needs is in its `x-needs`."))
             .build();
-        components.add_security_scheme("operator", SecurityScheme::Http(bearer));
+        components.add_security_scheme("token", SecurityScheme::Http(bearer));
         for (name, description) in COMMON {
             components.responses.insert((*name).to_owned(), problem(description).into());
         }
@@ -57,7 +60,8 @@ impl Modify for Frame {
 /// The refusals that every guarded route has: the name of the response, and what it says.
 const COMMON: &[(&str, &str)] = &[
     ("BadRequest", "The body is no JSON, a parameter of the query is wrong, or If-Match is malformed"),
-    ("Unauthorized", "No operator's token, or one that does not work"),
+    ("Unauthorized", "No token, or one that does not work"),
+    ("Forbidden", "The caller is known, and does not hold the scope that `x-needs` names"),
     ("Unavailable", "The system of record cannot be reached, or it took too long; see Retry-After"),
 ];
 /// The refusals of a route that takes a body.
@@ -74,11 +78,13 @@ pub fn finished(mut openapi: OpenApi) -> OpenApi {
         if !path.starts_with("/v1/") {
             continue;
         }
-        let operations =
-            [&mut item.get, &mut item.put, &mut item.post, &mut item.patch, &mut item.delete].into_iter().flatten();
-        for operation in operations {
+        if let Some(operation) = &mut item.post {
+            operation.parameters.get_or_insert_default().push(idempotency_key().into());
+        }
+        for operation in operations(item) {
             refer(operation, "400", "BadRequest");
             refer(operation, "401", "Unauthorized");
+            refer(operation, "403", "Forbidden");
             refer(operation, "503", "Unavailable");
             if operation.request_body.is_some() {
                 refer(operation, "413", "TooLarge");
@@ -87,6 +93,20 @@ pub fn finished(mut openapi: OpenApi) -> OpenApi {
         }
     }
     openapi
+}
+
+/// Every POST takes one.
+fn idempotency_key() -> Parameter {
+    let description = "1 to 255 visible ASCII characters that the caller chooses. A call that is sent again with the same key \
+        within 24 hours is not done again, and is answered as it was, with `Idempotency-Replayed: true` \
+        (draft-ietf-httpapi-idempotency-key-header-07). 409 `idempotency-in-progress` while the first is under way, 422 \
+        `idempotency-key-reused` when it came with another request.";
+    ParameterBuilder::new()
+        .name("Idempotency-Key")
+        .parameter_in(ParameterIn::Header)
+        .description(Some(description))
+        .schema(Some(ObjectBuilder::new().schema_type(Type::String).max_length(Some(255)).build()))
+        .build()
 }
 
 fn refer(operation: &mut Operation, status: &str, name: &str) {

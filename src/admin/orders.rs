@@ -8,15 +8,20 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::AdminState;
+use super::access::{Caller, Need, needs};
 use super::answer::Written;
-use super::layers::Operator;
 use super::problem::Problem;
 use super::query::{Listing, NoParams, PageParams, Params, Segment};
 use crate::certificates::QueuedOrder;
 use crate::clock::Timestamp;
+use crate::model::Scope;
 
 pub fn routes() -> OpenApiRouter<AdminState> {
-    OpenApiRouter::new().routes(routes!(list)).routes(routes!(show)).routes(routes!(issue)).routes(routes!(renew))
+    OpenApiRouter::new()
+        .routes(needs(Need::Scoped(Scope::CertificatesRead), routes!(list)))
+        .routes(needs(Need::Scoped(Scope::CertificatesRead), routes!(show)))
+        .routes(needs(Need::Scoped(Scope::CertificatesManage), routes!(issue)))
+        .routes(needs(Need::Scoped(Scope::CertificatesManage), routes!(renew)))
 }
 
 /// A certificate that is wanted from an authority, and how far it has come.
@@ -53,10 +58,11 @@ pub struct OrderView {
     responses((status = 200, description = "A page of orders", body = Listing<OrderView>)))]
 async fn list(
     State(state): State<AdminState>,
+    Caller(actor): Caller,
     Params(params): Params<PageParams>,
 ) -> Result<Json<Listing<OrderView>>, Problem> {
     let paging = params.paging("orders")?;
-    let rows = state.certificates.queue(&paging.page()).await?;
+    let rows = state.certificates.queue(&actor.rights, &paging.page()).await?;
     let mut views = Vec::with_capacity(rows.len());
     for row in rows {
         views.push(OrderView::of(&state, row).await?);
@@ -73,10 +79,11 @@ async fn list(
             content_type = "application/problem+json")))]
 async fn show(
     State(state): State<AdminState>,
+    Caller(actor): Caller,
     Segment(name): Segment,
     Params(NoParams {}): Params<NoParams>,
 ) -> Result<Json<OrderView>, Problem> {
-    let order = state.certificates.order(&name).await?;
+    let order = state.certificates.order(&actor.rights, &name).await?;
     Ok(Json(OrderView::of(&state, order).await?))
 }
 
@@ -93,7 +100,7 @@ async fn show(
             content_type = "application/problem+json")))]
 async fn issue(
     State(state): State<AdminState>,
-    Operator(actor): Operator,
+    Caller(actor): Caller,
     Segment(name): Segment,
     Params(NoParams {}): Params<NoParams>,
 ) -> Result<Written, Problem> {
@@ -112,7 +119,7 @@ async fn issue(
             content_type = "application/problem+json")))]
 async fn renew(
     State(state): State<AdminState>,
-    Operator(actor): Operator,
+    Caller(actor): Caller,
     Segment(name): Segment,
     Params(NoParams {}): Params<NoParams>,
 ) -> Result<Written, Problem> {

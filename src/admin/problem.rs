@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
-use crate::model::PlanName;
+use crate::model::{PlanName, Scope};
 use crate::store::StoreError;
 use crate::tenancy::{Fault, Kind, TenancyError};
 
@@ -95,7 +95,7 @@ impl Problem {
     /// 401 with the challenge that RFC 6750 asks for.
     pub fn unauthorized(presented: bool) -> Self {
         let (challenge, detail) = match presented {
-            false => ("Bearer realm=\"tenantry\"", "send an operator's token: Authorization: Bearer <token>"),
+            false => ("Bearer realm=\"tenantry\"", "send a token: Authorization: Bearer <token>"),
             true => (
                 "Bearer realm=\"tenantry\", error=\"invalid_token\"",
                 "this token is unknown, malformed, expired or revoked",
@@ -103,6 +103,24 @@ impl Problem {
         };
         Self::new(StatusCode::UNAUTHORIZED, "unauthorized", detail)
             .header(WWW_AUTHENTICATE, HeaderValue::from_static(challenge))
+    }
+
+    /// 403, with the challenge that RFC 6750 §3.1 asks for.
+    pub fn insufficient(scopes: &[Scope]) -> Self {
+        let names: Vec<_> = scopes.iter().map(|scope| scope.as_str()).collect();
+        let detail = format!("this needs {}, which you do not hold here", names.join(", "));
+        let challenge =
+            format!("Bearer realm=\"tenantry\", error=\"insufficient_scope\", scope=\"{}\"", names.join(" "));
+        let problem = Self::new(StatusCode::FORBIDDEN, "insufficient-scope", detail).fact("scopes", json!(names));
+        match HeaderValue::try_from(challenge) {
+            Ok(challenge) => problem.header(WWW_AUTHENTICATE, challenge),
+            Err(_) => problem,
+        }
+    }
+
+    /// 404: there is no such tenant, or none for this caller.
+    pub fn no_tenant(key: &str) -> Self {
+        TenancyError::NotFound(Kind::Tenant, key.to_owned()).into()
     }
 
     pub fn retry_after(self, seconds: u32) -> Self {
@@ -161,6 +179,7 @@ impl From<TenancyError> for Problem {
                 Self::new(StatusCode::PRECONDITION_FAILED, "precondition-failed", detail)
                     .fact("revision", json!(current))
             }
+            TenancyError::Forbidden(scopes) => Self::insufficient(&scopes),
             TenancyError::TooOften { retry_after } => {
                 let seconds = retry_after.as_secs().max(1);
                 let mut problem = Self::new(StatusCode::TOO_MANY_REQUESTS, "rate-limited", detail);

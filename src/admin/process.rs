@@ -12,10 +12,11 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::AdminState;
-use super::layers::Operator;
+use super::access::{Caller, Need, needs};
 use super::problem::Problem;
 use super::query::{NoParams, Params};
 use crate::clock::Timestamp;
+use crate::model::Scope;
 
 /// The process that answers, as the composition root can have it replaced.
 #[async_trait]
@@ -62,7 +63,9 @@ pub enum UpgradeRefused {
 }
 
 pub fn routes() -> OpenApiRouter<AdminState> {
-    OpenApiRouter::new().routes(routes!(show)).routes(routes!(upgrade))
+    OpenApiRouter::new()
+        .routes(needs(Need::Installation(Scope::ConfigRead), routes!(show)))
+        .routes(needs(Need::Installation(Scope::ProcessManage), routes!(upgrade)))
 }
 
 /// The process that answers
@@ -70,7 +73,6 @@ pub fn routes() -> OpenApiRouter<AdminState> {
     responses((status = 200, description = "As it is now", body = ProcessState)))]
 async fn show(
     State(state): State<AdminState>,
-    Operator(_actor): Operator,
     Params(NoParams {}): Params<NoParams>,
 ) -> Result<Json<ProcessState>, Problem> {
     Ok(Json(state.process.state()))
@@ -89,7 +91,7 @@ async fn show(
             content_type = "application/problem+json")))]
 async fn upgrade(
     State(state): State<AdminState>,
-    Operator(actor): Operator,
+    Caller(actor): Caller,
     Params(NoParams {}): Params<NoParams>,
 ) -> Result<Json<ProcessState>, Problem> {
     tracing::info!(actor = actor.name, "process.upgrade_asked");

@@ -26,8 +26,8 @@ pub struct Params<T>(pub T);
 #[serde(deny_unknown_fields)]
 pub struct NoParams {}
 
-/// One variable segment of the path, decoded.
-pub struct Segment(pub String);
+/// The variable segment of the path, decoded; several of them as a tuple.
+pub struct Segment<T = String>(pub T);
 
 /// How to page through a listing.
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -70,11 +70,11 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
     }
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for Segment {
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Segment<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let path = Path::<String>::from_request_parts(parts, state).await;
+        let path = Path::<T>::from_request_parts(parts, state).await;
         path.map(|Path(text)| Self(text))
             .map_err(|rejection| Problem::new(StatusCode::BAD_REQUEST, "bad-request", rejection.body_text()))
     }

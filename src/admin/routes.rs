@@ -12,13 +12,16 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::AdminState;
+use super::access::{Need, needs};
 use super::body::Body;
 use super::problem::{FieldError, Problem};
 use super::query::{NoParams, Params};
-use crate::model::{Explanation, PoolStatus, Question};
+use crate::model::{Explanation, PoolStatus, Question, Scope};
 
 pub fn routes() -> OpenApiRouter<AdminState> {
-    OpenApiRouter::new().routes(routes!(explain)).routes(routes!(pools))
+    OpenApiRouter::new()
+        .routes(needs(Need::Installation(Scope::ConfigRead), routes!(explain)))
+        .routes(needs(Need::Installation(Scope::ConfigRead), routes!(pools)))
 }
 
 /// A request that nobody sends.

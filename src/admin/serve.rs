@@ -14,6 +14,9 @@ use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
+use tower::util::MapRequest;
+
+use super::access::Peer;
 
 /// Connections at once; more wait their turn in the listener's queue.
 const CONNECTIONS: usize = 1024;
@@ -56,15 +59,19 @@ pub async fn serve(listener: TcpListener, router: Router, mut shutdown: watch::R
             _ = &mut stop => break,
             next = next => next,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "the admin listener could not accept");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             }
         };
-        let service = TowerToHyperService::new(router.clone());
+        let service =
+            TowerToHyperService::new(MapRequest::new(router.clone(), move |mut request: http::Request<_>| {
+                request.extensions_mut().insert(Peer(peer.ip()));
+                request
+            }));
         let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
         let connection = graceful.watch(connection);
         tokio::spawn(async move {

@@ -7,23 +7,24 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::AdminState;
+use super::access::{Caller, Need, needs};
 use super::answer::Written;
 use super::body::{Body, OptionalBody};
-use super::layers::Operator;
 use super::precondition::IfMatch;
 use super::problem::Problem;
 use super::query::{NoParams, Params, Segment};
 use super::tenants::written;
 use super::views::TenantView;
+use crate::model::Scope;
 use crate::tenancy::Suspension;
 
 pub fn routes() -> OpenApiRouter<AdminState> {
     OpenApiRouter::new()
-        .routes(routes!(suspend))
-        .routes(routes!(activate))
-        .routes(routes!(extend_trial))
-        .routes(routes!(cancel))
-        .routes(routes!(restore))
+        .routes(needs(Need::Installation(Scope::TenantsManage), routes!(suspend)))
+        .routes(needs(Need::Installation(Scope::TenantsManage), routes!(activate)))
+        .routes(needs(Need::Installation(Scope::TenantsManage), routes!(extend_trial)))
+        .routes(needs(Need::Installation(Scope::TenantsManage), routes!(cancel)))
+        .routes(needs(Need::Installation(Scope::TenantsManage), routes!(restore)))
 }
 
 /// Why a tenant is suspended.
@@ -63,7 +64,7 @@ pub struct Empty {}
             content_type = "application/problem+json")))]
 async fn suspend(
     State(state): State<AdminState>,
-    Operator(actor): Operator,
+    Caller(actor): Caller,
     Segment(key): Segment,
     Params(NoParams {}): Params<NoParams>,
     IfMatch(expect): IfMatch,
@@ -86,7 +87,7 @@ async fn suspend(
             content_type = "application/problem+json")))]
 async fn activate(
     State(state): State<AdminState>,
-    Operator(actor): Operator,
+    Caller(actor): Caller,
     Segment(key): Segment,
     Params(NoParams {}): Params<NoParams>,
     IfMatch(expect): IfMatch,
@@ -108,7 +109,7 @@ async fn activate(
             content_type = "application/problem+json")))]
 async fn extend_trial(
     State(state): State<AdminState>,
-    Operator(actor): Operator,
+    Caller(actor): Caller,
     Segment(key): Segment,
     Params(NoParams {}): Params<NoParams>,
     IfMatch(expect): IfMatch,
@@ -128,7 +129,7 @@ async fn extend_trial(
             content_type = "application/problem+json")))]
 async fn cancel(
     State(state): State<AdminState>,
-    Operator(actor): Operator,
+    Caller(actor): Caller,
     Segment(key): Segment,
     Params(NoParams {}): Params<NoParams>,
     IfMatch(expect): IfMatch,
@@ -148,7 +149,7 @@ async fn cancel(
             content_type = "application/problem+json")))]
 async fn restore(
     State(state): State<AdminState>,
-    Operator(actor): Operator,
+    Caller(actor): Caller,
     Segment(key): Segment,
     Params(NoParams {}): Params<NoParams>,
     IfMatch(expect): IfMatch,

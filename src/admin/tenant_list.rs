@@ -8,11 +8,12 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::AdminState;
+use super::access::{Need, needs};
 use super::problem::Problem;
 use super::query::{Listing, PageParams, Params, time, word};
 use super::views::TenantView;
 use crate::clock::Timestamp;
-use crate::model::{DomainState, Status};
+use crate::model::{DomainState, Scope, Status};
 use crate::store::{Span, TenantSort};
 use crate::tenancy::{SEARCH_MAX, Stats, TenantQuery};
 
@@ -34,7 +35,7 @@ const EXPIRING_DAYS: u32 = 7;
 const EXPIRING_DAYS_MAX: u32 = 365;
 
 pub fn routes() -> OpenApiRouter<AdminState> {
-    OpenApiRouter::new().routes(routes!(stats))
+    OpenApiRouter::new().routes(needs(Need::Installation(Scope::TenantRead), routes!(stats)))
 }
 
 /// Which tenants to list, and in which order.

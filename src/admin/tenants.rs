@@ -10,22 +10,24 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::AdminState;
+use super::access::{Caller, Need, needs};
 use super::answer::Written;
-use super::body::Body;
-use super::layers::Operator;
+use super::body::{Body, present};
 use super::precondition::{IfMatch, etag};
 use super::problem::Problem;
 use super::query::{NoParams, Params, Segment};
 use super::views::TenantView;
-use crate::model::Status;
+use crate::model::{Scope, Status};
 use crate::tenancy::{Done, NewTenant, TenantState};
 
 pub fn routes() -> OpenApiRouter<AdminState> {
     OpenApiRouter::new()
-        .routes(routes!(super::tenant_list::list, create))
-        .routes(routes!(show, rename))
-        .routes(routes!(set_plan))
-        .routes(routes!(set_features))
+        .routes(needs(Need::Installation(Scope::TenantRead), routes!(super::tenant_list::list)))
+        .routes(needs(Need::Installation(Scope::TenantsCreate), routes!(create)))
+        .routes(needs(Need::Tenant(Scope::TenantRead), routes!(show)))
+        .routes(needs(Need::Tenant(Scope::TenantManage), routes!(rename)))
+        .routes(needs(Need::Installation(Scope::TenantsManage), routes!(set_plan)))
+        .routes(needs(Need::Installation(Scope::TenantsManage), routes!(set_features)))
 }
 
 /// A tenant to be created.
@@ -85,7 +87,7 @@ pub struct SetFeatures {
             content_type = "application/problem+json")))]
 async fn create(
     State(state): State<AdminState>,
-    Operator(actor): Operator,
+    Caller(actor): Caller,
     Params(NoParams {}): Params<NoParams>,
     Body(body): Body<CreateTenant>,
 ) -> Result<Written, Problem> {
@@ -127,7 +129,7 @@ async fn show(
             content_type = "application/problem+json")))]
 async fn rename(
     State(state): State<AdminState>,
-    Operator(actor): Operator,
+    Caller(actor): Caller,
     Segment(key): Segment,
     Params(NoParams {}): Params<NoParams>,
     IfMatch(expect): IfMatch,
@@ -149,7 +151,7 @@ async fn rename(
         (status = 422, description = "No such plan", body = Problem, content_type = "application/problem+json")))]
 async fn set_plan(
     State(state): State<AdminState>,
-    Operator(actor): Operator,
+    Caller(actor): Caller,
     Segment(key): Segment,
     Params(NoParams {}): Params<NoParams>,
     IfMatch(expect): IfMatch,
@@ -172,7 +174,7 @@ async fn set_plan(
             content_type = "application/problem+json")))]
 async fn set_features(
     State(state): State<AdminState>,
-    Operator(actor): Operator,
+    Caller(actor): Caller,
     Segment(key): Segment,
     Params(NoParams {}): Params<NoParams>,
     IfMatch(expect): IfMatch,
@@ -185,9 +187,4 @@ async fn set_features(
 pub(super) fn written(done: Done<TenantState>) -> Written {
     let revision = done.value.tenant.revision;
     Written::new(&done).etag(revision).body(&TenantView::from(done.value))
-}
-
-/// A field that may be `null` and yet must be there.
-fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    Option::deserialize(deserializer)
 }

@@ -10,14 +10,15 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::AdminState;
+use super::access::{Need, needs};
 use super::problem::Problem;
 use super::query::{NoParams, Params, Segment};
 use crate::clock::Timestamp;
-use crate::model::Limits;
+use crate::model::{Limits, Scope};
 use crate::traffic::{CLASSES, Counts, Kind, Limit, Meter};
 
 pub fn routes() -> OpenApiRouter<AdminState> {
-    OpenApiRouter::new().routes(routes!(show))
+    OpenApiRouter::new().routes(needs(Need::Tenant(Scope::TrafficRead), routes!(show)))
 }
 
 /// What a tenant has done on one node since its process began. Other nodes count for themselves.

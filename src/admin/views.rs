@@ -29,6 +29,20 @@ pub struct TenantView {
     reason_public: bool,
     #[schema(value_type = Option<String>, format = DateTime)]
     trial_ends: Option<Timestamp>,
+    /// Since when it has been cancelled.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    cancelled: Option<Timestamp>,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    archived: Option<Timestamp>,
+    /// When a cancelled tenant is archived.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    archive_at: Option<Timestamp>,
+    /// When an archived tenant is purged for ever.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    purge_at: Option<Timestamp>,
+    /// Its plan does not cover the domains that it holds: from then on they redirect to its host.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    domains_until: Option<Timestamp>,
     #[schema(value_type = String, format = DateTime)]
     created: Timestamp,
     #[schema(value_type = String, format = DateTime)]
@@ -71,6 +85,11 @@ impl From<TenantState> for TenantView {
             suspend_reason: tenant.suspend_reason,
             reason_public: tenant.reason_public,
             trial_ends: tenant.trial_ends,
+            cancelled: tenant.life.cancelled,
+            archived: tenant.life.archived,
+            archive_at: tenant.life.phase_ends.filter(|_| tenant.status == Status::Cancelled),
+            purge_at: tenant.life.phase_ends.filter(|_| tenant.status == Status::Archived),
+            domains_until: tenant.life.domains_until,
             created: tenant.created,
             updated: tenant.updated,
             revision: tenant.revision,

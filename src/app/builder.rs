@@ -14,14 +14,16 @@ use tokio::task::JoinSet;
 use super::control::{Control, Ear, Ground};
 use super::health::{Health, Local};
 use super::hosts::{NAMES_WAIT, surroundings};
-use super::keys::{KeysEar, follow_keys, install_keys};
+use super::keys::{KeysEar, ResetEar, follow_keys, follow_sessions, install_keys};
 use super::reload::{EdgeParts, Reloader};
 use super::sockets::{Bound, bind, fallback, reachable};
 use super::upgrade::Upgrader;
 use super::{App, AppError, Running, manager};
 use crate::admin::{self, AdminState, Services};
 use crate::config::{self, Config};
-use crate::directory::{Allowance, Applied, Directory, DirectorySettings, Follower, Gate, Source, Subscriber};
+use crate::directory::{
+    Allowance, Applied, Directory, DirectorySettings, EndedSessions, Follower, Gate, Source, Subscriber,
+};
 use crate::edge::listener::{Listeners, Parts, Settings};
 use crate::edge::{Assertions, Edge, EdgeServer, Live, Pools, Proxy, Reaper, Registry, server};
 use crate::jobs;
@@ -96,8 +98,7 @@ impl Builder {
                 self.tracer = Some(tracer);
                 tokio::spawn(sending);
             }
-            let (parts, reaper, swapped) = self.serve_edge(&config, &stopping, &mut subscribers).await?;
-            helping.spawn(reaper.run());
+            let (parts, swapped) = self.serve_edge(&config, &stopping, &mut subscribers, &mut helping).await?;
             (listeners, edge) = (Some(parts), Some(swapped));
         }
         let poll = config.store.poll_interval;
@@ -118,7 +119,7 @@ impl Builder {
             helping.spawn(Arc::clone(&reloader).watch(every));
         }
         helping.spawn(manager::keep_watchdog(applied.turns()));
-        let working = self.work(&control, &applied).await?;
+        let working = self.work(&control, &tenancy, &applied).await?;
         // Everything that it asks for could be had.
         if let Some((origin, sources, None)) = &self.app.origin {
             origin.keep(sources);
@@ -155,7 +156,7 @@ impl Builder {
     }
 
     /// What works by itself.
-    async fn work(&self, control: &Control, applied: &Applied) -> Result<JoinSet<()>, AppError> {
+    async fn work(&self, control: &Control, tenancy: &Tenancy, applied: &Applied) -> Result<JoinSet<()>, AppError> {
         let mut working = JoinSet::new();
         let (store, clock) = (&self.app.store, &self.app.clock);
         working.spawn(jobs::run(store.clone(), clock.clone()));
@@ -165,6 +166,7 @@ impl Builder {
         }
         if self.app.roles.admin {
             control.start(&mut working).await?;
+            working.spawn(tenancy.clone().keep_time(self.node.clone()));
         }
         Ok(working)
     }
@@ -175,7 +177,8 @@ impl Builder {
         config: &Arc<Config>,
         stopping: &watch::Receiver<bool>,
         subscribers: &mut Vec<Arc<dyn Subscriber>>,
-    ) -> Result<(Listeners<EdgeServer>, Reaper, EdgeParts), AppError> {
+        helping: &mut JoinSet<()>,
+    ) -> Result<(Listeners<EdgeServer>, EdgeParts), AppError> {
         let around = surroundings(config, &self.app.clock, &self.metrics);
         let pools = Pools::build(&config.routing, None, &around)?;
         pools.resolved(NAMES_WAIT).await;
@@ -183,12 +186,15 @@ impl Builder {
         let live = Arc::new(ArcSwap::from_pointee(live));
         let certificates = self.certificates(config)?;
         let (registry, changes) = Registry::new();
-        let reaper = Reaper::new(Arc::clone(&registry), changes, Arc::clone(&self.directory), Arc::clone(&live));
+        let ended = self.ended_sessions(&registry, subscribers, helping).await?;
+        let (directory, over) = (Arc::clone(&self.directory), Arc::clone(&ended));
+        helping.spawn(Reaper::new(Arc::clone(&registry), changes, directory, over, Arc::clone(&live)).run());
         subscribers.push(Arc::clone(&certificates) as Arc<dyn Subscriber>);
         // After the directory: whoever is told to look again must find the new truth.
         subscribers.push(Arc::clone(&registry) as Arc<dyn Subscriber>);
         let edge = Arc::new(Edge {
             directory: Arc::clone(&self.directory),
+            ended,
             assertions: Arc::clone(&self.assertions),
             certificates: Arc::clone(&certificates),
             by_host: Allowance::new(BY_HOST_RATE, BY_HOST_BURST, self.app.clock.clone()),
@@ -209,7 +215,24 @@ impl Builder {
             clock: self.app.clock.clone(),
             shutdown: stopping.clone(),
         });
-        Ok((listeners, reaper, swapped))
+        Ok((listeners, swapped))
+    }
+
+    /// The sessions that are over, kept current.
+    async fn ended_sessions(
+        &self,
+        registry: &Arc<Registry>,
+        subscribers: &mut Vec<Arc<dyn Subscriber>>,
+        helping: &mut JoinSet<()>,
+    ) -> Result<Arc<EndedSessions>, AppError> {
+        let ended = Arc::new(EndedSessions::new(EndedSessions::MOST, self.app.clock.clone()));
+        ended.load(&*self.source).await?;
+        subscribers.push(Arc::clone(&ended) as Arc<dyn Subscriber>);
+        let (reset, must_read) = mpsc::unbounded_channel();
+        subscribers.push(Arc::new(ResetEar(reset)));
+        let (source, registry) = (Arc::clone(&self.source), Arc::clone(registry));
+        helping.spawn(follow_sessions(source, Arc::clone(&ended), registry, must_read));
+        Ok(ended)
     }
 
     fn certificates(&self, config: &Config) -> Result<Arc<CertificateCache>, AppError> {

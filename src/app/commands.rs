@@ -5,12 +5,15 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::seal::KeyId;
 use crate::store::Resealed;
-use crate::tenancy::Actor;
+use crate::tenancy::{Actor, NewToken};
 
 /// Makes an operator's token in the store itself, in the ledger as `cli`: the way to the first one.
 pub async fn create_token(config: Config, clock: Clock, name: &str) -> Result<String, AppError> {
     let app = App::open(config, clock, Roles::ADMIN).await?;
-    let issued = app.tenancy().create_token(&Actor::new("cli"), name, None).await?;
+    let issued = app
+        .tenancy()
+        .create_token(&Actor::new("cli"), None, &NewToken { name: name.to_owned(), ..NewToken::default() })
+        .await?;
     app.store.close().await;
     Ok(issued.value.secret.to_string())
 }

@@ -120,6 +120,7 @@ pub(super) async fn farewell(store: &Store, node: &str) {
         let mut aside = store.aside().await?;
         aside.remove_node(node).await?;
         aside.release_orders(node).await?;
+        aside.release_leases(node).await?;
         aside.commit().await
     };
     // A store that is away does not keep a process from ending.

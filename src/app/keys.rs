@@ -1,14 +1,15 @@
-//! The keys that sign assertions: read from the store when it starts, and again whenever they change.
+//! What the edge reads from the store when it starts, and again when it changes: the keys that sign assertions and session
+//! cookies, and which sessions have ended.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tracing::error;
+use tracing::{error, warn};
 
 use super::AppError;
-use crate::directory::{Source, Subscriber};
-use crate::edge::Assertions;
+use crate::directory::{EndedSessions, Source, Subscriber};
+use crate::edge::{Assertions, Registry};
 use crate::keyring::Keyring;
 use crate::model::Change;
 
@@ -44,4 +45,37 @@ pub(super) async fn follow_keys(
     }
 }
 
+/// Hears that the list of ended sessions has to be read again.
+pub(super) struct ResetEar(pub mpsc::UnboundedSender<()>);
+
+impl Subscriber for ResetEar {
+    fn apply(&self, change: &Change) {
+        if matches!(change, Change::Reset) {
+            // As above.
+            let _ = self.0.send(());
+        }
+    }
+}
+
+/// Reads the list of ended sessions again when it has to be, and now and then: the store knows best when each expires.
+pub(super) async fn follow_sessions(
+    source: Arc<dyn Source>,
+    ended: Arc<EndedSessions>,
+    registry: Arc<Registry>,
+    mut reset: mpsc::UnboundedReceiver<()>,
+) {
+    loop {
+        if let Ok(None) = tokio::time::timeout(SESSIONS_AGAIN, reset.recv()).await {
+            return;
+        }
+        while let Err(error) = ended.load(&*source).await {
+            warn!(error = %error, "sessions.not_read: what was known stays");
+            tokio::time::sleep(KEYS_RETRY).await;
+        }
+        registry.look_at_sessions();
+    }
+}
+
+/// How often the list of ended sessions is read although nobody said so.
+const SESSIONS_AGAIN: Duration = Duration::from_secs(3600);
 const KEYS_RETRY: Duration = Duration::from_secs(5);

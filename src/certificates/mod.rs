@@ -24,7 +24,7 @@ pub use upload::{NewCertificate, Uploaded};
 pub use withdraw::{Reach, Reason};
 
 use crate::clock::Timestamp;
-use crate::model::{CertificateSource, DomainName, TenantId};
+use crate::model::{CertificateSource, DomainName, Rights, TenantId};
 use crate::store::{CertificateRow, Page, Store, StoreError, Write};
 use crate::tenancy::{Kind, Tenancy, TenancyError};
 
@@ -64,20 +64,41 @@ impl Certificates {
         Self { tenancy, revoker }
     }
 
-    /// Certificates by id (the oldest first), of all names or of one, expired and revoked ones included. `page.after` is
-    /// an id.
-    pub async fn list(&self, name: Option<&str>, page: &Page) -> Result<Vec<CertificateState>, TenancyError> {
+    /// Certificates by id (the oldest first) as far as `rights` reach, of all names or of one, expired and revoked ones
+    /// included. `page.after` is an id.
+    pub async fn list(
+        &self,
+        rights: &Rights,
+        name: Option<&str>,
+        page: &Page,
+    ) -> Result<Vec<CertificateState>, TenancyError> {
         let name = name.map(canonical);
         let mut states = Vec::new();
-        for row in self.store().certificates(name.as_deref(), page).await? {
+        let rows = match rights.only() {
+            None => self.store().certificates(name.as_deref(), page).await?,
+            Some(tenant) => self.store().certificates_of(tenant, name.as_deref(), page).await?,
+        };
+        for row in rows {
             states.push(self.state(row).await?);
         }
         Ok(states)
     }
 
-    pub async fn show(&self, id: &str) -> Result<CertificateState, TenancyError> {
+    /// One certificate. To whom it does not belong there is none.
+    pub async fn show(&self, rights: &Rights, id: &str) -> Result<CertificateState, TenancyError> {
         let row = self.store().certificate_row(id).await?.ok_or_else(|| not_found(id))?;
-        self.state(row).await
+        match self.reach(rights, &row.names).await? {
+            true => self.state(row).await,
+            false => Err(not_found(id)),
+        }
+    }
+
+    /// Whether what these names have is theirs to see: always for operators, for a tenant when it holds one of them.
+    pub async fn reach(&self, rights: &Rights, names: &[String]) -> Result<bool, TenancyError> {
+        match rights.only() {
+            None => Ok(true),
+            Some(own) => Ok(self.tenant_of(names).await? == Some(own)),
+        }
     }
 
     /// The certificate that this name is served with, if any.

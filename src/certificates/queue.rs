@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::Certificates;
 use crate::clock::Timestamp;
-use crate::model::{DomainName, HostClass};
+use crate::model::{DomainName, HostClass, Rights};
 use crate::store::{ISSUED, OrderRow, Page, WAITING, Write};
 use crate::tenancy::{Actor, Done, Kind, TenancyError};
 
@@ -21,18 +21,24 @@ pub struct QueuedOrder {
 }
 
 impl Certificates {
-    /// Orders by name. `page.after` is a name.
-    pub async fn queue(&self, page: &Page) -> Result<Vec<QueuedOrder>, TenancyError> {
+    /// Orders by name as far as `rights` reach. `page.after` is a name.
+    pub async fn queue(&self, rights: &Rights, page: &Page) -> Result<Vec<QueuedOrder>, TenancyError> {
         let mut orders = Vec::new();
-        for row in self.store().orders(page).await? {
+        let rows = match rights.only() {
+            None => self.store().orders(page).await?,
+            Some(tenant) => self.store().orders_of(tenant, page).await?,
+        };
+        for row in rows {
             orders.push(self.placed(row).await?);
         }
         Ok(orders)
     }
 
-    /// The order whose first name this is.
-    pub async fn order(&self, name: &str) -> Result<QueuedOrder, TenancyError> {
-        let row = self.store().order(&parse(name)?.to_string()).await?.ok_or_else(|| no_order(name))?;
+    /// The order whose first name this is. To whom it does not belong there is none.
+    pub async fn order(&self, rights: &Rights, name: &str) -> Result<QueuedOrder, TenancyError> {
+        let row = self.store().order(&parse(name)?.to_string()).await?;
+        let row = row.filter(|row| rights.only().is_none_or(|own| row.tenant == Some(own)));
+        let row = row.ok_or_else(|| no_order(name))?;
         self.placed(row).await
     }
 
@@ -47,7 +53,7 @@ impl Certificates {
     /// Has a certificate for a held domain ordered as soon as its turn comes, whatever it was waiting for: failures in
     /// a row are forgotten. The authorities' limits are kept all the same.
     pub async fn issue(&self, actor: &Actor, name: &str) -> Result<Done<QueuedOrder>, TenancyError> {
-        let name = parse(name)?;
+        let name = self.own_name(actor, name).await?;
         let mut write = self.store().write().await?;
         match write.order(&name.to_string()).await? {
             Some(order) if order.stage == ISSUED => {
@@ -62,7 +68,7 @@ impl Certificates {
 
     /// Has a certificate renewed as soon as its turn comes, long before its end as that may be.
     pub async fn renew(&self, actor: &Actor, name: &str) -> Result<Done<QueuedOrder>, TenancyError> {
-        let name = parse(name)?;
+        let name = self.own_name(actor, name).await?;
         let mut write = self.store().write().await?;
         let order = write.order(&name.to_string()).await?.ok_or_else(|| no_order(&name.to_string()))?;
         if order.stage == WAITING {
@@ -71,6 +77,15 @@ impl Certificates {
         }
         at_rest(&order)?;
         self.now_for(write, actor, &name, "certificate.renew").await
+    }
+
+    /// A name whose certificate is the actor's to ask for.
+    async fn own_name(&self, actor: &Actor, text: &str) -> Result<DomainName, TenancyError> {
+        let name = parse(text)?;
+        match self.reach(&actor.rights, &[name.to_string()]).await? {
+            true => Ok(name),
+            false => Err(no_order(text)),
+        }
     }
 
     async fn now_for(

@@ -48,7 +48,7 @@ pub enum Reach {
 impl Certificates {
     /// Removes a certificate that its owner brought, with its key.
     pub async fn delete(&self, actor: &Actor, id: &str) -> Result<Done<()>, TenancyError> {
-        let row = self.show(id).await?.row;
+        let row = self.show(&actor.rights, id).await?.row;
         if row.source != CertificateSource::Uploaded {
             let detail = format!(
                 "the certificate {id} was not uploaded but is {}: it goes by itself when it ends; revoke it if it must not \
@@ -81,7 +81,7 @@ impl Certificates {
         reason: Reason,
         reach: Reach,
     ) -> Result<Done<CertificateState>, TenancyError> {
-        let row = self.show(id).await?.row;
+        let row = self.show(&actor.rights, id).await?.row;
         if let Some(at) = row.revoked {
             let detail = format!("the certificate {id} was revoked {at}");
             return Err(TenancyError::conflict("", "already-revoked", detail));

@@ -14,7 +14,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Faults, Log, Sources};
 use crate::outbound::{Https, HttpsError};
 use crate::seal::{KeyFile, SealError};
-use crate::tenancy::{Actor, TenancyError};
+use crate::tenancy::{Actor, NewToken, TenancyError};
 use crate::tls::{LocalCa, LocalCaError};
 use issuer::{IssueError, Issuer};
 use pebble::{Pebble, PebbleError};
@@ -225,7 +225,11 @@ async fn keep_token(running: &Running, path: &Path) -> Result<(), DevError> {
         return Ok(());
     }
     let name = format!("dev-{}", running.clock().now().millis());
-    let issued = running.tenancy().create_token(&Actor::new("dev"), &name, None).await?.value;
+    let issued = running
+        .tenancy()
+        .create_token(&Actor::new("dev"), None, &NewToken { name, ..NewToken::default() })
+        .await?
+        .value;
     write_private(path, &issued.secret).map_err(failed)
 }
 

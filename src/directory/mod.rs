@@ -3,6 +3,7 @@
 
 mod cache;
 mod clients;
+mod ended;
 mod follower;
 mod gate;
 mod resolve;
@@ -11,6 +12,7 @@ mod view;
 
 pub use cache::{Cache, CacheStats, Cached, LoadFailed, Loader};
 pub use clients::{Allowance, Network};
+pub use ended::EndedSessions;
 pub use follower::{Applied, Follower, Subscriber};
 pub use gate::{Busy, Gate, GateSettings, Turn};
 pub use resolve::{Directory, DirectorySettings, Resolution, Trouble, Via};

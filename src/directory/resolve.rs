@@ -272,7 +272,7 @@ impl Subscriber for Directory {
                 self.hosts.forget_all();
                 self.tenants.forget_all();
             }
-            Change::Certificate(_) | Change::Challenge(_) | Change::Keys => {}
+            Change::Certificate(_) | Change::Challenge(_) | Change::Session(_) | Change::Keys => {}
         }
     }
 }

@@ -6,7 +6,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::cache::LoadFailed;
-use crate::model::{Certificate, Hostname, Slug, Tenant, TenantId};
+use crate::clock::Timestamp;
+use crate::model::{Certificate, Hostname, SessionId, Slug, Tenant, TenantId};
 use crate::store::{News, Store, StoreError};
 
 /// What to ask about a host.
@@ -28,6 +29,8 @@ pub trait Source: Send + Sync + 'static {
     /// Whether a certificate for this host, or for the wildcard above it, is being ordered now.
     async fn issuing(&self, host: &Hostname) -> Result<bool, StoreError>;
     async fn secret(&self, name: &str) -> Result<Option<zeroize::Zeroizing<Vec<u8>>>, StoreError>;
+    /// The sessions at the edge that were ended and have not expired at `now`: at most `most`, those that last longest.
+    async fn ended_sessions(&self, now: Timestamp, most: usize) -> Result<Vec<(SessionId, Timestamp)>, StoreError>;
     async fn revision(&self) -> Result<i64, StoreError>;
     async fn news(&self, cursor: i64) -> Result<News, StoreError>;
     /// Returns when something newer than `cursor` was probably written, or after `at_most`.
@@ -70,6 +73,10 @@ impl Source for Store {
 
     async fn secret(&self, name: &str) -> Result<Option<zeroize::Zeroizing<Vec<u8>>>, StoreError> {
         Store::secret(self, name).await
+    }
+
+    async fn ended_sessions(&self, now: Timestamp, most: usize) -> Result<Vec<(SessionId, Timestamp)>, StoreError> {
+        Store::ended_sessions(self, now, most).await
     }
 
     async fn revision(&self) -> Result<i64, StoreError> {

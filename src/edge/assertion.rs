@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::clock::{Clock, Timestamp};
 use crate::directory::View;
-use crate::keyring::Keyring;
+use crate::keyring::{Keyring, SiteCookie};
 use crate::model::{Hostname, PlanName, TenantId};
 
 /// Signs and keeps assertions.
@@ -104,10 +104,10 @@ impl Assertions {
         Some(value)
     }
 
-    /// The tenant that a session cookie names, if the cookie is ours and still good (see [`super::session`]).
-    pub fn session(&self, cookie: &str) -> Option<TenantId> {
+    /// What a session cookie says, if it is ours and has not expired. Whether its session was ended is another question.
+    pub fn session(&self, cookie: &str) -> Option<SiteCookie> {
         let ring = self.keyring.load();
-        super::session::verify(cookie, &ring.as_ref()?.keyring, self.clock.now())
+        SiteCookie::verify(cookie, &ring.as_ref()?.keyring, self.clock.now())
     }
 
     fn sign(&self, view: &View, pool: &str, host: &Hostname, now: Timestamp) -> Option<HeaderValue> {

@@ -19,7 +19,7 @@ use super::limits;
 use super::rejection::Rejection;
 use super::session;
 use crate::config::Config;
-use crate::directory::{Allowance, Directory, Resolution, Via, View};
+use crate::directory::{Allowance, Directory, EndedSessions, Resolution, Via, View};
 use crate::metrics::Metrics;
 use crate::model::{HostClass, Hostname, normal_path};
 use crate::tls::CertificateCache;
@@ -28,6 +28,8 @@ use crate::traces::Tracer;
 /// What the steps need, shared by all requests.
 pub struct Edge {
     pub directory: Arc<Directory>,
+    /// The sessions of the main site that are over.
+    pub ended: Arc<EndedSessions>,
     pub assertions: Arc<Assertions>,
     pub certificates: Arc<CertificateCache>,
     /// How often one client may ask `/tenants/by-host/`.
@@ -171,7 +173,13 @@ impl Edge {
     ) -> Result<Option<(Arc<View>, Via)>, Rejection> {
         let Some(name) = &config.tenancy.session_cookie else { return Ok(None) };
         let cookie = session::cookie(&request.headers, name);
-        let Some(id) = cookie.and_then(|cookie| self.assertions.session(cookie)) else { return Ok(None) };
+        let Some(cookie) = cookie.and_then(|cookie| self.assertions.session(cookie)) else { return Ok(None) };
+        let ended = || self.ended.contains(cookie.session, cookie.expires);
+        // From now on its end closes this connection. One that came just before was not told of it.
+        if ended() || connection.note_session(cookie) && ended() {
+            return Ok(None);
+        }
+        let id = cookie.tenant;
         connection.note_tenant(id);
         let suspend_expired = config.tenancy.suspend_expired_trials;
         let view = self.directory.tenant(id, &config.catalogue, suspend_expired).await?;

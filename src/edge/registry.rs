@@ -15,7 +15,7 @@ use super::connection::{CloseReason, Connection};
 use super::gates::check_standing;
 use super::maintenance;
 use super::proxy::Live;
-use crate::directory::{Directory, Resolution, Subscriber, View};
+use crate::directory::{Directory, EndedSessions, Resolution, Subscriber, View};
 use crate::model::{Change, HostClass, Hostname, TenantId};
 
 /// Every open connection of this process, by its id.
@@ -33,6 +33,7 @@ pub struct Changes(mpsc::UnboundedReceiver<Touched>);
 /// What a change may have ended.
 enum Touched {
     Tenants,
+    Sessions,
     Host(Hostname),
     Hosts,
     Everything,
@@ -77,6 +78,7 @@ pub struct Reaper {
     registry: Arc<Registry>,
     changes: Changes,
     directory: Arc<Directory>,
+    ended: Arc<EndedSessions>,
     live: Arc<ArcSwap<Live>>,
 }
 
@@ -100,6 +102,11 @@ impl Registry {
         self.shards.iter().flat_map(each).collect()
     }
 
+    /// Looks at the sessions again: the list of those that have ended was read afresh.
+    pub fn look_at_sessions(&self) {
+        let _ = self.changes.send(Touched::Sessions);
+    }
+
     fn with_shard<R>(&self, id: u64, act: impl FnOnce(&mut Open) -> R) -> R {
         // Plain map operations leave the map whole, whoever panicked elsewhere.
         act(&mut self.shards[id as usize % SHARDS].lock().unwrap_or_else(PoisonError::into_inner))
@@ -119,7 +126,10 @@ impl Subscriber for Registry {
             Change::Reset => Touched::Everything,
             Change::Host(host) => Touched::Host(host.clone()),
             Change::Beneath(_) => Touched::Hosts,
-            Change::Slug(_) | Change::Certificate(_) | Change::Challenge(_) | Change::Keys => return,
+            Change::Session(_) => Touched::Sessions,
+            Change::Slug(_) | Change::Certificate(_) | Change::Challenge(_) | Change::Keys => {
+                return;
+            }
         };
         // The reaper lives as long as the process; without it there is nobody to tell.
         let _ = self.changes.send(touched);
@@ -127,8 +137,14 @@ impl Subscriber for Registry {
 }
 
 impl Reaper {
-    pub fn new(registry: Arc<Registry>, changes: Changes, directory: Arc<Directory>, live: Arc<ArcSwap<Live>>) -> Self {
-        Self { registry, changes, directory, live }
+    pub fn new(
+        registry: Arc<Registry>,
+        changes: Changes,
+        directory: Arc<Directory>,
+        ended: Arc<EndedSessions>,
+        live: Arc<ArcSwap<Live>>,
+    ) -> Self {
+        Self { registry, changes, directory, ended, live }
     }
 
     /// Works through changes until the registry is gone. Time ends tenants too (a trial that is over, where the
@@ -146,6 +162,8 @@ impl Reaper {
             while let Some(touched) = next {
                 match touched {
                     Touched::Tenants => tenants = true,
+                    // Each pass looks at those.
+                    Touched::Sessions => {}
                     Touched::Host(host) => hosts.push(host),
                     Touched::Hosts => every_host = true,
                     Touched::Everything => (tenants, every_host) = (true, true),
@@ -172,6 +190,15 @@ impl Reaper {
         let mut verdicts: HashMap<TenantId, Verdict> = HashMap::new();
         let mut places: HashMap<&Hostname, Place> = HashMap::new();
         for connection in self.registry.connections() {
+            if connection.has_session(|cookie| self.ended.contains(cookie.session, cookie.expires)) {
+                info!(connection.id = connection.id, "connection.closed_by_session");
+                connection.close(CloseReason::Policy);
+                continue;
+            }
+            // The next request will be told; only a WebSocket has none.
+            if connection.has_session(|cookie| self.ended.expired(cookie.expires)) {
+                connection.close_websocket(CloseReason::Policy);
+            }
             let seen = connection.tenants();
             if let Some(host) = connection.sni.as_ref().and_then(|sni| hosts.iter().find(|host| *host == sni)) {
                 let place = match places.get(host) {

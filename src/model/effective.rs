@@ -68,7 +68,7 @@ impl Effective {
             features: catalogue.features_of(&plan, &on, &off),
             edge: EdgePolicy::of(chain, catalogue.plan(&plan)),
             plan,
-            branding: inherited_branding(chain),
+            branding: Branding::inherited(chain),
             public_reason,
             trial_expired: own.status == Status::Trial && own.trial_ends.is_some_and(|end| end <= now),
             valid_until,
@@ -109,9 +109,4 @@ fn overrides(chain: &[&Tenant]) -> (BTreeSet<Feature>, BTreeSet<Feature>) {
         }
     }
     (on, off)
-}
-
-fn inherited_branding(chain: &[&Tenant]) -> Branding {
-    let nearest = |pick: fn(&Branding) -> &Option<String>| chain.iter().find_map(|t| pick(&t.branding).clone());
-    Branding { primary_colour: nearest(|b| &b.primary_colour), tagline: nearest(|b| &b.tagline) }
 }

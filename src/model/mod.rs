@@ -2,7 +2,10 @@
 //! a socket or a row.
 
 mod brand;
+mod branding;
 mod certificate;
+mod colour;
+mod contact;
 mod contract;
 mod domain;
 mod edge_settings;
@@ -10,6 +13,7 @@ mod effective;
 mod explanation;
 mod hostname;
 mod path;
+mod person;
 mod plan;
 mod pool_status;
 mod scope;
@@ -18,7 +22,10 @@ mod slug;
 mod tenant;
 
 pub use brand::{Brand, BrandError, HostClass};
+pub use branding::{Asset, Branding, Image, ImageKind, Images, Listed, Listing, MediaType};
 pub use certificate::{Certificate, CertificateSource};
+pub use colour::{Colour, ColourError};
+pub use contact::{Contact, ContactKind};
 pub use contract::{X_FORWARDED, is_contract_header};
 pub use domain::{Domain, DomainName, DomainState};
 pub use edge_settings::{
@@ -28,12 +35,13 @@ pub use effective::{Effective, Standing};
 pub use explanation::{Explanation, Question, Told, Unclear, Verdict};
 pub use hostname::{Hostname, HostnameError};
 pub use path::{folded_path, normal_path};
+pub use person::{Email, EmailError, Person, PersonId, SessionId};
 pub use plan::{Catalogue, CatalogueError, Feature, FeatureError, Plan, PlanName};
 pub use pool_status::{BackendStatus, PoolStatus};
-pub use scope::{Reach, Realm, Rights, Role, Scope, within_a_tenant};
+pub use scope::{Grant, Reach, Realm, Rights, Role, Scope, within_a_tenant};
 pub use search_key::{later_words, reversed_labels, search_key};
 pub use slug::{Slug, SlugError};
-pub use tenant::{Branding, Status, Tenant, TenantId};
+pub use tenant::{Life, Status, Tenant, TenantId};
 
 /// One more place than the store has heard of: what a change touched, and therefore what every follower forgets.
 #[derive(Clone, PartialEq, Eq, Debug, Hash)]
@@ -50,6 +58,8 @@ pub enum Change {
     Certificate(String),
     /// An ACME challenge answer: the token (http-01) or the name (tls-alpn-01).
     Challenge(String),
+    /// A session at the edge that is over: what was served under it ends, and its cookie is worth nothing.
+    Session(SessionId),
     /// The keys that sign assertions and session cookies.
     Keys,
     /// Too much to list (a bulk import, a restored backup): forget everything.

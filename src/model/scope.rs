@@ -131,6 +131,44 @@ impl<'de> Deserialize<'de> for Scope {
     }
 }
 
+/// Scopes as they are written down with a token: listed, or all that can be held where it counts. JSON: a list of scopes,
+/// or `["*"]`. A scope that this program does not know is nothing that it grants.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Grant {
+    All,
+    These(BTreeSet<Scope>),
+}
+
+impl Grant {
+    /// The scopes among `all` that are granted.
+    pub fn held(&self, all: &[Scope]) -> BTreeSet<Scope> {
+        let all = all.iter().copied();
+        match self {
+            Self::All => all.collect(),
+            Self::These(scopes) => all.filter(|scope| scopes.contains(scope)).collect(),
+        }
+    }
+}
+
+impl Serialize for Grant {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::All => ["*"].serialize(serializer),
+            Self::These(scopes) => scopes.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Grant {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let words = Vec::<String>::deserialize(deserializer)?;
+        match words.iter().any(|word| word == "*") {
+            true => Ok(Self::All),
+            false => Ok(Self::These(words.iter().filter_map(|word| Scope::parse(word)).collect())),
+        }
+    }
+}
+
 /// What a member of a tenant is. Ordered: a later one stands above an earlier one.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]

@@ -7,7 +7,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{EdgeSettings, Feature, PlanName, Slug};
+use super::{Branding, EdgeSettings, Feature, PlanName, Slug};
 use crate::clock::Timestamp;
 
 /// A tenant's identity: a UUIDv7, so that ids sort by creation.
@@ -81,15 +81,18 @@ impl fmt::Display for Status {
     }
 }
 
-/// How the edge's own pages look for this tenant. Every field may be missing: the parent's, then the brand's counts.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Branding {
-    /// `#rgb` or `#rrggbb`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub primary_colour: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub tagline: Option<String>,
+/// What time has done to a tenant, and what it does next.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Life {
+    /// Since when it has been cancelled.
+    pub cancelled: Option<Timestamp>,
+    pub archived: Option<Timestamp>,
+    /// When a cancelled tenant is archived, or an archived one purged.
+    pub phase_ends: Option<Timestamp>,
+    /// Set while its plan does not cover the domains that it holds: from then on they redirect to its slug host.
+    pub domains_until: Option<Timestamp>,
+    /// When the clock does something to it, or somebody is to be told. `None`: never.
+    pub due: Option<Timestamp>,
 }
 
 /// One row of the `tenants` table.
@@ -111,6 +114,8 @@ pub struct Tenant {
     pub suspend_reason: Option<String>,
     pub reason_public: bool,
     pub trial_ends: Option<Timestamp>,
+    /// What time has done to it, and does next.
+    pub life: Life,
     pub created: Timestamp,
     pub updated: Timestamp,
     /// The revision of the store that last wrote this row; the ETag of the resource.

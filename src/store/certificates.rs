@@ -96,6 +96,25 @@ impl Store {
         self.all(statement).await?.iter().map(row_of).collect()
     }
 
+    /// The same, of one tenant: those for a name that it holds.
+    pub async fn certificates_of(
+        &self,
+        tenant: TenantId,
+        name: Option<&str>,
+        page: &Page,
+    ) -> Result<Vec<CertificateRow>, StoreError> {
+        let after = page.after.as_deref().map(storable).unwrap_or_default().into_owned();
+        let statement = query(select!(
+            "WHERE c.id > $1 AND c.id IN (SELECT n.certificate FROM domains d \
+             JOIN certificate_names n ON n.name = d.name \
+             WHERE d.tenant = $3 AND d.state IN ('verified', 'live', 'moved') AND ($4 = '' OR d.name = $4)) \
+             ORDER BY c.id LIMIT $2"
+        ));
+        let name = name.map(storable).unwrap_or_default().into_owned();
+        let statement = statement.bind(after).bind(page.limit()).bind(tenant.to_string()).bind(name);
+        self.all(statement).await?.iter().map(row_of).collect()
+    }
+
     /// The end of the certificate that ends first among those not revoked that end after `now`.
     pub async fn soonest_expiry(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
         let sql = "SELECT MIN(not_after) AS not_after FROM certificates WHERE not_after > $1 AND revoked IS NULL";

@@ -267,6 +267,24 @@ impl Write {
         self.change(Change::of_domain(name));
         Ok(())
     }
+
+    /// The names that this tenant holds.
+    pub async fn held_domains_of(&mut self, tenant: TenantId) -> Result<Vec<Domain>, StoreError> {
+        let statement = query(select!("WHERE tenant = $1 AND ", held!(), " ORDER BY name"));
+        self.all(statement.bind(tenant.to_string())).await?.iter().map(domain_of).collect()
+    }
+
+    /// Removes every claim of a tenant; notes the hosts.
+    pub(super) async fn delete_domains_of(&mut self, tenant: TenantId) -> Result<u64, StoreError> {
+        let sql = "DELETE FROM domains WHERE tenant = $1 RETURNING name";
+        let rows = self.all(query(sql).bind(tenant.to_string())).await?;
+        for row in &rows {
+            let row = Row::new(row, "domains", "name");
+            let name = row.parsed("name", "domain", |text| DomainName::parse(text).ok())?;
+            self.change(Change::of_domain(&name));
+        }
+        Ok(rows.len() as u64)
+    }
 }
 
 fn cooldown(name: &DomainName) -> Statement<'static> {

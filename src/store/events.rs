@@ -89,6 +89,13 @@ impl Write {
     }
 }
 
+impl Write {
+    /// Forgets a tenant's events.
+    pub(super) async fn delete_events_of(&mut self, tenant: TenantId) -> Result<u64, StoreError> {
+        self.execute(query("DELETE FROM events WHERE tenant = $1").bind(tenant.to_string())).await
+    }
+}
+
 impl Aside {
     /// Forgets the events before `before`; returns how many.
     pub async fn prune_events(&mut self, before: Timestamp) -> Result<u64, StoreError> {

@@ -13,7 +13,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::connect::{Lease, WRITE_WAIT};
 use super::row::Row;
 use super::{Store, StoreError};
-use crate::model::{Change, Hostname, Slug, TenantId};
+use crate::model::{Change, Hostname, SessionId, Slug, TenantId};
 
 /// The most changes that one answer of [`Store::news`] carries, and that one transaction publishes one by one: a
 /// transaction with more publishes a single [`Change::Reset`].
@@ -136,6 +136,7 @@ pub(super) fn columns_of(change: &Change) -> (&'static str, String) {
         Change::Slug(slug) => ("slug", slug.to_string()),
         Change::Certificate(name) => ("certificate", name.clone()),
         Change::Challenge(key) => ("challenge", key.clone()),
+        Change::Session(id) => ("session", id.to_string()),
         Change::Keys => ("keys", String::new()),
         Change::Reset => ("reset", String::new()),
     }
@@ -152,6 +153,7 @@ fn change_of(row: &Row<'_>) -> Result<Change, StoreError> {
         "slug" => Slug::parse(subject).ok().map(Change::Slug),
         "certificate" => Some(Change::Certificate(subject.into())),
         "challenge" => Some(Change::Challenge(subject.into())),
+        "session" => SessionId::parse(subject).map(Change::Session),
         "keys" => Some(Change::Keys),
         _ => None,
     };
@@ -260,6 +262,7 @@ mod tests {
             (Change::Slug(slug), "slug"),
             (Change::Certificate("*.a.example".into()), "certificate"),
             (Change::Challenge("x".into()), "challenge"),
+            (Change::Session(SessionId::new()), "session"),
             (Change::Keys, "keys"),
             (Change::Reset, "reset"),
         ] {

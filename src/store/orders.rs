@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use super::connect::Statement;
 use super::row::{Row, storable, to_json};
-use super::{Aside, Page, Store, StoreError};
+use super::{Aside, Page, Store, StoreError, Write};
 use crate::clock::Timestamp;
 use crate::model::{Hostname, TenantId};
 
@@ -72,6 +72,14 @@ impl Store {
         let after = page.after.as_deref().map(storable).unwrap_or_default().into_owned();
         let statement = query(select!("WHERE name > $1 ORDER BY name LIMIT $2"));
         self.all(statement.bind(after).bind(page.limit())).await?.iter().map(order_of).collect()
+    }
+
+    /// A tenant's orders by name. `page.after` is a name.
+    pub async fn orders_of(&self, tenant: TenantId, page: &Page) -> Result<Vec<OrderRow>, StoreError> {
+        let after = page.after.as_deref().map(storable).unwrap_or_default().into_owned();
+        let statement = query(select!("WHERE tenant = $1 AND name > $2 ORDER BY name LIMIT $3"));
+        let statement = statement.bind(tenant.to_string()).bind(after).bind(page.limit());
+        self.all(statement).await?.iter().map(order_of).collect()
     }
 
     /// Waiting orders whose time has come and that nobody works on, in the order of their turns.
@@ -276,6 +284,13 @@ impl Aside {
     pub async fn order(&mut self, name: &str) -> Result<Option<OrderRow>, StoreError> {
         let statement: Statement<'_> = query(select!("WHERE name = $1")).bind(storable(name).into_owned());
         self.one(statement).await?.as_ref().map(order_of).transpose()
+    }
+}
+
+impl Write {
+    /// Wants nothing more for a tenant's names.
+    pub(super) async fn delete_orders_of(&mut self, tenant: TenantId) -> Result<u64, StoreError> {
+        self.execute(query("DELETE FROM orders WHERE tenant = $1").bind(tenant.to_string())).await
     }
 }
 

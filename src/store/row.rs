@@ -5,7 +5,7 @@ use sqlx::{Any, Decode, Row as _, Type};
 
 use super::StoreError;
 use crate::clock::Timestamp;
-use crate::model::TenantId;
+use crate::model::{PersonId, SessionId, TenantId};
 
 /// A row of `table`, known in errors by its column `key`.
 pub(super) struct Row<'r> {
@@ -36,6 +36,10 @@ impl<'r> Row<'r> {
     }
 
     pub fn bytes(&self, column: &'static str) -> Result<&'r [u8], StoreError> {
+        self.get(column)
+    }
+
+    pub fn optional_bytes(&self, column: &'static str) -> Result<Option<&'r [u8]>, StoreError> {
         self.get(column)
     }
 
@@ -80,6 +84,14 @@ impl<'r> Row<'r> {
 
     pub fn tenant(&self, column: &'static str) -> Result<TenantId, StoreError> {
         self.parsed(column, "tenant id", TenantId::parse)
+    }
+
+    pub fn person(&self, column: &'static str) -> Result<PersonId, StoreError> {
+        self.parsed(column, "person id", PersonId::parse)
+    }
+
+    pub fn session(&self, column: &'static str) -> Result<SessionId, StoreError> {
+        self.parsed(column, "session id", SessionId::parse)
     }
 
     pub fn json<T: serde::de::DeserializeOwned>(&self, column: &'static str) -> Result<T, StoreError> {

@@ -1,5 +1,7 @@
 //! Tenants: their rows, and the slugs of deleted ones, which are never given out again.
 
+use std::collections::BTreeMap;
+
 use sqlx::any::AnyRow;
 use sqlx::query;
 
@@ -8,20 +10,28 @@ use super::row::{Row, storable, to_json};
 use super::search::name_key;
 use super::{Page, Store, StoreError, Write};
 use crate::clock::Timestamp;
-use crate::model::{Change, DomainName, PlanName, Slug, Status, Tenant, TenantId};
+use crate::model::{Change, Life, PlanName, Slug, Status, Tenant, TenantId};
 
-/// How many rows of each kind a deletion removed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Removed {
-    pub tenants: u64,
-    pub domains: u64,
-    pub certificates: u64,
+/// How many rows of each kind a deletion removed, by the kind's name in the plural: `domains`.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Removed(pub BTreeMap<&'static str, u64>);
+
+impl Removed {
+    pub fn add(&mut self, kind: &'static str, rows: u64) {
+        *self.0.entry(kind).or_default() += rows;
+    }
+
+    /// Both together.
+    pub fn and(mut self, other: &Self) -> Self {
+        other.0.iter().for_each(|(kind, rows)| self.add(kind, *rows));
+        self
+    }
 }
 
 macro_rules! columns {
     () => {
         "id, slug, name, status, plan, features_on, features_off, parent, branding, edge, suspend_reason, reason_public, \
-         trial_ends, created, updated, revision, name_key"
+         trial_ends, created, updated, revision, cancelled, archived, phase_ends, domains_until, due, name_key"
     };
 }
 
@@ -71,16 +81,17 @@ impl Write {
         if self.one(query("SELECT slug FROM retired_slugs WHERE slug = $1").bind(slug)).await?.is_some() {
             return Err(StoreError::Conflict(format!("the slug {slug} belonged to a deleted tenant; it is retired")));
         }
-        let sql = "INSERT INTO tenants (id, slug, name, status, plan, features_on, features_off, parent, branding, \
-                   edge, suspend_reason, reason_public, trial_ends, created, updated, revision, name_key) \
-                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) \
-                   ON CONFLICT DO NOTHING";
+        let sql = "INSERT INTO tenants (id, name, status, plan, features_on, features_off, parent, branding, edge, \
+                   suspend_reason, reason_public, trial_ends, cancelled, archived, phase_ends, domains_until, due, \
+                   updated, revision, name_key, slug, created) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, \
+                   $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22) ON CONFLICT DO NOTHING";
         let key = name_key(&tenant.name);
-        let statement = bind_facts(query(sql).bind(tenant.id.to_string()).bind(slug), tenant)?
-            .bind(tenant.created.millis())
+        let statement = bind_facts(query(sql).bind(tenant.id.to_string()), tenant)?
             .bind(tenant.updated.millis())
             .bind(self.revision())
-            .bind(&key);
+            .bind(&key)
+            .bind(slug)
+            .bind(tenant.created.millis());
         if self.execute(statement).await? == 0 {
             let what = if self.tenant(tenant.id).await?.is_some() { "id" } else { "slug" };
             return Err(StoreError::Conflict(format!("a tenant with the {what} of {slug} exists already")));
@@ -99,7 +110,8 @@ impl Write {
         }
         let sql = "UPDATE tenants SET name = $2, status = $3, plan = $4, features_on = $5, features_off = $6, \
                    parent = $7, branding = $8, edge = $9, suspend_reason = $10, reason_public = $11, \
-                   trial_ends = $12, updated = $13, revision = $14, name_key = $15 WHERE id = $1";
+                   trial_ends = $12, cancelled = $13, archived = $14, phase_ends = $15, domains_until = $16, due = $17, \
+                   updated = $18, revision = $19, name_key = $20 WHERE id = $1";
         let known = query("SELECT id, slug, name_key FROM tenants WHERE id = $1").bind(tenant.id.to_string());
         let known = self.one(known).await?.ok_or_else(|| missing(tenant.id))?;
         let known = Row::new(&known, "tenants", "id");
@@ -114,9 +126,8 @@ impl Write {
         Ok(())
     }
 
-    /// Removes a tenant with its domains and the certificates of those that it held, and retires its slug. Its lines
-    /// in the audit ledger stay. Notes everything that went. `Missing` when there is none of that id, `Conflict` while
-    /// it has child tenants.
+    /// Removes a tenant with everything that is its alone, and retires its slug. Its lines in the audit ledger stay.
+    /// Notes everything that went. `Missing` when there is none of that id, `Conflict` while it has child tenants.
     pub async fn delete_tenant(&mut self, id: TenantId) -> Result<Removed, StoreError> {
         let tenant = self.tenant(id).await?.ok_or_else(|| missing(id))?;
         let key = id.to_string();
@@ -126,22 +137,25 @@ impl Write {
                 tenant.slug
             )));
         }
-        let certificates = self.delete_certificates_of(id).await?;
+        let mut removed = Removed::default();
+        // A line a kind. Certificates are found by the domains that they are for, so they go first.
+        removed.add("certificates", self.delete_certificates_of(id).await?);
+        removed.add("domains", self.delete_domains_of(id).await?);
+        removed.add("orders", self.delete_orders_of(id).await?);
+        removed.add("tokens", self.delete_tokens_of(id).await?);
+        removed.add("events", self.delete_events_of(id).await?);
+        removed.add("assets", self.delete_assets_of(id).await?);
+        self.delete_listing_of(id).await?;
         self.delete_words_of(&tenant.slug).await?;
-        let sql = "DELETE FROM domains WHERE tenant = $1 RETURNING name";
-        let rows = self.all(query(sql).bind(&key)).await?;
-        for row in &rows {
-            let row = Row::new(row, "domains", "name");
-            let name = row.parsed("name", "domain", |text| DomainName::parse(text).ok())?;
-            self.change(Change::of_domain(&name));
-        }
-        self.execute(query("DELETE FROM orders WHERE tenant = $1").bind(&key)).await?;
+        self.delete_profile_of(id).await?;
+        self.forget_default_tenant(id).await?;
+        self.delete_sessions_of(id).await?;
         let retire = query("INSERT INTO retired_slugs (slug, tenant, retired) VALUES ($1, $2, $3)");
         self.execute(retire.bind(tenant.slug.as_str()).bind(&key).bind(self.now().millis())).await?;
-        let tenants = self.execute(query("DELETE FROM tenants WHERE id = $1").bind(&key)).await?;
+        removed.add("tenants", self.execute(query("DELETE FROM tenants WHERE id = $1").bind(&key)).await?);
         self.change(Change::Tenant(id));
         self.change(Change::Slug(tenant.slug));
-        Ok(Removed { tenants, domains: rows.len() as u64, certificates })
+        Ok(removed)
     }
 
     /// `Missing` when there is none of that id. Asked before a row refers to it: a violated reference would end
@@ -166,8 +180,9 @@ fn by_slug(slug: &Slug) -> Statement<'_> {
     query(select!("WHERE slug = $1")).bind(slug.as_str())
 }
 
-/// The eleven columns from `name` to `trial_ends`.
+/// The sixteen columns from `name` to `due`.
 fn bind_facts<'q>(statement: Statement<'q>, tenant: &'q Tenant) -> Result<Statement<'q>, StoreError> {
+    let life = &tenant.life;
     Ok(statement
         .bind(storable(&tenant.name).into_owned())
         .bind(tenant.status.as_str())
@@ -179,7 +194,12 @@ fn bind_facts<'q>(statement: Statement<'q>, tenant: &'q Tenant) -> Result<Statem
         .bind(to_json(&tenant.edge)?)
         .bind(tenant.suspend_reason.as_deref().map(|reason| storable(reason).into_owned()))
         .bind(i64::from(tenant.reason_public))
-        .bind(tenant.trial_ends.map(Timestamp::millis)))
+        .bind(tenant.trial_ends.map(Timestamp::millis))
+        .bind(life.cancelled.map(Timestamp::millis))
+        .bind(life.archived.map(Timestamp::millis))
+        .bind(life.phase_ends.map(Timestamp::millis))
+        .bind(life.domains_until.map(Timestamp::millis))
+        .bind(life.due.map(Timestamp::millis)))
 }
 
 pub(super) fn tenant_of(row: &AnyRow) -> Result<Tenant, StoreError> {
@@ -198,6 +218,13 @@ pub(super) fn tenant_of(row: &AnyRow) -> Result<Tenant, StoreError> {
         suspend_reason: row.optional_text("suspend_reason")?.map(str::to_owned),
         reason_public: row.flag("reason_public")?,
         trial_ends: row.optional_time("trial_ends")?,
+        life: Life {
+            cancelled: row.optional_time("cancelled")?,
+            archived: row.optional_time("archived")?,
+            phase_ends: row.optional_time("phase_ends")?,
+            domains_until: row.optional_time("domains_until")?,
+            due: row.optional_time("due")?,
+        },
         created: row.time("created")?,
         updated: row.time("updated")?,
         revision: row.int("revision")?,

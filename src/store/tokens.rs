@@ -3,65 +3,111 @@
 use sqlx::any::AnyRow;
 use sqlx::query;
 
-use super::row::{Row, storable};
-use super::{Store, StoreError, Write};
+use super::row::{Row, storable, to_json};
+use super::{Page, Store, StoreError, Write};
 use crate::clock::Timestamp;
+use crate::model::{Grant, Role, TenantId};
 
 /// An API token as stored: SHA-256 of the secret, never the secret.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TokenRow {
+    /// Unique among its tenant's tokens, or among the operators'. Has no slash.
     pub name: String,
     pub hash: [u8; 32],
     pub created: Timestamp,
     pub expires: Option<Timestamp>,
+    /// `None`: an operator's.
+    pub tenant: Option<TenantId>,
+    pub scopes: Grant,
+    /// Who made it, as the ledger knows them.
+    pub maker: Option<String>,
+    /// The rank of a tenant's token.
+    pub role: Option<Role>,
+    /// The operator who acts within the tenant by it, as the ledger knows them.
+    pub operator: Option<String>,
+}
+
+macro_rules! select {
+    ($rest:literal) => {
+        concat!("SELECT name, hash, created, expires, tenant, scopes, maker, role, operator FROM tokens ", $rest)
+    };
 }
 
 impl Store {
     /// The token with this hash, expired or not.
     pub async fn token_by_hash(&self, hash: &[u8; 32]) -> Result<Option<TokenRow>, StoreError> {
-        let statement = query("SELECT name, hash, created, expires FROM tokens WHERE hash = $1").bind(hash.as_slice());
+        let statement = query(select!("WHERE hash = $1")).bind(hash.as_slice());
         self.one(statement).await?.as_ref().map(token_of).transpose()
     }
 
-    /// All tokens, by name.
+    /// All operators' tokens, by name.
     pub async fn tokens(&self) -> Result<Vec<TokenRow>, StoreError> {
-        self.all(query("SELECT name, hash, created, expires FROM tokens ORDER BY name"))
-            .await?
-            .iter()
-            .map(token_of)
-            .collect()
+        self.all(query(select!("WHERE tenant IS NULL ORDER BY name"))).await?.iter().map(token_of).collect()
+    }
+
+    /// A tenant's tokens by name. `page.after` is a name.
+    pub async fn tenant_tokens(&self, tenant: TenantId, page: &Page) -> Result<Vec<TokenRow>, StoreError> {
+        let after = key(Some(tenant), page.after.as_deref().unwrap_or_default());
+        let statement = query(select!("WHERE tenant = $1 AND name > $2 ORDER BY name LIMIT $3"));
+        let statement = statement.bind(tenant.to_string()).bind(after).bind(page.limit());
+        self.all(statement).await?.iter().map(token_of).collect()
     }
 }
 
 impl Write {
     /// `Conflict` when there is one of that name (or secret).
     pub async fn insert_token(&mut self, token: &TokenRow) -> Result<(), StoreError> {
-        let sql = "INSERT INTO tokens (name, hash, created, expires) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
+        let sql = "INSERT INTO tokens (name, hash, created, expires, tenant, scopes, maker, role, operator) \
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING";
         let statement = query(sql)
-            .bind(storable(&token.name).into_owned())
+            .bind(key(token.tenant, &token.name))
             .bind(token.hash.as_slice())
             .bind(token.created.millis())
-            .bind(token.expires.map(Timestamp::millis));
+            .bind(token.expires.map(Timestamp::millis))
+            .bind(token.tenant.map(|tenant| tenant.to_string()))
+            .bind(to_json(&token.scopes)?)
+            .bind(token.maker.as_deref().map(|maker| storable(maker).into_owned()))
+            .bind(token.role.map(Role::as_str))
+            .bind(token.operator.as_deref().map(|operator| storable(operator).into_owned()));
         match self.execute(statement).await? {
             0 => Err(StoreError::Conflict(format!("a token named {} exists already", token.name))),
             _ => Ok(()),
         }
     }
 
-    /// False when there is none of that name.
-    pub async fn delete_token(&mut self, name: &str) -> Result<bool, StoreError> {
-        let statement = query("DELETE FROM tokens WHERE name = $1").bind(storable(name).into_owned());
+    /// False when there is none of that name, of that tenant or of the operators.
+    pub async fn delete_token(&mut self, tenant: Option<TenantId>, name: &str) -> Result<bool, StoreError> {
+        let statement = query("DELETE FROM tokens WHERE name = $1").bind(key(tenant, name));
         Ok(self.execute(statement).await? > 0)
+    }
+
+    /// All tokens of a tenant that goes.
+    pub(super) async fn delete_tokens_of(&mut self, tenant: TenantId) -> Result<u64, StoreError> {
+        self.execute(query("DELETE FROM tokens WHERE tenant = $1").bind(tenant.to_string())).await
+    }
+}
+
+/// The primary key: operators' tokens were there first, by their bare names, which have no slash.
+fn key(tenant: Option<TenantId>, name: &str) -> String {
+    match tenant {
+        None => storable(name).into_owned(),
+        Some(tenant) => format!("{tenant}/{}", storable(name)),
     }
 }
 
 fn token_of(row: &AnyRow) -> Result<TokenRow, StoreError> {
     let row = Row::new(row, "tokens", "name");
     let hash = row.bytes("hash")?;
+    let name = row.text("name")?;
     Ok(TokenRow {
-        name: row.text("name")?.to_owned(),
+        name: name.split_once('/').map_or(name, |(_, name)| name).to_owned(),
         hash: hash.try_into().map_err(|_| row.corrupt("hash", format!("{} bytes instead of 32", hash.len())))?,
         created: row.time("created")?,
         expires: row.optional_time("expires")?,
+        tenant: row.optional("tenant", "tenant id", TenantId::parse)?,
+        scopes: row.json("scopes")?,
+        maker: row.optional_text("maker")?.map(str::to_owned),
+        role: row.optional("role", "role", Role::parse)?,
+        operator: row.optional_text("operator")?.map(str::to_owned),
     })
 }

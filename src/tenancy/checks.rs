@@ -41,6 +41,15 @@ pub(super) fn name(pointer: &str, text: &str) -> Result<String, Fault> {
     Ok(text.trim().to_owned())
 }
 
+/// The same for what has to say something: 1 to `max` characters, blanks at the ends not counted.
+pub(super) fn text(pointer: &str, text: &str, max: usize) -> Result<String, Fault> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Err(Fault::new(pointer, "required", format!("this takes 1 to {max} characters")));
+    }
+    line(pointer, text, max)
+}
+
 /// Text without control characters (line breaks are), of at most `max` characters.
 pub(super) fn line(pointer: &str, text: &str, max: usize) -> Result<String, Fault> {
     let length = text.chars().count();

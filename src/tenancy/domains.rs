@@ -8,7 +8,7 @@ use super::records::{Record, wanted};
 use super::tenants::current;
 use super::{Actor, Done, Tenancy, TenantState, tokens};
 use crate::config::Config;
-use crate::model::{BrandError, Domain, DomainName, DomainState, Feature, Hostname, Tenant, TenantId};
+use crate::model::{BrandError, Domain, DomainName, DomainState, Feature, Hostname, Scope, Tenant, TenantId};
 use crate::store::{Event, Found, Page, StoreError, Write};
 
 /// The feature that lets a tenant have domains of its own.
@@ -42,6 +42,9 @@ impl Tenancy {
         key: &str,
         new: &NewDomain,
     ) -> Result<Done<DomainClaim>, TenancyError> {
+        if new.verified && !actor.rights.has(Scope::TenantsManage) {
+            return Err(TenancyError::Forbidden(vec![Scope::TenantsManage]));
+        }
         let config = self.config();
         let mut faults = Faults::default();
         let name = faults.take(check_name("/domain", &new.domain, &config));

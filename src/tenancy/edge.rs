@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::error::{Fault, Faults, TenancyError};
 use super::{Actor, Done, Expect, Tenancy, TenantState, checks};
 use crate::config::Config;
-use crate::model::{Canary, Cors, DomainName, EdgeSettings, Hostname, Maintenance, TenantId};
+use crate::model::{Canary, Cors, DomainName, EdgeSettings, Hostname, Maintenance, Scope, TenantId};
 
 /// The longest message of a maintenance page, in characters.
 const MESSAGE_MAX: usize = 500;
@@ -25,6 +25,7 @@ impl Tenancy {
     ) -> Result<Done<TenantState>, TenancyError> {
         self.check_edge(key, &edge).await?;
         self.change(actor, key, expect, "tenant.edge", |tenant| {
+            within_rights(actor, &tenant.edge, &edge)?;
             let was = std::mem::replace(&mut tenant.edge, edge);
             Ok(serde_json::json!({ "from": was, "to": tenant.edge }))
         })
@@ -50,6 +51,7 @@ impl Tenancy {
         self.change(actor, key, expect, "tenant.edge", |tenant| {
             // Read again: somebody may have written since.
             let patched = self::patched(&tenant.edge, patch)?;
+            within_rights(actor, &tenant.edge, &patched)?;
             let was = std::mem::replace(&mut tenant.edge, patched);
             Ok(serde_json::json!({ "from": was, "to": tenant.edge }))
         })
@@ -72,6 +74,15 @@ impl Tenancy {
     async fn holds(&self, tenant: TenantId, domain: &Hostname) -> Result<bool, TenancyError> {
         let held = self.store.held_domain(&DomainName::from(domain.clone())).await?;
         Ok(held.is_some_and(|domain| domain.tenant == tenant))
+    }
+}
+
+/// What a tenant may take of the edge, and which backends it has, is the operators' to say.
+fn within_rights(actor: &Actor, was: &EdgeSettings, edge: &EdgeSettings) -> Result<(), TenancyError> {
+    let same = was.limits == edge.limits && was.pools == edge.pools && was.canary == edge.canary;
+    match same || actor.rights.has(Scope::TenantsManage) {
+        true => Ok(()),
+        false => Err(TenancyError::Forbidden(vec![Scope::TenantsManage])),
     }
 }
 

@@ -4,7 +4,7 @@
 use serde::Serialize;
 
 use super::lifecycle::TransitionError;
-use crate::model::{Feature, PlanName};
+use crate::model::{Feature, PlanName, Scope};
 use crate::store::StoreError;
 
 /// One thing wrong with one field of what was sent.
@@ -66,6 +66,9 @@ pub enum TenancyError {
     /// The caller's idea of the tenant is out of date.
     #[error("the tenant has changed since: its revision is {current} now")]
     Stale { current: i64 },
+    /// Whoever asks does not hold these scopes, and so can neither use nor hand them out.
+    #[error("this needs {}, which you do not hold", scopes(.0))]
+    Forbidden(Vec<Scope>),
     /// Asked for too often.
     #[error("this was asked for too often; again in {} s", .retry_after.as_secs().max(1))]
     TooOften { retry_after: std::time::Duration },
@@ -105,6 +108,10 @@ impl Faults {
 
 fn join(faults: &[Fault]) -> String {
     faults.iter().map(|fault| format!("{}: {}", fault.pointer, fault.detail)).collect::<Vec<_>>().join("; ")
+}
+
+fn scopes(scopes: &[Scope]) -> String {
+    scopes.iter().map(|scope| scope.as_str()).collect::<Vec<_>>().join(", ")
 }
 
 fn offer(plans: &[PlanName]) -> String {

@@ -14,11 +14,30 @@ pub enum Event {
     Cancel,
     /// Brings a cancelled or archived tenant back.
     Restore,
+    /// Puts a cancelled tenant away, where it can still be restored.
+    Archive,
+    /// Removes an archived tenant for ever. What follows is no status.
+    Purge,
+}
+
+/// What a tenant is after an event.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum After {
+    Is(Status),
+    Gone,
 }
 
 impl Event {
-    pub const ALL: [Self; 6] =
-        [Self::Suspend, Self::Activate, Self::ResumeTrial, Self::ExtendTrial, Self::Cancel, Self::Restore];
+    pub const ALL: [Self; 8] = [
+        Self::Suspend,
+        Self::Activate,
+        Self::ResumeTrial,
+        Self::ExtendTrial,
+        Self::Cancel,
+        Self::Restore,
+        Self::Archive,
+        Self::Purge,
+    ];
 
     fn verb(self) -> &'static str {
         match self {
@@ -28,25 +47,32 @@ impl Event {
             Self::ExtendTrial => "have its trial extended",
             Self::Cancel => "be cancelled",
             Self::Restore => "be restored",
+            Self::Archive => "be archived",
+            Self::Purge => "be purged",
         }
     }
 
     /// The statuses that this event can happen in, and what it leads to.
-    fn from(self) -> &'static [(Status, Status)] {
+    fn from(self) -> &'static [(Status, After)] {
+        use After::{Gone, Is};
         use Status::{Active, Archived, Cancelled, Pending, Suspended, Trial};
         match self {
-            Self::Suspend => &[(Trial, Suspended), (Active, Suspended), (Suspended, Suspended)],
-            Self::Activate => &[(Pending, Active), (Trial, Active), (Active, Active), (Suspended, Active)],
-            Self::ResumeTrial => &[(Suspended, Trial), (Cancelled, Trial), (Archived, Trial)],
-            Self::ExtendTrial => &[(Trial, Trial)],
+            Self::Suspend => &[(Trial, Is(Suspended)), (Active, Is(Suspended)), (Suspended, Is(Suspended))],
+            Self::Activate => {
+                &[(Pending, Is(Active)), (Trial, Is(Active)), (Active, Is(Active)), (Suspended, Is(Active))]
+            }
+            Self::ResumeTrial => &[(Suspended, Is(Trial)), (Cancelled, Is(Trial)), (Archived, Is(Trial))],
+            Self::ExtendTrial => &[(Trial, Is(Trial))],
             Self::Cancel => &[
-                (Pending, Cancelled),
-                (Trial, Cancelled),
-                (Active, Cancelled),
-                (Suspended, Cancelled),
-                (Cancelled, Cancelled),
+                (Pending, Is(Cancelled)),
+                (Trial, Is(Cancelled)),
+                (Active, Is(Cancelled)),
+                (Suspended, Is(Cancelled)),
+                (Cancelled, Is(Cancelled)),
             ],
-            Self::Restore => &[(Cancelled, Active), (Archived, Active)],
+            Self::Restore => &[(Cancelled, Is(Active)), (Archived, Is(Active))],
+            Self::Archive => &[(Cancelled, Is(Archived))],
+            Self::Purge => &[(Archived, Gone)],
         }
     }
 }
@@ -59,10 +85,21 @@ pub struct TransitionError {
     pub event: Event,
 }
 
-/// The status that follows.
+/// The status that follows. After a purge there is none: asked for one, it is as if it could not happen.
 pub fn next(status: Status, event: Event) -> Result<Status, TransitionError> {
-    let found = event.from().iter().find(|(from, _)| *from == status);
-    found.map(|(_, to)| *to).ok_or(TransitionError { status, event })
+    match after(status, event) {
+        Some(After::Is(status)) => Ok(status),
+        Some(After::Gone) | None => Err(TransitionError { status, event }),
+    }
+}
+
+/// Whether a tenant of this status can be purged.
+pub fn can_be_purged(status: Status) -> bool {
+    after(status, Event::Purge) == Some(After::Gone)
+}
+
+fn after(status: Status, event: Event) -> Option<After> {
+    event.from().iter().find(|(from, _)| *from == status).map(|(_, to)| *to)
 }
 
 fn possible(event: Event) -> String {
@@ -75,13 +112,13 @@ mod tests {
 
     /// The whole table: a row a status, a column an event in the order of `Event::ALL`; `-` is refused.
     const TABLE: &str = "
-                  suspend    activate  resume  extend  cancel     restore
-        pending   -          active    -       -       cancelled  -
-        trial     suspended  active    -       trial   cancelled  -
-        active    suspended  active    -       -       cancelled  -
-        suspended suspended  active    trial   -       cancelled  -
-        cancelled -          -         trial   -       cancelled  active
-        archived  -          -         trial   -       -          active
+                  suspend    activate  resume  extend  cancel     restore  archive   purge
+        pending   -          active    -       -       cancelled  -        -         -
+        trial     suspended  active    -       trial   cancelled  -        -         -
+        active    suspended  active    -       -       cancelled  -        -         -
+        suspended suspended  active    trial   -       cancelled  -        -         -
+        cancelled -          -         trial   -       cancelled  active   archived  -
+        archived  -          -         trial   -       -          active   -         gone
     ";
 
     #[test]
@@ -90,8 +127,9 @@ mod tests {
         for (row, status) in rows.iter().zip(Status::ALL) {
             assert_eq!(row[0], status.as_str());
             for (cell, event) in row[1..].iter().zip(Event::ALL) {
-                let expected = Status::parse(cell).ok_or(TransitionError { status, event });
-                assert_eq!(next(status, event), expected, "{status} {event:?}");
+                let expected = Status::parse(cell).map(After::Is).or((*cell == "gone").then_some(After::Gone));
+                assert_eq!(after(status, event), expected, "{status} {event:?}");
+                assert_eq!(next(status, event).ok(), Status::parse(cell), "{status} {event:?}");
             }
         }
     }

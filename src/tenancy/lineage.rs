@@ -53,7 +53,12 @@ impl Tenancy {
         self.assemble(tenant, &parents, &self.config())
     }
 
-    fn assemble(&self, tenant: Tenant, parents: &[Tenant], config: &Config) -> Result<TenantState, TenancyError> {
+    pub(super) fn assemble(
+        &self,
+        tenant: Tenant,
+        parents: &[Tenant],
+        config: &Config,
+    ) -> Result<TenantState, TenancyError> {
         let chain: Vec<&Tenant> = std::iter::once(&tenant).chain(parents).collect();
         let expired_is_suspended = config.tenancy.suspend_expired_trials;
         let effective = Effective::of(&chain, &config.catalogue, expired_is_suspended, self.clock.now())

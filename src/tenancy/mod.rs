@@ -5,17 +5,23 @@
 //! transaction, so that the decision stands on what is overwritten; a refusal drops the transaction and leaves nothing;
 //! and the answer waits until this node's directory has applied the revision.
 
+mod access;
+mod agenda;
 mod checks;
+mod delete;
 mod domains;
 mod edge;
 mod error;
+mod follow;
 mod hosts;
 pub mod lifecycle;
 mod lineage;
 mod listing;
+mod parent;
 mod records;
 mod status;
 mod tenants;
+mod timers;
 mod tokens;
 
 use std::net::IpAddr;
@@ -25,7 +31,10 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 
+pub use access::{Principal, TenantHolder};
+pub use agenda::Occasion;
 pub use checks::{NAME_MAX, REASON_MAX, TRIAL_DAYS_MAX};
+pub use delete::{Deleted, Deletion};
 pub use domains::{CUSTOM_DOMAIN, DomainClaim, NewDomain};
 pub use error::{Fault, Kind, TenancyError};
 pub use hosts::{HostAnswer, Via, Visit};
@@ -34,7 +43,7 @@ pub use listing::{DomainQuery, SEARCH_MAX, Stats, TenantQuery};
 pub use records::{Record, Wanted, wanted};
 pub use status::Suspension;
 pub use tenants::{NewTenant, TenantState};
-pub use tokens::{IssuedToken, hash_token};
+pub use tokens::{IMPERSONATION_MAX, Impersonation, IssuedToken, NewToken, hash_token};
 
 use crate::clock::{Clock, Timestamp};
 use crate::config::Config;

@@ -7,7 +7,8 @@ use super::lifecycle::{Event, next};
 use super::tenants::days_long;
 use super::{Actor, Done, Expect, Tenancy, TenantState, checks};
 use crate::clock::Timestamp;
-use crate::model::{Status, Tenant};
+use crate::config::Config;
+use crate::model::{Life, Status, Tenant};
 
 /// Why a tenant is suspended, and who may know.
 #[derive(Clone, Debug, Default)]
@@ -68,12 +69,19 @@ impl Tenancy {
         .await
     }
 
-    /// Ends the contract; nothing is deleted.
+    /// Ends the contract; nothing is deleted until it has been kept, archived and kept again for as long as configured.
+    /// Cancelling it again changes nothing of that.
     pub async fn cancel(&self, actor: &Actor, key: &str, expect: &Expect) -> Result<Done<TenantState>, TenancyError> {
+        let (config, now) = (self.config(), self.clock.now());
         self.change(actor, key, expect, "tenant.cancel", |tenant| {
+            not_the_operators(tenant, &config, "be cancelled")?;
             let from = tenant.status;
             tenant.status = next(from, Event::Cancel)?;
-            Ok(json!({ "from": from }))
+            if from != tenant.status {
+                tenant.life.cancelled = Some(now);
+                tenant.life.phase_ends = Some(now + config.tenancy.cancelled_for);
+            }
+            Ok(json!({ "from": from, "archived_at": tenant.life.phase_ends }))
         })
         .await
     }
@@ -97,7 +105,17 @@ fn bring_back(tenant: &mut Tenant, event: Event) -> Result<serde_json::Value, Te
     if tenant.status == Status::Active {
         tenant.trial_ends = None;
     }
+    tenant.life = Life { cancelled: None, archived: None, phase_ends: None, ..tenant.life };
     Ok(json!({ "from": from, "to": tenant.status }))
+}
+
+/// Whoever looks after all others must be there.
+pub(super) fn not_the_operators(tenant: &Tenant, config: &Config, what: &str) -> Result<(), TenancyError> {
+    if config.tenancy.operator.as_ref() != Some(&tenant.slug) {
+        return Ok(());
+    }
+    let detail = format!("{} is the operator's own tenant ([tenancy] operator); it cannot {what}", tenant.slug);
+    Err(TenancyError::conflict("", "operator-tenant", detail))
 }
 
 fn check_reason(suspension: &Suspension) -> Result<Option<String>, TenancyError> {

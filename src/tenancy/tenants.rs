@@ -6,10 +6,13 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::error::{Fault, Faults, Kind, TenancyError};
+use super::follow::event;
 use super::lineage::{Known, MAX_DEPTH, parents_in};
-use super::{Actor, Done, Expect, Tenancy, checks};
+use super::{Actor, Done, Expect, Tenancy, agenda, checks};
 use crate::config::Config;
-use crate::model::{Branding, EdgeSettings, Effective, Feature, Hostname, PlanName, Slug, Status, Tenant, TenantId};
+use crate::model::{
+    Branding, EdgeSettings, Effective, Feature, Hostname, Life, PlanName, Slug, Status, Tenant, TenantId,
+};
 use crate::store::{StoreError, Write};
 
 /// A tenant's own facts, and what holds for it right now.
@@ -54,7 +57,7 @@ impl Tenancy {
         };
         let now = self.clock.now();
         let mut write = self.store.write().await?;
-        let tenant = Tenant {
+        let mut tenant = Tenant {
             id: TenantId::new(),
             slug: checked.slug,
             name: checked.name,
@@ -68,14 +71,15 @@ impl Tenancy {
             suspend_reason: None,
             reason_public: false,
             trial_ends: checked.trial_days.map(|days| now + days_long(days)),
+            life: Life::default(),
             created: now,
             updated: now,
             revision: write.revision(),
         };
         if parents_in(&mut write, &tenant).await?.len() >= MAX_DEPTH {
-            let detail = format!("a tenant has at most {} generations above it", MAX_DEPTH - 1);
-            return Err(TenancyError::Invalid(vec![Fault::new("/parent", "too-deep", detail)]));
+            return Err(too_deep());
         }
+        tenant.life.due = agenda::due(&tenant, &self.config().tenancy, now);
         match write.insert_tenant(&tenant).await {
             Err(StoreError::Conflict(_)) => {
                 let detail = format!("the slug {:?} is taken, or was once and is retired", tenant.slug.as_str());
@@ -87,6 +91,7 @@ impl Tenancy {
             "name": tenant.name, "plan": tenant.plan, "parent": tenant.parent, "status": tenant.status,
             "trial_ends": tenant.trial_ends,
         });
+        write.event(&event("tenant.created", &tenant, detail.clone())).await?;
         let entry = actor.entry("tenant.create", Some(tenant.id), &tenant.slug, detail);
         let state = self.state_in(&mut write, tenant).await?;
         self.finish(write, entry, state).await
@@ -169,22 +174,41 @@ impl Tenancy {
         action: &str,
         edit: impl FnOnce(&mut Tenant) -> Result<Value, TenancyError> + Send,
     ) -> Result<Done<TenantState>, TenancyError> {
-        let id = self.find(key).await?.id;
-        let mut write = self.store.write().await?;
-        let mut tenant = current(&mut write, id, key).await?;
-        expect.check(tenant.revision)?;
+        let (mut write, before) = self.open(key, expect).await?;
+        let mut tenant = before.clone();
         let detail = edit(&mut tenant)?;
-        tenant.updated = self.clock.now();
-        tenant.revision = write.revision();
-        write.update_tenant(&tenant).await?;
-        let entry = actor.entry(action, Some(id), &tenant.slug, detail);
+        let tenant = self.put(&mut write, &before, tenant).await?;
+        let entry = actor.entry(action, Some(tenant.id), &tenant.slug, detail);
         let state = self.state_in(&mut write, tenant).await?;
         self.finish(write, entry, state).await
+    }
+
+    /// Begins a change: the transaction, and the row as it is while nobody else can write.
+    pub(super) async fn open(&self, key: &str, expect: &Expect) -> Result<(Write, Tenant), TenancyError> {
+        let id = self.find(key).await?.id;
+        let mut write = self.store.write().await?;
+        let tenant = current(&mut write, id, key).await?;
+        expect.check(tenant.revision)?;
+        Ok((write, tenant))
+    }
+
+    /// Writes a changed row, with what follows from the change.
+    pub(super) async fn put(
+        &self,
+        write: &mut Write,
+        before: &Tenant,
+        mut tenant: Tenant,
+    ) -> Result<Tenant, TenancyError> {
+        tenant.updated = self.clock.now();
+        tenant.revision = write.revision();
+        self.follow(write, before, &mut tenant).await?;
+        write.update_tenant(&tenant).await?;
+        Ok(tenant)
     }
 }
 
 impl Expect {
-    fn check(&self, current: i64) -> Result<(), TenancyError> {
+    pub(super) fn check(&self, current: i64) -> Result<(), TenancyError> {
         match self {
             Self::Revision(wanted) if !wanted.contains(&current) => Err(TenancyError::Stale { current }),
             _ => Ok(()),
@@ -226,7 +250,12 @@ fn check(new: &NewTenant, config: &Config) -> Result<Checked, TenancyError> {
     faults.or(checked)
 }
 
-fn no_parent(error: TenancyError, key: &str) -> TenancyError {
+pub(super) fn too_deep() -> TenancyError {
+    let detail = format!("a tenant has at most {} generations above it", MAX_DEPTH - 1);
+    TenancyError::Invalid(vec![Fault::new("/parent", "too-deep", detail)])
+}
+
+pub(super) fn no_parent(error: TenancyError, key: &str) -> TenancyError {
     match error {
         TenancyError::NotFound(..) => {
             let detail = format!("there is no tenant {key:?} that could be the parent");

@@ -1,14 +1,16 @@
-//! The operators' API tokens. A token is shown once, when it is made; the store keeps its SHA-256.
+//! API tokens, the operators' and those of tenants. A token is shown once, when it is made; the store keeps its SHA-256.
+
+use std::time::Duration;
 
 use aws_lc_rs::{digest, rand};
 use serde_json::json;
 use zeroize::{Zeroize, Zeroizing};
 
 use super::error::{Fault, Faults, Kind, TenancyError};
-use super::{Actor, Done, Tenancy};
+use super::{Actor, Done, Tenancy, checks};
 use crate::clock::Timestamp;
-use crate::model::Brand;
-use crate::store::{StoreError, TokenRow};
+use crate::model::{Brand, Grant, Reach, Role, Scope, TenantId, within_a_tenant};
+use crate::store::{Page, StoreError, TokenRow, Write};
 
 const PREFIX_BYTES: usize = 4;
 const SECRET_BYTES: usize = 32;
@@ -34,69 +36,182 @@ pub fn hash_token(secret: &str) -> [u8; 32] {
     hash
 }
 
+/// A token as it was asked for.
+#[derive(Clone, Debug, Default)]
+pub struct NewToken {
+    pub name: String,
+    /// `None`: never.
+    pub expires: Option<Timestamp>,
+    /// What it may do; `None`: all that its maker may.
+    pub scopes: Option<Vec<String>>,
+}
+
+/// Why an operator acts within a tenant, and for how long.
+#[derive(Clone, Debug)]
+pub struct Impersonation {
+    pub reason: String,
+    /// 1 to [`IMPERSONATION_MAX`].
+    pub minutes: u32,
+}
+
+/// The longest time for which an operator acts within a tenant, in minutes.
+pub const IMPERSONATION_MAX: u32 = 60;
+
 impl Tenancy {
-    /// Makes a token with all of an operator's rights. `expires`: never, by default.
+    /// Makes a token: of a tenant (by id or slug), or of the operators.
     pub async fn create_token(
         &self,
         actor: &Actor,
-        name: &str,
-        expires: Option<Timestamp>,
+        tenant: Option<&str>,
+        new: &NewToken,
     ) -> Result<Done<IssuedToken>, TenancyError> {
         let now = self.clock.now();
+        let tenant = match tenant {
+            Some(key) => Some(self.find(key).await?.id),
+            None => None,
+        };
         let mut faults = Faults::default();
-        let name = faults.take(check_name(name));
-        if expires.is_some_and(|at| at <= now) {
+        let name = faults.take(check_name(&new.name));
+        if new.expires.is_some_and(|at| at <= now) {
             faults.add("/expires", "out-of-range", format!("a token expires in the future; it is {now} now"));
         }
+        let scopes = scopes(actor, tenant, new.scopes.as_deref(), &mut faults);
         let name = faults.or(name)?;
-        let secret = generate(&self.config().brand.key_prefix)?;
-        let row = TokenRow { name, hash: hash_token(&secret), created: now, expires };
+        within_rights(actor, &scopes)?;
+        let role = tenant.map(|_| actor.rights.rank.unwrap_or(Role::Admin).min(Role::Admin));
+        let row = (name, new.expires, tenant, scopes, role, None);
+        let (write, issued) = self.issue(actor, row).await?;
+        let detail = json!({ "expires": new.expires, "scopes": issued.row.scopes });
+        let entry = actor.entry("token.create", tenant, &issued.row.name, detail);
+        self.finish(write, entry, issued).await
+    }
+
+    /// Makes a token by which an operator acts within a tenant as one of its admins would, except that it makes no tokens,
+    /// which would outlive it. The tenant's ledger says who and why; who, with every line of what is done by it.
+    pub async fn impersonate(
+        &self,
+        actor: &Actor,
+        tenant: &str,
+        how: &Impersonation,
+    ) -> Result<Done<IssuedToken>, TenancyError> {
+        let tenant = self.find(tenant).await?.id;
+        let mut faults = Faults::default();
+        if !(1..=IMPERSONATION_MAX).contains(&how.minutes) {
+            let detail = format!("1 to {IMPERSONATION_MAX} minutes, and this is {}", how.minutes);
+            faults.add("/minutes", "out-of-range", detail);
+        }
+        let reason = faults.take(checks::text("/reason", &how.reason, checks::REASON_MAX));
+        let reason = faults.or(reason)?;
+        let held = |scope: &Scope| *scope != Scope::TokensManage && actor.rights.has(*scope);
+        let scopes = within_a_tenant().into_iter().filter(held).collect();
+        let expires = self.clock.now() + Duration::from_secs(u64::from(how.minutes) * 60);
+        let name = format!("as-admin-{}", hex::encode(random::<PREFIX_BYTES>()?));
+        let operator = Some(actor.name.clone());
+        let row = (name, Some(expires), Some(tenant), Grant::These(scopes), Some(Role::Admin), operator);
+        let (write, issued) = self.issue(actor, row).await?;
+        let detail = json!({ "expires": expires, "reason": reason });
+        let entry = actor.entry("tenant.impersonate", Some(tenant), &issued.row.name, detail);
+        self.finish(write, entry, issued).await
+    }
+
+    /// Every token of the operators, expired ones too.
+    pub async fn tokens(&self) -> Result<Vec<TokenRow>, TenancyError> {
+        Ok(self.store.tokens().await?)
+    }
+
+    /// A tenant's tokens by name, expired ones too; `page.after` is the last name of the page before.
+    pub async fn tenant_tokens(&self, tenant: &str, page: &Page) -> Result<Vec<TokenRow>, TenancyError> {
+        let tenant = self.find(tenant).await?.id;
+        Ok(self.store.tenant_tokens(tenant, page).await?)
+    }
+
+    /// Makes a token worthless at once. The last of the operators' by which another could be made stays.
+    pub async fn revoke_token(
+        &self,
+        actor: &Actor,
+        tenant: Option<&str>,
+        name: &str,
+    ) -> Result<Done<()>, TenancyError> {
+        let tenant = match tenant {
+            Some(key) => Some(self.find(key).await?.id),
+            None => None,
+        };
         let mut write = self.store.write().await?;
+        // Looked at while nobody else can write, or two who revoke the last two tokens would both be allowed to.
+        if tenant.is_none() && is_last(&self.store.tokens().await?, name, self.clock.now()) {
+            let detail =
+                format!("{name:?} is the last token by which others can be made; create another before revoking it");
+            return Err(TenancyError::conflict("", "last-token", detail));
+        }
+        if !write.delete_token(tenant, name).await? {
+            return Err(TenancyError::NotFound(Kind::Token, name.to_owned()));
+        }
+        let entry = actor.entry("token.revoke", tenant, name, json!({}));
+        self.finish(write, entry, ()).await
+    }
+
+    async fn issue(&self, actor: &Actor, row: Wanted) -> Result<(Write, IssuedToken), TenancyError> {
+        let (name, expires, tenant, scopes, role, operator) = row;
+        let secret = generate(&self.config().brand.key_prefix)?;
+        let (hash, created, maker) = (hash_token(&secret), self.clock.now(), Some(actor.name.clone()));
+        let row = TokenRow { name, hash, created, expires, tenant, scopes, maker, role, operator };
+        let mut write = self.store.write().await?;
+        if let Some(tenant) = tenant {
+            // It may have gone since it was looked up.
+            super::tenants::current(&mut write, tenant, &tenant.to_string()).await?;
+        }
         write.insert_token(&row).await.map_err(|error| match error {
             StoreError::Conflict(_) => {
                 TenancyError::conflict("/name", "token-exists", format!("there is a token {:?} already", row.name))
             }
             other => other.into(),
         })?;
-        let entry = actor.entry("token.create", None, &row.name, json!({ "expires": expires }));
-        self.finish(write, entry, IssuedToken { row, secret }).await
-    }
-
-    /// Every token, expired ones too, without what they hash.
-    pub async fn tokens(&self) -> Result<Vec<TokenRow>, TenancyError> {
-        Ok(self.store.tokens().await?)
-    }
-
-    /// Makes a token worthless at once. The last one that works stays, or nobody could make another.
-    pub async fn revoke_token(&self, actor: &Actor, name: &str) -> Result<Done<()>, TenancyError> {
-        let mut write = self.store.write().await?;
-        // Looked at while nobody else can write, or two who revoke the last two tokens would both be allowed to.
-        if is_last(&self.store.tokens().await?, name, self.clock.now()) {
-            let detail = format!("{name:?} is the last token that works; create another before revoking it");
-            return Err(TenancyError::conflict("", "last-token", detail));
-        }
-        if !write.delete_token(name).await? {
-            return Err(TenancyError::NotFound(Kind::Token, name.to_owned()));
-        }
-        let entry = actor.entry("token.revoke", None, name, json!({}));
-        self.finish(write, entry, ()).await
-    }
-
-    /// Who presents this token: `operator:<name>`. `None` when it is unknown, malformed or expired.
-    pub async fn authenticate(&self, secret: &str) -> Result<Option<String>, TenancyError> {
-        // What cannot be a token costs no question to the store.
-        if !looks_like_a_token(secret) {
-            return Ok(None);
-        }
-        let row = self.store.token_by_hash(&hash_token(secret)).await?;
-        let now = self.clock.now();
-        Ok(row.filter(|row| row.expires.is_none_or(|at| at > now)).map(|row| format!("operator:{}", row.name)))
+        Ok((write, IssuedToken { row, secret }))
     }
 }
 
-/// Whether this token works and no other does.
+/// Name, expiry, tenant, scopes, rank and operator of a token that is to be.
+type Wanted = (String, Option<Timestamp>, Option<TenantId>, Grant, Option<Role>, Option<String>);
+
+/// What a new token is to hold. Left out, it is what its maker holds, as far as it counts there.
+fn scopes(actor: &Actor, tenant: Option<TenantId>, wanted: Option<&[String]>, faults: &mut Faults) -> Grant {
+    let within = tenant.is_some();
+    let Some(wanted) = wanted else {
+        let all = actor.rights.lacking(&Scope::ALL.iter().copied().collect()).is_empty();
+        let held = actor.rights.scopes.iter().copied().filter(|scope| !within || scope.reach() == Reach::Tenant);
+        return if all { Grant::All } else { Grant::These(held.collect()) };
+    };
+    let check = |(index, text): (usize, &String)| match Scope::parse(text) {
+        Some(scope) if within && scope.reach() == Reach::Installation => {
+            let detail = format!("{scope} is the operators' and cannot be held within one tenant");
+            faults.add(format!("/scopes/{index}"), "operators-only", detail);
+            None
+        }
+        Some(scope) => Some(scope),
+        None => {
+            let known: Vec<_> = Scope::ALL.iter().map(|scope| scope.as_str()).collect();
+            let detail = format!("there is no scope {text:?}; there are {}", known.join(", "));
+            faults.add(format!("/scopes/{index}"), "unknown-scope", detail);
+            None
+        }
+    };
+    Grant::These(wanted.iter().enumerate().filter_map(check).collect())
+}
+
+/// Nobody hands out what they do not hold.
+fn within_rights(actor: &Actor, scopes: &Grant) -> Result<(), TenancyError> {
+    let Grant::These(scopes) = scopes else { return Ok(()) };
+    match actor.rights.lacking(scopes) {
+        lacking if lacking.is_empty() => Ok(()),
+        lacking => Err(TenancyError::Forbidden(lacking)),
+    }
+}
+
+/// Whether this token works and lets its holder make others, and no other does.
 fn is_last(tokens: &[TokenRow], name: &str, now: Timestamp) -> bool {
-    let usable: Vec<_> = tokens.iter().filter(|token| token.expires.is_none_or(|at| at > now)).collect();
+    let makes_others = |token: &TokenRow| token.scopes.held(Scope::ALL).contains(&Scope::TokensManage);
+    let works = |token: &TokenRow| token.expires.is_none_or(|at| at > now);
+    let usable: Vec<_> = tokens.iter().filter(|token| works(token) && makes_others(token)).collect();
     matches!(usable.as_slice(), [only] if only.name == name)
 }
 
@@ -108,7 +223,7 @@ pub(super) fn random<const N: usize>() -> Result<[u8; N], StoreError> {
 }
 
 /// Whether a text has the shape of a token. Its brand may be that of earlier days: what was issued stays good.
-fn looks_like_a_token(text: &str) -> bool {
+pub(super) fn looks_like_a_token(text: &str) -> bool {
     let mut parts = text.split('_');
     let hex = |part: Option<&str>, bytes: usize| {
         let digit = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);

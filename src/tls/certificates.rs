@@ -243,6 +243,7 @@ impl Subscriber for CertificateCache {
             | Change::Host(_)
             | Change::Beneath(_)
             | Change::Challenge(_)
+            | Change::Session(_)
             | Change::Keys => {}
         }
     }

@@ -1,8 +1,10 @@
 //! The admin API over a real socket, on a store of its own; and the command line against it.
 
+mod access;
 mod cli;
 mod domains;
 mod edge;
+mod idempotency;
 mod openapi;
 mod refusals;
 mod service;

@@ -13,7 +13,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("clock", &[]),
     ("metrics", &[]),
     ("model", &["clock"]),
-    ("keyring", &["clock"]),
+    ("keyring", &["clock", "model"]),
+    ("branding", &["model"]),
     ("config", &["clock", "metrics", "model"]),
     ("seal", &["clock", "config", "metrics", "model"]),
     ("outbound", &["clock", "config", "metrics", "model"]),
@@ -29,7 +30,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("audit", &["clock", "config", "metrics", "model", "seal", "store"]),
     ("usage", &["clock", "config", "metrics", "model", "store"]),
     ("events", &["clock", "config", "metrics", "model", "outbound", "seal", "store"]),
-    ("tenancy", &["audit", "clock", "config", "events", "metrics", "model", "seal", "store", "usage"]),
+    ("tenancy", &["audit", "branding", "clock", "config", "events", "metrics", "model", "seal", "store", "usage"]),
     ("certificates", &["audit", "clock", "config", "events", "metrics", "model", "store", "tenancy"]),
     ("domains", &["audit", "clock", "config", "dns", "events", "metrics", "model", "outbound", "store", "tenancy"]),
     (
@@ -126,6 +127,9 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("hyper_util", &["admin", "cli", "dev", "outbound"]),
     ("jsonwebtoken", &["edge"]),
     ("prost", &["traces"]),
+    ("cssparser", &["branding"]),
+    ("roxmltree", &["branding"]),
+    ("imagesize", &["branding"]),
 ];
 
 /// What is written nowhere, tests included.

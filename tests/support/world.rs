@@ -11,7 +11,7 @@ use tenantry::app::{self, App, Origin, Roles, Running};
 use tenantry::clock::Clock;
 use tenantry::model::{Hostname, Status};
 use tenantry::seal::KeyFile;
-use tenantry::tenancy::{Actor, Expect, NewDomain, NewTenant, Suspension};
+use tenantry::tenancy::{Actor, Expect, NewDomain, NewTenant, NewToken, Suspension};
 use tenantry::tls::LocalCa;
 
 use super::backend::Backend;
@@ -145,7 +145,12 @@ impl World {
 
     /// A new operator's token.
     pub async fn token(&self, name: &str) -> String {
-        let issued = self.running.tenancy().create_token(&actor(), name, None).await.unwrap();
+        let issued = self
+            .running
+            .tenancy()
+            .create_token(&actor(), None, &NewToken { name: name.into(), ..NewToken::default() })
+            .await
+            .unwrap();
         issued.value.secret.to_string()
     }
 

@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 
 use super::{CloseReason, HeadFault};
 use crate::config;
+use crate::keyring::SiteCookie;
 use crate::model::{Hostname, TenantId};
 use crate::tls::TlsFacts;
 
@@ -41,6 +42,7 @@ pub struct Connection {
     bytes_in: AtomicU64,
     bytes_out: AtomicU64,
     tenants: Mutex<Vec<TenantId>>,
+    sessions: Mutex<Vec<SiteCookie>>,
     head_fault: Mutex<Option<HeadFault>>,
     /// The request before has been answered and logged; the next head may pass.
     request_done: AtomicBool,
@@ -66,6 +68,7 @@ impl Connection {
             bytes_in: AtomicU64::new(0),
             bytes_out: AtomicU64::new(0),
             tenants: Mutex::default(),
+            sessions: Mutex::default(),
             head_fault: Mutex::default(),
             request_done: AtomicBool::new(false),
             upgraded: AtomicBool::new(false),
@@ -168,11 +171,32 @@ impl Connection {
     /// Forgets them: on a connection that a proxy shares between visitors, the next request is somebody else's.
     pub fn forget_tenants(&self) {
         lock(&self.tenants).clear();
+        lock(&self.sessions).clear();
     }
 
     /// The tenants that were served here.
     pub fn tenants(&self) -> Vec<TenantId> {
         lock(&self.tenants).clone()
+    }
+
+    /// Remembers that something was served here under a session of the main site. True the first time.
+    pub fn note_session(&self, cookie: SiteCookie) -> bool {
+        let mut sessions = lock(&self.sessions);
+        match sessions.iter_mut().find(|known| known.session == cookie.session) {
+            Some(known) => {
+                known.expires = known.expires.max(cookie.expires);
+                false
+            }
+            None => {
+                sessions.push(cookie);
+                true
+            }
+        }
+    }
+
+    /// Whether something was served here under a session for which `ended` holds.
+    pub fn has_session(&self, ended: impl FnMut(&SiteCookie) -> bool) -> bool {
+        lock(&self.sessions).iter().any(ended)
     }
 
     /// Bytes read from the client so far, without TLS and the PROXY header.

@@ -33,7 +33,7 @@ use tenantry::model::{Explanation, PoolStatus, Question, Unclear};
 use tenantry::outbound::Guard;
 use tenantry::seal::Sealer;
 use tenantry::store::Store;
-use tenantry::tenancy::{Actor, Applied, Tenancy};
+use tenantry::tenancy::{Actor, Applied, NewToken, Tenancy};
 use tenantry::traffic::Meters;
 
 pub const MAX_BODY: usize = 4096;
@@ -216,7 +216,10 @@ impl World {
         let tenancy = Tenancy::new(store.clone(), config.clone(), clock.clone(), applied);
         // Nobody need apply the token that the test itself uses.
         let unobserved = Tenancy::new(store.clone(), config.clone(), clock.clone(), Arc::new(()));
-        let issued = unobserved.create_token(&Actor::new("system"), "test", None).await.unwrap();
+        let issued = unobserved
+            .create_token(&Actor::new("system"), None, &NewToken { name: "test".into(), ..NewToken::default() })
+            .await
+            .unwrap();
         let token = issued.value.secret.to_string();
         let health = Arc::new(Probe {
             loaded: AtomicBool::new(true),
@@ -286,6 +289,14 @@ impl World {
         let text = String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap();
         let json = serde_json::from_str(&text).unwrap_or(Value::Null);
         Reply { status: head.status, headers: head.headers, text, json }
+    }
+
+    /// Does something to the store behind everybody's back.
+    pub async fn sql(&self, sql: &'static str) {
+        use sqlx::{Connection, Executor};
+        let url = format!("sqlite:{}", self.dir.path().join("tenantry.db").display());
+        let mut connection = sqlx::SqliteConnection::connect(&url).await.unwrap();
+        connection.execute(sql).await.unwrap();
     }
 
     pub async fn revision(&self) -> i64 {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tenantry::certificates::{Certificates, NewCertificate, Reach, Reason, Revoker};
 use tenantry::clock::Clock;
-use tenantry::model::{Certificate, CertificateSource};
+use tenantry::model::{Certificate, CertificateSource, Rights};
 use tenantry::store::ISSUED;
 use tenantry::tenancy::{Actor, TenancyError};
 use zeroize::Zeroizing;
@@ -106,11 +106,11 @@ async fn the_order_rests_until_a_fallback_is_needed() {
     let done = certificates.upload(&actor(), &brought(&world, &["shop.example"], 100)).await.unwrap();
     let row = done.value.certificate.row;
     assert_eq!(order().await.not_before, row.not_after - DAY * 30);
-    assert_eq!(certificates.queue(&Default::default()).await.unwrap()[0].position, None);
+    assert_eq!(certificates.queue(&Rights::all(), &Default::default()).await.unwrap()[0].position, None);
     // Gone, and nothing else is there: now.
     certificates.delete(&actor(), &row.id).await.unwrap();
     assert_eq!(order().await.not_before, clock.now());
-    assert_eq!(certificates.queue(&Default::default()).await.unwrap()[0].position, Some(1));
+    assert_eq!(certificates.queue(&Rights::all(), &Default::default()).await.unwrap()[0].position, Some(1));
     assert!(client::tls(&world, "shop.example", &[]).await.is_err());
     // Gone, and ours is still good for a while: when ours is to be renewed.
     issued(&world, "shop.example", 90).await;
@@ -188,7 +188,8 @@ async fn revocation_takes_a_certificate_from_every_visitor() {
     world.claim("acme", "shop.example", true).await;
     issued(&world, "shop.example", 90).await;
     let certificates = certificates(&world);
-    let id = certificates.list(Some("SHOP.example"), &Default::default()).await.unwrap()[0].row.id.clone();
+    let id =
+        certificates.list(&Rights::all(), Some("SHOP.example"), &Default::default()).await.unwrap()[0].row.id.clone();
     certificates.revoke(&actor(), &id, Reason::KeyCompromise, Reach::Authority).await.unwrap();
     assert!(client::tls(&world, "shop.example", &[]).await.is_err());
     let order = world.running.store().order("shop.example").await.unwrap().unwrap();

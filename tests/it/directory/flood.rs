@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use futures_util::StreamExt;
-use tenantry::clock::Clock;
+use tenantry::clock::{Clock, Timestamp};
 use tenantry::config::Config;
 use tenantry::directory::{Directory, DirectorySettings, Gate, GateSettings, Lookup, Resolution, Source, Trouble};
 use tenantry::metrics::Metrics;
-use tenantry::model::{Certificate, Tenant, TenantId};
+use tenantry::model::{Certificate, SessionId, Tenant, TenantId};
 use tenantry::store::{News, StoreError};
 use tenantry::traffic::Meters;
 use zeroize::Zeroizing;
@@ -87,6 +87,10 @@ impl Source for Numbers {
 
     async fn secret(&self, _name: &str) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
         Ok(None)
+    }
+
+    async fn ended_sessions(&self, _: Timestamp, _: usize) -> Result<Vec<(SessionId, Timestamp)>, StoreError> {
+        Ok(Vec::new())
     }
 
     async fn revision(&self) -> Result<i64, StoreError> {

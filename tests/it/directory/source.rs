@@ -9,8 +9,9 @@ use async_trait::async_trait;
 use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
+use tenantry::clock::Timestamp;
 use tenantry::directory::{Lookup, Source};
-use tenantry::model::{Certificate, Tenant, TenantId};
+use tenantry::model::{Certificate, SessionId, Tenant, TenantId};
 use tenantry::store::{News, Store, StoreError};
 
 /// The kinds of reads, as they are counted, stalled and failed.
@@ -164,6 +165,10 @@ impl Source for Tap {
 
     async fn secret(&self, name: &str) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
         self.store.secret(name).await
+    }
+
+    async fn ended_sessions(&self, now: Timestamp, most: usize) -> Result<Vec<(SessionId, Timestamp)>, StoreError> {
+        self.store.ended_sessions(now, most).await
     }
 
     async fn revision(&self) -> Result<i64, StoreError> {

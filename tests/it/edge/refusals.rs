@@ -3,7 +3,7 @@
 
 use http::{Method, StatusCode};
 use http_body_util::Full;
-use tenantry::model::{Branding, Slug, Status, TenantId};
+use tenantry::model::{Branding, Colour, Slug, Status, TenantId};
 use tenantry::tenancy::NewTenant;
 
 use crate::support::client::{Answer, get, get_plain, get_with, h1, h2, raw, request, send_h1, send_h2};
@@ -54,7 +54,11 @@ async fn set(world: &World, slug: &str, status: Status) {
     let mut write = world.running.store().write().await.unwrap();
     let mut tenant = write.tenant_by_slug(&Slug::parse(slug).unwrap()).await.unwrap().unwrap();
     tenant.status = status;
-    tenant.branding = Branding { primary_colour: Some("#12ab9f".into()), tagline: Some("<i>ours</i>".into()) };
+    tenant.branding = Branding {
+        primary_colour: Colour::parse("#12ab9f").ok(),
+        tagline: Some("<i>ours</i>".into()),
+        ..Branding::default()
+    };
     write.update_tenant(&tenant).await.unwrap();
     let revision = write.commit().await.unwrap();
     assert!(world.running.applied().wait_for(revision, std::time::Duration::from_secs(10)).await);

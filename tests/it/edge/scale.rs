@@ -40,6 +40,7 @@ async fn populate(world: &World, many: usize) {
                 suspend_reason: None,
                 reason_public: false,
                 trial_ends: None,
+                life: tenantry::model::Life::default(),
                 created: now,
                 updated: now,
                 revision: 0,

@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use tenantry::clock::Clock;
-use tenantry::edge::session;
-use tenantry::keyring::Keyring;
-use tenantry::model::TenantId;
+use tenantry::keyring::{Keyring, SiteCookie};
+use tenantry::model::{SessionId, TenantId};
 
 use crate::support::client::{get, get_with};
 use crate::support::world::{BASE, World};
@@ -34,7 +33,7 @@ async fn visit(world: &World, host: &str, cookies: &[String]) -> Option<(String,
 async fn a_session_picks_a_tenant_on_the_main_site() {
     let (world, id, ring) = world("[tenancy]\nsession_cookie = \"sid\"\n").await;
     let now = world.clock.now();
-    let good = session::issue(id, &ring, now, 10 * MINUTE).unwrap();
+    let good = SiteCookie::new(SessionId::new(), id, now + 10 * MINUTE).sign(&ring, now).unwrap();
     let by_session = Some(("acme".to_owned(), "session".to_owned()));
     assert_eq!(visit(&world, BASE, &[format!("sid={good}")]).await, by_session);
     assert_eq!(visit(&world, BASE, &[format!("a=1; sid={good}; b=2")]).await, by_session);
@@ -46,8 +45,9 @@ async fn a_session_picks_a_tenant_on_the_main_site() {
     assert_eq!(visit(&world, &world.host("beta"), &cookie).await, Some(("beta".into(), "subdomain".into())));
     assert_eq!(visit(&world, &world.host("www"), &cookie).await, None);
 
-    let foreign = session::issue(id, &Keyring::generate(now).unwrap(), now, 10 * MINUTE).unwrap();
-    let stranger = session::issue(TenantId::new(), &ring, now, 10 * MINUTE).unwrap();
+    let foreign =
+        SiteCookie::new(SessionId::new(), id, now + 10 * MINUTE).sign(&Keyring::generate(now).unwrap(), now).unwrap();
+    let stranger = SiteCookie::new(SessionId::new(), TenantId::new(), now + 10 * MINUTE).sign(&ring, now).unwrap();
     let (head, signature) = good.rsplit_once('.').unwrap();
     // Never the character that is there.
     let bent = if signature.starts_with('A') { 'B' } else { 'A' };
@@ -77,7 +77,10 @@ async fn a_session_picks_a_tenant_on_the_main_site() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_suspended_tenants_session_is_refused() {
     let (world, id, ring) = world("[tenancy]\nsession_cookie = \"sid\"\n").await;
-    let cookie = format!("sid={}", session::issue(id, &ring, world.clock.now(), 10 * MINUTE).unwrap());
+    let cookie = format!(
+        "sid={}",
+        SiteCookie::new(SessionId::new(), id, world.clock.now() + 10 * MINUTE).sign(&ring, world.clock.now()).unwrap()
+    );
     world.suspend("acme").await;
     let answer = get_with(&world, BASE, "/", &[("cookie", &cookie)]).await;
     assert_eq!((answer.status.as_u16(), answer.code().as_str()), (403, "tenant-suspended"));
@@ -87,6 +90,9 @@ async fn a_suspended_tenants_session_is_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn sessions_are_off_unless_they_are_configured() {
     let (world, id, ring) = world("").await;
-    let cookie = format!("sid={}", session::issue(id, &ring, world.clock.now(), 10 * MINUTE).unwrap());
+    let cookie = format!(
+        "sid={}",
+        SiteCookie::new(SessionId::new(), id, world.clock.now() + 10 * MINUTE).sign(&ring, world.clock.now()).unwrap()
+    );
     assert_eq!(visit(&world, BASE, &[cookie]).await, None);
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use http::{Method, StatusCode};
 use http_body_util::Full;
 use serde_json::json;
-use tenantry::edge::session;
-use tenantry::keyring::Keyring;
+use tenantry::keyring::{Keyring, SiteCookie};
+use tenantry::model::SessionId;
 
 use super::{ask, origin};
 use crate::support::client::{self, Answer, request, send_h2};
@@ -222,6 +222,8 @@ async fn session_of(world: &World, slug: &str) -> String {
     let id = world.running.tenancy().show(slug).await.unwrap().tenant.id;
     let ring = world.running.store().secret(Keyring::SECRET).await.unwrap().unwrap();
     let ring = Keyring::from_bytes(&ring).unwrap();
-    let issued = session::issue(id, &ring, world.clock.now(), Duration::from_secs(600)).unwrap();
+    let issued = SiteCookie::new(SessionId::new(), id, world.clock.now() + Duration::from_secs(600))
+        .sign(&ring, world.clock.now())
+        .unwrap();
     format!("tenantry_session={issued}")
 }

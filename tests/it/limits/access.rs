@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use serde_json::json;
-use tenantry::edge::session;
-use tenantry::keyring::Keyring;
+use tenantry::keyring::{Keyring, SiteCookie};
+use tenantry::model::SessionId;
 
 use super::{HOST, meter, set, still};
 use crate::support::client::{get, get_with};
@@ -51,7 +51,9 @@ async fn a_sessions_tenant_closes_nobody_out_of_the_main_site_and_pays_for_its_r
     let ring = world.running.store().secret(Keyring::SECRET).await.unwrap().unwrap();
     let ring = Keyring::from_bytes(&ring).unwrap();
     let id = world.running.tenancy().show("acme").await.unwrap().tenant.id;
-    let cookie = session::issue(id, &ring, world.clock.now(), Duration::from_secs(600)).unwrap();
+    let cookie = SiteCookie::new(SessionId::new(), id, world.clock.now() + Duration::from_secs(600))
+        .sign(&ring, world.clock.now())
+        .unwrap();
     let cookie = format!("sid={cookie}");
     assert_eq!(get(&world, HOST, "/").await.status, 403);
     assert_eq!(get_with(&world, BASE, "/", &[("cookie", &cookie)]).await.status, 200);

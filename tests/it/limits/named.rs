@@ -65,6 +65,7 @@ fn tenant() -> Tenant {
         suspend_reason: None,
         reason_public: false,
         trial_ends: None,
+        life: tenantry::model::Life::default(),
         created: Timestamp(0),
         updated: Timestamp(0),
         revision: 0,

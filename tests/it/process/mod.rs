@@ -19,7 +19,7 @@ use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tenantry::clock::Clock;
 use tenantry::model::Status;
-use tenantry::tenancy::{Actor, NewTenant};
+use tenantry::tenancy::{Actor, NewTenant, NewToken};
 use tenantry::tls::LocalCa;
 use tokio::net::TcpStream;
 use tokio::process::Command;
@@ -55,7 +55,14 @@ impl House {
         let new =
             NewTenant { slug: "acme".into(), name: "Acme".into(), plan: Some("growth".into()), ..Default::default() };
         app.tenancy().create(&actor, &NewTenant { status: Some(Status::Active), ..new }).await.unwrap();
-        let token = app.tenancy().create_token(&actor, "operator", None).await.unwrap().value.secret.to_string();
+        let token = app
+            .tenancy()
+            .create_token(&actor, None, &NewToken { name: "operator".into(), ..NewToken::default() })
+            .await
+            .unwrap()
+            .value
+            .secret
+            .to_string();
         let mut write = app.store().write().await.unwrap();
         write.insert_certificate(&ca.issue(&[format!("*.{BASE}"), BASE.to_owned()], 30).unwrap()).await.unwrap();
         write.commit().await.unwrap();

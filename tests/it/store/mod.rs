@@ -112,6 +112,7 @@ pub fn tenant(name: &str) -> Tenant {
         suspend_reason: None,
         reason_public: false,
         trial_ends: None,
+        life: tenantry::model::Life::default(),
         created: Timestamp(1_000),
         updated: Timestamp(1_000),
         revision: 0,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use tenantry::clock::Timestamp;
-use tenantry::model::{Certificate, CertificateSource, Change, TenantId};
+use tenantry::model::{Certificate, CertificateSource, Change, Grant, TenantId};
 use tenantry::seal::SealError;
 use tenantry::store::{AuditEntry, StoreError, TokenRow};
 use zeroize::Zeroizing;
@@ -137,8 +137,24 @@ async fn a_challenge_is_answered_until_it_expires(ground: Ground) {
 
 async fn tokens_are_found_by_their_hash(ground: Ground) {
     let store = ground.open().await;
-    let forever = TokenRow { name: "ci".into(), hash: [7; 32], created: Timestamp(1), expires: None };
-    let brief = TokenRow { name: "brief".into(), hash: [8; 32], created: Timestamp(2), expires: Some(Timestamp(3)) };
+    let forever = TokenRow {
+        name: "ci".into(),
+        hash: [7; 32],
+        created: Timestamp(1),
+        expires: None,
+        tenant: None,
+        scopes: Grant::All,
+        maker: None,
+        role: None,
+        operator: None,
+    };
+    let brief = TokenRow {
+        name: "brief".into(),
+        hash: [8; 32],
+        created: Timestamp(2),
+        expires: Some(Timestamp(3)),
+        ..forever.clone()
+    };
     let mut write = store.write().await.unwrap();
     write.insert_token(&forever).await.unwrap();
     write.insert_token(&brief).await.unwrap();
@@ -149,8 +165,8 @@ async fn tokens_are_found_by_their_hash(ground: Ground) {
     assert_eq!(store.token_by_hash(&[9; 32]).await.unwrap(), None);
     assert_eq!(store.tokens().await.unwrap(), [brief, forever]);
     let mut write = store.write().await.unwrap();
-    assert!(write.delete_token("ci").await.unwrap());
-    assert!(!write.delete_token("ci").await.unwrap());
+    assert!(write.delete_token(None, "ci").await.unwrap());
+    assert!(!write.delete_token(None, "ci").await.unwrap());
     write.commit().await.unwrap();
     assert_eq!(store.token_by_hash(&[7; 32]).await.unwrap(), None);
 }

@@ -90,12 +90,12 @@ async fn a_write_that_failed_cannot_be_committed(ground: Ground) {
     ground.raw("ALTER TABLE tokens RENAME TO nokens").await;
     let mut write = store.write().await.unwrap();
     write.insert_tenant(&tenant("acme")).await.unwrap();
-    let error = write.delete_token("x").await.unwrap_err();
+    let error = write.delete_token(None, "x").await.unwrap_err();
     assert!(matches!(error, StoreError::Corrupt(_)), "{error}");
     assert!(matches!(write.commit().await, Err(StoreError::Unavailable(_))));
     assert_eq!(store.tenant_by_slug(&slug("acme")).await.unwrap(), None);
     ground.raw("ALTER TABLE nokens RENAME TO tokens").await;
-    assert!(!store.write().await.unwrap().delete_token("x").await.unwrap());
+    assert!(!store.write().await.unwrap().delete_token(None, "x").await.unwrap());
 }
 
 async fn readers_do_not_wait_for_a_writer(ground: Ground) {

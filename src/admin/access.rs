@@ -1,0 +1,197 @@
+//! Who calls, and whether they may. Each route is registered with what it needs, [`needs`] writes that into the description
+//! and puts the check before the handler, and nothing is decided about it anywhere else. What a principal may do where is
+//! not known here.
+
+use std::net::IpAddr;
+
+use axum::extract::rejection::RawPathParamsRejection;
+use axum::extract::{FromRequestParts, RawPathParams, Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+use utoipa::openapi::extensions::ExtensionsBuilder;
+use utoipa::openapi::path::{Operation, PathItem};
+use utoipa::openapi::security::SecurityRequirement;
+use utoipa_axum::router::UtoipaMethodRouter;
+
+use super::AdminState;
+use super::idempotency;
+use super::layers::RequestId;
+use super::problem::Problem;
+use crate::model::Scope;
+use crate::tenancy::{Actor, Principal};
+
+/// What a route asks of its caller.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Need {
+    /// The scope, in the tenant that `{tenant}` in the path names. To whom that tenant is not theirs it does not exist.
+    Tenant(Scope),
+    /// The scope wherever the caller is at home; the handler narrows what it shows by [`Caller::whose`].
+    Scoped(Scope),
+    /// The scope, as an operator.
+    Installation(Scope),
+    /// To be known, and nothing more.
+    Anyone,
+    /// Nothing: the route looks after itself.
+    Public,
+}
+
+/// Registers routes with what they need.
+pub fn needs(
+    need: Need,
+    (schemas, mut paths, router): UtoipaMethodRouter<AdminState>,
+) -> UtoipaMethodRouter<AdminState> {
+    for operation in paths.paths.values_mut().flat_map(operations) {
+        need.describe(operation);
+    }
+    let router = router.route_layer(from_fn(
+        move |params: Result<RawPathParams, RawPathParamsRejection>, request: Request, next: Next| async move {
+            match params {
+                Ok(params) => {
+                    let tenant = params.iter().find(|(name, _)| *name == "tenant").map(|(_, value)| value.to_owned());
+                    check(need, tenant, request, next).await
+                }
+                Err(malformed) => {
+                    Problem::new(StatusCode::BAD_REQUEST, "bad-request", malformed.body_text()).into_response()
+                }
+            }
+        },
+    ));
+    (schemas, paths, router)
+}
+
+impl Need {
+    fn scope(self) -> Option<Scope> {
+        match self {
+            Self::Tenant(scope) | Self::Scoped(scope) | Self::Installation(scope) => Some(scope),
+            Self::Anyone | Self::Public => None,
+        }
+    }
+
+    /// As it is written in the description: `x-needs`, and OpenAPI's own requirement.
+    fn describe(self, operation: &mut Operation) {
+        let of = match self {
+            Self::Tenant(_) => "tenant",
+            Self::Scoped(_) => "caller",
+            Self::Installation(_) => "installation",
+            Self::Anyone => "anyone",
+            Self::Public => "public",
+        };
+        let needs = json!({ "of": of, "scope": self.scope().map(Scope::as_str) });
+        let extensions = operation.extensions.take().unwrap_or_default();
+        let mut needed = ExtensionsBuilder::new().add("x-needs", needs).build();
+        needed.merge(extensions);
+        operation.extensions = Some(needed);
+        operation.security = Some(match self {
+            Self::Public => vec![SecurityRequirement::default()],
+            _ => vec![SecurityRequirement::new::<_, _, &str>("token", self.scope().map(Scope::as_str))],
+        });
+    }
+}
+
+/// Every operation of a path.
+pub(super) fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    [&mut item.get, &mut item.put, &mut item.post, &mut item.patch, &mut item.delete].into_iter().flatten()
+}
+
+/// Who calls, once [`recognise`] has looked at what they presented.
+#[derive(Clone)]
+struct Recognised {
+    principal: Option<Principal>,
+    /// Something was presented, whether it was worth anything or not.
+    presented: bool,
+    state: AdminState,
+}
+
+/// Around every guarded route: looks who calls, and refuses nobody.
+pub async fn recognise(State(state): State<AdminState>, mut request: Request, next: Next) -> Response {
+    let presented = request.headers().contains_key(header::AUTHORIZATION);
+    let principal = match bearer(request.headers()) {
+        Some(token) => match state.tenancy.authenticate(token).await {
+            Ok(principal) => principal,
+            Err(error) => return Problem::from(error).into_response(),
+        },
+        None => None,
+    };
+    request.extensions_mut().insert(Recognised { principal, presented, state });
+    next.run(request).await
+}
+
+/// Before every handler: 401 for whom nobody knows, 404 where they have no business, 403 where they may not.
+async fn check(need: Need, tenant: Option<String>, mut request: Request, next: Next) -> Response {
+    let (extensions, tenant) = (request.extensions(), tenant.as_deref());
+    // What is told apart here, and not the request: its body cannot be looked at from two threads.
+    let recognised = extensions.get::<Recognised>().cloned();
+    let request_id = extensions.get::<RequestId>().map(|id| id.0.clone());
+    let from = extensions.get::<Peer>().map(|peer| peer.0);
+    match judge(need, tenant, recognised)
+        .await
+        .map(|known| known.map(|(actor, state)| (Actor { request_id, from, ..actor }, state)))
+    {
+        Ok(Some((actor, state))) => {
+            request.extensions_mut().insert(actor.clone());
+            idempotency::once(&state, &actor, request, next).await
+        }
+        Ok(None) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    }
+}
+
+async fn judge(
+    need: Need,
+    tenant: Option<&str>,
+    who: Option<Recognised>,
+) -> Result<Option<(Actor, AdminState)>, Problem> {
+    if need == Need::Public {
+        return Ok(None);
+    }
+    let recognised = who.ok_or_else(|| Problem::unauthorized(false))?;
+    let principal = recognised.principal.as_ref().ok_or_else(|| Problem::unauthorized(recognised.presented))?;
+    let place = if matches!(need, Need::Tenant(_)) { tenant } else { None };
+    let rights = recognised.state.tenancy.rights(principal, place).await?;
+    let at_home = !matches!(need, Need::Installation(_)) || rights.only().is_none();
+    if let Some(scope) = need.scope().filter(|scope| !at_home || !rights.has(*scope)) {
+        return Err(Problem::insufficient(&[scope]));
+    }
+    Ok(Some((principal.actor(rights), recognised.state)))
+}
+
+/// The caller's address.
+#[derive(Clone, Copy)]
+pub struct Peer(pub IpAddr);
+
+/// Who calls: they have been recognised, and may use the route.
+pub struct Caller(pub Actor);
+
+impl<S: Send + Sync> FromRequestParts<S> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        parts.extensions.get::<Actor>().cloned().map(Self).ok_or_else(|| Problem::unauthorized(false))
+    }
+}
+
+impl Caller {
+    /// Whose things are meant: what the caller names, or for one who is bound to a tenant that one and no other. To them
+    /// there is no other.
+    pub async fn whose(&self, state: &AdminState, named: Option<String>) -> Result<Option<String>, Problem> {
+        let Some(own) = self.0.rights.only() else { return Ok(named) };
+        if let Some(named) = named {
+            let own_key = state.tenancy.show(&own.to_string()).await?;
+            if named != own.to_string() && named != own_key.tenant.slug.as_str() {
+                return Err(Problem::no_tenant(&named));
+            }
+        }
+        Ok(Some(own.to_string()))
+    }
+}
+
+/// The token of `Authorization: Bearer <token>` (RFC 6750 §2.1), from exactly one such header.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let value = values.next().filter(|_| values.next().is_none())?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}

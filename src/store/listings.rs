@@ -1,0 +1,77 @@
+//! Where tenants stand in the public directory. The order of the directory is not made here: its readers sort.
+
+use sqlx::any::AnyRow;
+use sqlx::query;
+
+use super::connect::Statement;
+use super::row::Row;
+use super::{Store, StoreError, Write};
+use crate::model::{Listed, Listing, Status, TenantId};
+
+impl Store {
+    /// Of a tenant without a word about it: not listed.
+    pub async fn listing(&self, tenant: TenantId) -> Result<Listing, StoreError> {
+        listing_of(self.one(by_tenant(tenant)).await?.as_ref())
+    }
+
+    /// Listed tenants that are active by their own status, by id, at most `limit` after `after`.
+    pub async fn listed(&self, after: Option<TenantId>, limit: u32) -> Result<Vec<Listed>, StoreError> {
+        let sql = "SELECT t.id, l.priority, t.created, t.updated, t.parent FROM listings l \
+                   JOIN tenants t ON t.id = l.tenant \
+                   WHERE l.listed = 1 AND l.tenant > $1 AND t.status = $2 ORDER BY l.tenant LIMIT $3";
+        let after = after.map(|id| id.to_string()).unwrap_or_default();
+        let statement = query(sql).bind(after).bind(Status::Active.as_str()).bind(i64::from(limit));
+        let rows = self.all(statement).await?;
+        let entry = |row: &AnyRow| {
+            let row = Row::new(row, "listings", "id");
+            Ok(Listed {
+                id: row.tenant("id")?,
+                priority: priority_of(&row)?,
+                members: 0,
+                created: row.time("created")?,
+                updated: row.time("updated")?,
+                parent: row.optional("parent", "tenant id", TenantId::parse)?,
+            })
+        };
+        rows.iter().map(entry).collect()
+    }
+}
+
+impl Write {
+    pub async fn listing(&mut self, tenant: TenantId) -> Result<Listing, StoreError> {
+        listing_of(self.one(by_tenant(tenant)).await?.as_ref())
+    }
+
+    /// `Missing` when there is no such tenant.
+    pub async fn set_listing(&mut self, tenant: TenantId, listing: Listing) -> Result<(), StoreError> {
+        self.require_tenant(tenant).await?;
+        let sql = "INSERT INTO listings (tenant, listed, priority, updated) VALUES ($1, $2, $3, $4) \
+                   ON CONFLICT (tenant) DO UPDATE SET listed = excluded.listed, priority = excluded.priority, \
+                   updated = excluded.updated";
+        let statement = query(sql)
+            .bind(tenant.to_string())
+            .bind(i64::from(listing.listed))
+            .bind(i64::from(listing.priority))
+            .bind(self.now().millis());
+        self.execute(statement).await.map(drop)
+    }
+
+    pub(super) async fn delete_listing_of(&mut self, tenant: TenantId) -> Result<u64, StoreError> {
+        self.execute(query("DELETE FROM listings WHERE tenant = $1").bind(tenant.to_string())).await
+    }
+}
+
+fn by_tenant(tenant: TenantId) -> Statement<'static> {
+    query("SELECT tenant, listed, priority FROM listings WHERE tenant = $1").bind(tenant.to_string())
+}
+
+fn listing_of(row: Option<&AnyRow>) -> Result<Listing, StoreError> {
+    let Some(row) = row else { return Ok(Listing::default()) };
+    let row = Row::new(row, "listings", "tenant");
+    Ok(Listing { listed: row.flag("listed")?, priority: priority_of(&row)? })
+}
+
+fn priority_of(row: &Row<'_>) -> Result<i32, StoreError> {
+    let number = row.int("priority")?;
+    i32::try_from(number).map_err(|_| row.corrupt("priority", format!("{number} is no priority")))
+}

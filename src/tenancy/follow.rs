@@ -1,0 +1,93 @@
+//! What follows from a change of a tenant, in the same transaction: an event where its status is another, certificates
+//! wanted again or no more, the grace of domains that its plan does not cover, and when time has to do with it next.
+
+use serde_json::json;
+
+use super::lineage::parents_in;
+use super::{CUSTOM_DOMAIN, Tenancy, TenancyError, agenda};
+use crate::model::{Status, Tenant, TenantId};
+use crate::store::{Event, StoreError, Write};
+
+impl Tenancy {
+    /// Completes `tenant`, which was `before`; the caller writes it.
+    pub(super) async fn follow(
+        &self,
+        write: &mut Write,
+        before: &Tenant,
+        tenant: &mut Tenant,
+    ) -> Result<(), TenancyError> {
+        if before.status != tenant.status {
+            write.event(&status_event(before.status, tenant)).await?;
+            self.follow_status(write, before.status, tenant).await?;
+        }
+        let given = |tenant: &Tenant| {
+            (tenant.plan.clone(), tenant.features_on.clone(), tenant.features_off.clone(), tenant.parent)
+        };
+        if given(before) != given(tenant) {
+            self.watch_domains(write, tenant).await?;
+        }
+        tenant.life.due = agenda::due(tenant, &self.config().tenancy, self.clock.now());
+        Ok(())
+    }
+
+    /// A look at one of its domains has found that its plan covers them, or does not. The grace begins, or ends; whatever
+    /// it was, it is put right.
+    pub async fn domains_looked_at(&self, write: &mut Write, id: TenantId) -> Result<(), TenancyError> {
+        let Some(mut tenant) = write.tenant(id).await? else { return Ok(()) };
+        let before = tenant.life;
+        self.watch_domains(write, &mut tenant).await?;
+        tenant.life.due = agenda::due(&tenant, &self.config().tenancy, self.clock.now());
+        if tenant.life != before {
+            write.update_tenant(&tenant).await?;
+        }
+        Ok(())
+    }
+
+    /// Begins or ends the grace of its domains.
+    async fn watch_domains(&self, write: &mut Write, tenant: &mut Tenant) -> Result<(), TenancyError> {
+        let parents = parents_in(write, tenant).await?;
+        let covered = self.assemble(tenant.clone(), &parents, &self.config())?.effective.features;
+        let until = match (covered.contains(CUSTOM_DOMAIN), tenant.life.domains_until) {
+            (true, _) => None,
+            (false, Some(until)) => Some(until),
+            (false, None) if write.held_domains_of(tenant.id).await?.is_empty() => None,
+            (false, None) => Some(self.clock.now() + self.config().tenancy.feature_grace),
+        };
+        if until == tenant.life.domains_until {
+            return Ok(());
+        }
+        tenant.life.domains_until = until;
+        let kind = if until.is_some() { "tenant.domains-uncovered" } else { "tenant.domains-covered" };
+        let detail = json!({ "feature": CUSTOM_DOMAIN, "until": until });
+        Ok(write.event(&event(kind, tenant, detail)).await?)
+    }
+
+    /// What is archived is not renewed; what comes back wants its certificates again.
+    async fn follow_status(&self, write: &mut Write, before: Status, tenant: &Tenant) -> Result<(), StoreError> {
+        let (left, came) = (before == Status::Archived, tenant.status == Status::Archived);
+        if left == came {
+            return Ok(());
+        }
+        let now = write.now();
+        for domain in write.held_domains_of(tenant.id).await? {
+            let name = domain.name.to_string();
+            match came {
+                true => drop(write.drop_order(&name).await?),
+                false => drop(write.want_order(&[name], Some(tenant.id), now).await?),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// `tenant.suspended`, `tenant.active`, …: named by what it has become.
+fn status_event(from: Status, tenant: &Tenant) -> Event {
+    let detail = json!({ "from": from, "to": tenant.status, "trial_ends": tenant.trial_ends,
+        "phase_ends": tenant.life.phase_ends });
+    event(&format!("tenant.{}", tenant.status), tenant, detail)
+}
+
+/// An event about the tenant itself.
+pub(super) fn event(kind: &str, tenant: &Tenant, detail: serde_json::Value) -> Event {
+    Event { kind: kind.to_owned(), tenant: Some(tenant.id), subject: tenant.slug.to_string(), detail }
+}
