@@ -17,6 +17,7 @@ mod engine;
 mod error;
 mod events;
 mod feed;
+mod import;
 mod keyset;
 mod leases;
 mod life;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use sqlx::any::AnyRow;
-use sqlx::query;
+use sqlx::{AssertSqlSafe, query};
 
 use super::connect::Statement;
 use super::row::{Row, storable, to_json};
@@ -81,17 +81,9 @@ impl Write {
         if self.one(query("SELECT slug FROM retired_slugs WHERE slug = $1").bind(slug)).await?.is_some() {
             return Err(StoreError::Conflict(format!("the slug {slug} belonged to a deleted tenant; it is retired")));
         }
-        let sql = "INSERT INTO tenants (id, name, status, plan, features_on, features_off, parent, branding, edge, \
-                   suspend_reason, reason_public, trial_ends, cancelled, archived, phase_ends, domains_until, due, \
-                   updated, revision, name_key, slug, created) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, \
-                   $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22) ON CONFLICT DO NOTHING";
         let key = name_key(&tenant.name);
-        let statement = bind_facts(query(sql).bind(tenant.id.to_string()), tenant)?
-            .bind(tenant.updated.millis())
-            .bind(self.revision())
-            .bind(&key)
-            .bind(slug)
-            .bind(tenant.created.millis());
+        let sql = insertion(1);
+        let statement = bind_row(query(AssertSqlSafe(sql)), tenant, &key, self.revision())?;
         if self.execute(statement).await? == 0 {
             let what = if self.tenant(tenant.id).await?.is_some() { "id" } else { "slug" };
             return Err(StoreError::Conflict(format!("a tenant with the {what} of {slug} exists already")));
@@ -100,6 +92,24 @@ impl Write {
         self.change(Change::Tenant(tenant.id));
         self.change(Change::Slug(tenant.slug.clone()));
         Ok(())
+    }
+
+    /// Inserts many at once, as [`Write::insert_tenant`] does one; returns how many went in. Fewer than there are: of the others
+    /// the slug is taken. Whether a slug is retired and the parents are there is for the caller to know. Notes nothing.
+    pub async fn insert_tenants(&mut self, tenants: &[Tenant]) -> Result<u64, StoreError> {
+        let mut inserted = 0;
+        for some in tenants.chunks(AT_ONCE) {
+            let keys: Vec<String> = some.iter().map(|tenant| name_key(&tenant.name)).collect();
+            let mut statement = query(AssertSqlSafe(insertion(some.len()))).persistent(some.len() == AT_ONCE);
+            for (tenant, key) in some.iter().zip(&keys) {
+                statement = bind_row(statement, tenant, key, self.revision())?;
+            }
+            inserted += self.execute(statement).await?;
+            let names: Vec<_> =
+                some.iter().zip(&keys).map(|(tenant, key)| (tenant.slug.as_str(), key.as_str())).collect();
+            self.insert_words(&names).await?;
+        }
+        Ok(inserted)
     }
 
     /// Writes every field but id, slug and created; sets `updated` and `revision`; notes the tenant. `Missing` when
@@ -200,6 +210,33 @@ fn bind_facts<'q>(statement: Statement<'q>, tenant: &'q Tenant) -> Result<Statem
         .bind(life.phase_ends.map(Timestamp::millis))
         .bind(life.domains_until.map(Timestamp::millis))
         .bind(life.due.map(Timestamp::millis)))
+}
+
+/// Rows of one statement; times their columns, fewer than the parameters that a statement may have.
+const AT_ONCE: usize = 250;
+/// The columns of [`bind_row`].
+const INSERTED: &str = "id, name, status, plan, features_on, features_off, parent, branding, edge, suspend_reason, reason_public, \
+     trial_ends, cancelled, archived, phase_ends, domains_until, due, updated, revision, name_key, slug, created";
+const WIDTH: usize = 22;
+
+fn insertion(rows: usize) -> String {
+    let row = |n: usize| (1..=WIDTH).map(|column| format!("${}", n * WIDTH + column)).collect::<Vec<_>>().join(", ");
+    let places: Vec<String> = (0..rows).map(|n| format!("({})", row(n))).collect();
+    format!("INSERT INTO tenants ({INSERTED}) VALUES {} ON CONFLICT DO NOTHING", places.join(", "))
+}
+
+fn bind_row<'q>(
+    statement: Statement<'q>,
+    tenant: &'q Tenant,
+    key: &'q str,
+    revision: i64,
+) -> Result<Statement<'q>, StoreError> {
+    Ok(bind_facts(statement.bind(tenant.id.to_string()), tenant)?
+        .bind(tenant.updated.millis())
+        .bind(revision)
+        .bind(key)
+        .bind(tenant.slug.as_str())
+        .bind(tenant.created.millis()))
 }
 
 pub(super) fn tenant_of(row: &AnyRow) -> Result<Tenant, StoreError> {

@@ -14,7 +14,7 @@ use crate::store::{Event, Found, Page, StoreError, Write};
 /// The feature that lets a tenant have domains of its own.
 pub const CUSTOM_DOMAIN: &str = "custom_domain";
 
-const TOKEN_BYTES: usize = 16;
+pub(super) const TOKEN_BYTES: usize = 16;
 
 /// A claim with the DNS records that its tenant is to set.
 #[derive(Clone, Debug)]
@@ -180,7 +180,7 @@ fn taken(error: StoreError) -> TenancyError {
     }
 }
 
-fn check_name(pointer: &str, text: &str, config: &Config) -> Result<DomainName, Fault> {
+pub(super) fn check_name(pointer: &str, text: &str, config: &Config) -> Result<DomainName, Fault> {
     let brand = &config.brand;
     let name = DomainName::parse(text).map_err(|e| Fault::new(pointer, "invalid-domain", format!("{text:?}: {e}")))?;
     brand.claimable(name.host()).map_err(|why| {
@@ -225,7 +225,7 @@ fn pick(claims: Vec<Domain>, name: &str, tenant: Option<TenantId>) -> Result<Dom
     }
 }
 
-fn require_feature(state: &TenantState, config: &Config) -> Result<(), TenancyError> {
+pub(super) fn require_feature(state: &TenantState, config: &Config) -> Result<(), TenancyError> {
     if state.effective.features.contains(CUSTOM_DOMAIN) {
         return Ok(());
     }

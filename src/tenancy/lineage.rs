@@ -32,6 +32,12 @@ impl Tenancy {
 
     /// Puts the tenant's facts, its parents', the catalogue and the time together.
     pub(super) async fn state_of(&self, tenant: Tenant, known: &mut Known) -> Result<TenantState, TenancyError> {
+        let parents = self.parents_of(&tenant, known).await?;
+        self.assemble(tenant, &parents, &self.config())
+    }
+
+    /// The parents of a tenant, nearest first.
+    pub(super) async fn parents_of(&self, tenant: &Tenant, known: &mut Known) -> Result<Vec<Tenant>, TenancyError> {
         let mut parents = Vec::new();
         let mut above = tenant.parent;
         while let Some(id) = above {
@@ -40,11 +46,11 @@ impl Tenancy {
             {
                 known.0.insert(id, parent);
             }
-            let parent = known.0.get(&id).cloned().ok_or_else(|| orphan(&tenant, id))?;
+            let parent = known.0.get(&id).cloned().ok_or_else(|| orphan(tenant, id))?;
             above = parent.parent;
-            push(&mut parents, parent, &tenant)?;
+            push(&mut parents, parent, tenant)?;
         }
-        self.assemble(tenant, &parents, &self.config())
+        Ok(parents)
     }
 
     /// The same inside a writing transaction, so that nothing need be read after the commit.

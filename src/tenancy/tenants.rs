@@ -9,6 +9,7 @@ use super::error::{Fault, Faults, Kind, TenancyError};
 use super::follow::event;
 use super::lineage::{Known, MAX_DEPTH, parents_in};
 use super::{Actor, Done, Expect, Tenancy, agenda, checks};
+use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::model::{
     Branding, EdgeSettings, Effective, Feature, Hostname, Life, PlanName, Slug, Status, Tenant, TenantId,
@@ -40,8 +41,8 @@ pub struct NewTenant {
 }
 
 /// A [`NewTenant`] whose fields are all in order.
-struct Checked {
-    slug: Slug,
+pub(super) struct Checked {
+    pub slug: Slug,
     name: String,
     plan: Option<PlanName>,
     status: Status,
@@ -57,29 +58,10 @@ impl Tenancy {
         };
         let now = self.clock.now();
         let mut write = self.store.write().await?;
-        let mut tenant = Tenant {
-            id: TenantId::new(),
-            slug: checked.slug,
-            name: checked.name,
-            status: checked.status,
-            plan: checked.plan,
-            features_on: BTreeSet::new(),
-            features_off: BTreeSet::new(),
-            parent,
-            branding: Branding::default(),
-            edge: EdgeSettings::default(),
-            suspend_reason: None,
-            reason_public: false,
-            trial_ends: checked.trial_days.map(|days| now + days_long(days)),
-            life: Life::default(),
-            created: now,
-            updated: now,
-            revision: write.revision(),
-        };
+        let tenant = Tenant { revision: write.revision(), ..checked.made(parent, now, &self.config()) };
         if parents_in(&mut write, &tenant).await?.len() >= MAX_DEPTH {
             return Err(too_deep());
         }
-        tenant.life.due = agenda::due(&tenant, &self.config().tenancy, now);
         match write.insert_tenant(&tenant).await {
             Err(StoreError::Conflict(_)) => {
                 let detail = format!("the slug {:?} is taken, or was once and is retired", tenant.slug.as_str());
@@ -207,6 +189,32 @@ impl Tenancy {
     }
 }
 
+impl Checked {
+    pub fn made(self, parent: Option<TenantId>, now: Timestamp, config: &Config) -> Tenant {
+        let mut tenant = Tenant {
+            id: TenantId::new(),
+            slug: self.slug,
+            name: self.name,
+            status: self.status,
+            plan: self.plan,
+            features_on: BTreeSet::new(),
+            features_off: BTreeSet::new(),
+            parent,
+            branding: Branding::default(),
+            edge: EdgeSettings::default(),
+            suspend_reason: None,
+            reason_public: false,
+            trial_ends: self.trial_days.map(|days| now + days_long(days)),
+            life: Life::default(),
+            created: now,
+            updated: now,
+            revision: 0,
+        };
+        tenant.life.due = agenda::due(&tenant, &config.tenancy, now);
+        tenant
+    }
+}
+
 impl Expect {
     pub(super) fn check(&self, current: i64) -> Result<(), TenancyError> {
         match self {
@@ -225,7 +233,7 @@ pub(super) fn days_long(days: u32) -> Duration {
     Duration::from_secs(u64::from(days) * 86_400)
 }
 
-fn check(new: &NewTenant, config: &Config) -> Result<Checked, TenancyError> {
+pub(super) fn check(new: &NewTenant, config: &Config) -> Result<Checked, TenancyError> {
     let mut faults = Faults::default();
     let slug = faults.take(checks::slug("/slug", &new.slug, &config.brand));
     let name = faults.take(checks::name("/name", &new.name));

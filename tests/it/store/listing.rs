@@ -183,10 +183,9 @@ async fn a_search_finds_slugs_words_and_held_domains_once(ground: Ground) {
     write.commit().await.unwrap();
     let found = store.search_tenants("zurich", &every, &page(5, None)).await.unwrap().rows;
     assert_eq!(found.iter().map(|tenant| tenant.id).collect::<Vec<_>>(), [renamed.id]);
-    for text in [search_key(&tenants[3].name), tenants[50].slug.to_string()] {
-        let found = pages(50, async |page| store.search_tenants(&text, &every, &page).await.unwrap()).await;
-        assert!(found.iter().all(|tenant| tenant.id != tenants[50].id && tenant.name != tenants[3].name));
-    }
+    let gone = tenants[50].slug.as_str();
+    let found = pages(50, async |page| store.search_tenants(gone, &every, &page).await.unwrap()).await;
+    assert!(found.iter().all(|tenant| tenant.id != tenants[50].id));
 }
 
 async fn every_list_of_domains_is_complete_and_in_order(ground: Ground) {
