@@ -33,6 +33,7 @@ mod session;
 mod settings;
 mod signin;
 mod status;
+mod tenant_list;
 mod tenants;
 mod tokens;
 mod traffic;
@@ -117,6 +118,7 @@ pub fn probes(state: AdminState) -> Router {
 pub fn router(state: AdminState) -> Router {
     let guarded = OpenApiRouter::new()
         .merge(tenants::routes())
+        .merge(tenant_list::routes())
         .merge(status::routes())
         .merge(descent::routes())
         .merge(settings::routes())

@@ -220,6 +220,7 @@ impl From<StoreError> for Problem {
             }
             StoreError::Conflict(what) => Self::new(StatusCode::CONFLICT, "conflict", what),
             missing @ StoreError::Missing(_) => Self::new(StatusCode::CONFLICT, "conflict", missing.to_string()),
+            StoreError::Cursor => super::query::bad_cursor(),
             error @ (StoreError::Corrupt(_) | StoreError::Url(_) | StoreError::Backup(_) | StoreError::Seal(_)) => {
                 tracing::error!(%error, "the store's answer makes no sense");
                 let detail = "the system of record gave an answer that makes no sense; the log says more";

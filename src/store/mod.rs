@@ -11,17 +11,23 @@ mod certificates;
 mod chains;
 mod challenges;
 mod connect;
+mod counts;
+mod domain_listing;
 mod domains;
 mod engine;
 mod error;
 mod events;
 mod feed;
+mod import;
 mod invitations;
+mod keyset;
 mod leases;
 mod life;
 mod links;
+mod listing;
 mod listings;
 mod members;
+mod mend;
 mod migrate;
 mod nodes;
 mod orders;
@@ -32,6 +38,7 @@ mod profiles;
 mod reseal;
 mod roles;
 mod row;
+mod search;
 mod secrets;
 mod sessions;
 mod tenants;
@@ -52,11 +59,14 @@ pub use buckets::BucketRow;
 pub use calls::{CallRow, EarlierCall};
 pub use certificates::CertificateRow;
 pub use chains::{ChainCursor, ChainRow};
+pub use counts::TenantCounts;
+pub use domain_listing::{DomainFilter, DomainSort};
 pub use domains::{DueDomain, domain_key};
 pub use error::StoreError;
 pub use events::{Event, EventRow};
 pub use feed::{MOST_NEWS, News};
 pub use invitations::InvitationRow;
+pub use listing::{Found, MOST_EXAMINED, Span, TenantFilter, TenantSort};
 pub use members::{MemberFilter, MemberRow, MemberSearch};
 pub use nodes::NodeRow;
 pub use orders::{BEFORE_ALL, ISSUED, OrderRow, StageCount, WAITING};
@@ -66,7 +76,7 @@ pub use profiles::Profile;
 pub use reseal::{Reseal, Resealed};
 pub use roles::{RoleRow, RoleUse};
 pub use sessions::{SessionRow, SiteSession};
-pub use tenants::{Removed, TenantCounts};
+pub use tenants::Removed;
 pub use tokens::TokenRow;
 pub use units::UnitRow;
 pub use write::{Aside, Write};
@@ -136,7 +146,9 @@ impl Store {
         let pools = place.pools(max_connections);
         let inner =
             Inner { engine: place.engine, pools, sealer, clock, announced, _presence: presence, _listener: listener };
-        Ok(Self(Arc::new(inner)))
+        let store = Self(Arc::new(inner));
+        store.mend_keys().await?;
+        Ok(store)
     }
 
     /// Closes every connection, of all clones: later calls are [`StoreError::Unavailable`].

@@ -4,6 +4,7 @@ mod backup;
 mod domains;
 mod engines;
 mod feed;
+mod listing;
 mod opening;
 mod orders;
 mod people;
