@@ -13,7 +13,9 @@ mod cookies;
 mod descent;
 mod domains;
 mod edge;
+mod effective;
 mod events;
+mod export;
 mod idempotency;
 mod layers;
 mod openapi;
@@ -27,6 +29,7 @@ mod query;
 mod routes;
 mod serve;
 mod session;
+mod settings;
 mod signin;
 mod status;
 mod tenants;
@@ -115,6 +118,9 @@ pub fn router(state: AdminState) -> Router {
         .merge(tenants::routes())
         .merge(status::routes())
         .merge(descent::routes())
+        .merge(settings::routes())
+        .merge(effective::routes())
+        .merge(export::routes())
         .merge(edge::routes())
         .merge(branding::routes())
         .merge(traffic::routes())

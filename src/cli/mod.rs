@@ -16,6 +16,7 @@ mod route;
 mod serve;
 mod store;
 mod tenant;
+mod tenant_life;
 mod token;
 mod upgrade;
 

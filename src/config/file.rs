@@ -69,9 +69,9 @@ impl<'s> FileConfig<'s> {
         let routing = Section::root(&check, &self.routing, |root| routes::read(root, &facts));
 
         let faults = self.in_order(check.faults.into_inner());
-        let catalogue = plans.and_then(|plans| plans.catalogue);
+        let catalogue = plans.and_then(|plans| plans.catalogue.map(|catalogue| (catalogue, plans.settings)));
         match (installation, routing, catalogue) {
-            (Some(installation), Some(routing), Some(catalogue)) if faults.is_empty() => {
+            (Some(installation), Some(routing), Some((catalogue, settings))) if faults.is_empty() => {
                 let (Some(brand), Some(store)) = (installation.brand, installation.store) else {
                     return Err(Faults::new(faults));
                 };
@@ -97,6 +97,7 @@ impl<'s> FileConfig<'s> {
                     process: installation.process,
                     routing,
                     catalogue: Arc::new(catalogue),
+                    settings: Arc::new(settings),
                 })
             }
             _ => Err(Faults::new(faults)),

@@ -31,6 +31,7 @@ mod routing;
 mod schema;
 mod secrets;
 mod section;
+mod settings;
 mod shadows;
 mod shapes;
 mod source;
@@ -78,7 +79,7 @@ pub use tls::{FallbackCertificate, Tls};
 pub use traces::Traces;
 pub use variables::Lookup;
 
-use crate::model::{Brand, Catalogue, Hostname};
+use crate::model::{Brand, Catalogue, Hostname, Setting};
 
 /// Everything configured, checked. One value per load: whoever handles a request loads it once.
 #[derive(Clone, Debug)]
@@ -104,6 +105,8 @@ pub struct Config {
     pub process: Process,
     pub routing: Routing,
     pub catalogue: Arc<Catalogue>,
+    /// What tenants can be set to, in the order of the configuration.
+    pub settings: Arc<Vec<Setting>>,
 }
 
 impl Config {

@@ -13,6 +13,11 @@ use super::LimitSettings;
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Feature(Arc<str>);
 
+impl Feature {
+    /// Lets a tenant have domains of its own. The one feature that Tenantry itself asks for by name at the edge.
+    pub const CUSTOM_DOMAIN: &str = "custom_domain";
+}
+
 /// The name of a plan, by the same rule as a [`Feature`] (dashes allowed).
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PlanName(Arc<str>);

@@ -12,7 +12,7 @@ use crate::model::{BrandError, Domain, DomainName, DomainState, Feature, Hostnam
 use crate::store::{Event, Page, StoreError, Write};
 
 /// The feature that lets a tenant have domains of its own.
-pub const CUSTOM_DOMAIN: &str = "custom_domain";
+pub const CUSTOM_DOMAIN: &str = Feature::CUSTOM_DOMAIN;
 
 const TOKEN_BYTES: usize = 16;
 

@@ -32,6 +32,17 @@ impl Tenancy {
 
     /// Puts the tenant's facts, its parents', the catalogue and the time together.
     pub(super) async fn state_of(&self, tenant: Tenant, known: &mut Known) -> Result<TenantState, TenancyError> {
+        let parents = self.parents_of(&tenant, known).await?;
+        Ok(self.assemble(tenant, &parents, &self.config())?)
+    }
+
+    /// A tenant and those above it, nearest first.
+    pub(super) async fn line_of(&self, tenant: Tenant, known: &mut Known) -> Result<Vec<Tenant>, TenancyError> {
+        let parents = self.parents_of(&tenant, known).await?;
+        Ok(std::iter::once(tenant).chain(parents).collect())
+    }
+
+    async fn parents_of(&self, tenant: &Tenant, known: &mut Known) -> Result<Vec<Tenant>, TenancyError> {
         let mut parents = Vec::new();
         let mut above = tenant.parent;
         while let Some(id) = above {
@@ -40,17 +51,17 @@ impl Tenancy {
             {
                 known.0.insert(id, parent);
             }
-            let parent = known.0.get(&id).cloned().ok_or_else(|| orphan(&tenant, id))?;
+            let parent = known.0.get(&id).cloned().ok_or_else(|| orphan(tenant, id))?;
             above = parent.parent;
-            push(&mut parents, parent, &tenant)?;
+            push(&mut parents, parent, tenant)?;
         }
-        self.assemble(tenant, &parents, &self.config())
+        Ok(parents)
     }
 
-    /// The same inside a writing transaction, so that nothing need be read after the commit.
+    /// [`Tenancy::state_of`] inside a writing transaction, so that nothing need be read after the commit.
     pub(super) async fn state_in(&self, write: &mut Write, tenant: Tenant) -> Result<TenantState, TenancyError> {
         let parents = parents_in(write, &tenant).await?;
-        self.assemble(tenant, &parents, &self.config())
+        Ok(self.assemble(tenant, &parents, &self.config())?)
     }
 
     pub(super) fn assemble(
@@ -58,7 +69,7 @@ impl Tenancy {
         tenant: Tenant,
         parents: &[Tenant],
         config: &Config,
-    ) -> Result<TenantState, TenancyError> {
+    ) -> Result<TenantState, StoreError> {
         let chain: Vec<&Tenant> = std::iter::once(&tenant).chain(parents).collect();
         let expired_is_suspended = config.tenancy.suspend_expired_trials;
         let effective = Effective::of(&chain, &config.catalogue, expired_is_suspended, self.clock.now())
@@ -69,7 +80,7 @@ impl Tenancy {
 }
 
 /// The parents of a tenant, nearest first.
-pub(super) async fn parents_in(write: &mut Write, tenant: &Tenant) -> Result<Vec<Tenant>, TenancyError> {
+pub(super) async fn parents_in(write: &mut Write, tenant: &Tenant) -> Result<Vec<Tenant>, StoreError> {
     let mut parents = Vec::new();
     let mut above = tenant.parent;
     while let Some(id) = above {
