@@ -125,10 +125,10 @@ impl Problem {
         Self::new(StatusCode::FORBIDDEN, "csrf", detail)
     }
 
-    /// 403: a token cannot sign out, or pick a tenancy.
+    /// 404: a token is nobody's session.
     pub fn sign_in_first() -> Self {
-        let detail = "this is about a person who is signed in, and a token is nobody's session: sign in";
-        Self::new(StatusCode::FORBIDDEN, "no-session", detail)
+        let detail = "there is no session: this was asked with a token, and only people who sign in have one";
+        Self::new(StatusCode::NOT_FOUND, "no-session", detail)
     }
 
     /// 404: the caller has no session of that id.

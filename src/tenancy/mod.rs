@@ -22,6 +22,7 @@ pub mod lifecycle;
 mod lineage;
 mod listing;
 mod memberships;
+mod operators;
 mod parent;
 mod people;
 mod records;
