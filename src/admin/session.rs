@@ -19,9 +19,9 @@ use super::people::PersonSummary;
 use super::problem::Problem;
 use super::query::{Listing, NoParams, PageParams, Params, Segment};
 use crate::clock::Timestamp;
-use crate::model::{Role, Scope, SessionId, Status};
+use crate::model::{Role, Scope, SessionId, Status, TenantId};
 use crate::store::SessionRow;
-use crate::tenancy::{SessionState, csrf_token};
+use crate::tenancy::{Membership, SessionState, csrf_token};
 
 pub fn routes() -> OpenApiRouter<AdminState> {
     OpenApiRouter::new()
@@ -318,7 +318,15 @@ impl SessionDetail {
 }
 
 impl TenancyView {
-    async fn all(_state: &AdminState, _known: &SessionState) -> Result<Vec<Self>, Problem> {
-        Ok(Vec::new())
+    async fn all(state: &AdminState, known: &SessionState) -> Result<Vec<Self>, Problem> {
+        let mut memberships = state.tenancy.memberships(known.person.id).await?;
+        memberships.sort_by(|one, other| one.slug.as_str().cmp(other.slug.as_str()));
+        Ok(memberships.into_iter().map(|membership| Self::of(membership, known.session.tenant)).collect())
+    }
+
+    fn of(membership: Membership, picked: Option<TenantId>) -> Self {
+        let Membership { tenant, slug, name, status, role, default, .. } = membership;
+        let (slug, picked) = (slug.to_string(), picked == Some(tenant));
+        Self { tenant: tenant.to_string(), slug, name, status, role, default, picked }
     }
 }

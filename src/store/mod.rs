@@ -13,6 +13,7 @@ mod challenges;
 mod connect;
 mod domains;
 mod engine;
+mod erasure;
 mod error;
 mod events;
 mod feed;

@@ -15,7 +15,7 @@ use super::{Actor, Done, Tenancy};
 use crate::clock::Timestamp;
 use crate::keyring::{Keyring, SiteCookie};
 use crate::model::{Person, PersonId, Rights, SessionId, TenantId};
-use crate::store::{Page, SessionRow, SiteSession, StoreError, Write};
+use crate::store::{Page, SessionRow, SiteSession, StoreError};
 
 /// 256 bits: nobody guesses one.
 const SECRET_BYTES: usize = 32;
@@ -93,12 +93,16 @@ impl Tenancy {
         let person = write.person(person).await?.filter(|person| !person.disabled);
         let person = person.ok_or_else(|| TenancyError::NotFound(Kind::Person, "who signs in".to_owned()))?;
         let now = write.now();
+        let tenant = match person.default_tenant {
+            Some(tenant) if self.is_member(&mut write, person.id, tenant).await? => Some(tenant),
+            _ => None,
+        };
         let session = SessionRow {
             id: SessionId::new(),
             hash: hash_token(&secret),
             person: person.id,
             method: origin.method.clone(),
-            tenant: None,
+            tenant,
             created: now,
             seen: now,
             expires: now + self.config().admin.session_absolute,
@@ -215,14 +219,23 @@ impl Tenancy {
     /// What whoever is signed in may do: in the tenant of this id or slug where one is named, else as an operator or in the
     /// tenancy that they have picked. [`TenancyError::NotFound`] when that tenant is not theirs to see.
     pub async fn rights_of_session(&self, state: &SessionState, tenant: Option<&str>) -> Result<Rights, TenancyError> {
-        match (tenant, state.session.tenant) {
-            (Some(key), _) => Err(TenancyError::NotFound(Kind::Tenant, key.to_owned())),
-            (None, _) => Ok(Rights::none()),
+        let person = state.person.id;
+        let operator = self.is_operator(person).await?;
+        let Some(key) = tenant else {
+            let picked = match state.session.tenant.filter(|_| !operator) {
+                Some(picked) => self.membership(person, picked).await?,
+                None => None,
+            };
+            let rights = picked.map_or_else(Rights::none, |membership| membership.rights());
+            return Ok(if operator { Rights::all() } else { rights });
+        };
+        let tenant = self.find(key).await?;
+        if operator {
+            return Ok(Rights::all());
         }
-    }
-
-    async fn is_member(&self, _: &mut Write, _: PersonId, _: TenantId) -> Result<bool, TenancyError> {
-        Ok(false)
+        let membership = self.membership(person, tenant.id).await?;
+        let no_such = || TenancyError::NotFound(Kind::Tenant, key.to_owned());
+        membership.map(|membership| membership.rights()).ok_or_else(no_such)
     }
 
     fn is_good(&self, session: &SessionRow, now: Timestamp) -> bool {
