@@ -77,13 +77,6 @@ impl Tenancy {
         })
     }
 
-    /// Whether somebody looks after all tenants: an owner or admin of the operator's own, by a built-in role.
-    pub async fn is_operator(&self, person: PersonId) -> Result<bool, TenancyError> {
-        let Some(operator) = self.operator_tenant().await? else { return Ok(false) };
-        let row = self.store.member(operator.id, person).await?.filter(MemberRow::is_active);
-        Ok(row.is_some_and(|row| row.position.custom.is_none() && row.position.rank >= Role::Admin))
-    }
-
     /// The operator's own tenant, if one is configured and there is one of that slug.
     pub async fn operator_tenant(&self) -> Result<Option<Tenant>, TenancyError> {
         match &self.config().tenancy.operator {

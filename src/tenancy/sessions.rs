@@ -14,7 +14,7 @@ use super::tokens::{hash_token, random};
 use super::{Actor, Done, Tenancy};
 use crate::clock::Timestamp;
 use crate::keyring::{Keyring, SiteCookie};
-use crate::model::{Person, PersonId, Rights, SessionId, TenantId};
+use crate::model::{Person, PersonId, Rights, Role, SessionId, TenantId};
 use crate::store::{Page, SessionRow, SiteSession, StoreError};
 
 /// 256 bits: nobody guesses one.
@@ -180,7 +180,7 @@ impl Tenancy {
         let ring = self.keyring().await?;
         let mut write = self.store.write().await?;
         // While nobody else can write: a membership that ends at this moment is either seen here, or ends this.
-        if !self.is_member(&mut write, state.person.id, tenant).await? {
+        if self.membership(state.person.id, tenant).await?.is_none() {
             return Err(no_such());
         }
         let session = write.session(state.session.id).await?;
@@ -216,26 +216,37 @@ impl Tenancy {
         Ok(gone)
     }
 
-    /// What whoever is signed in may do: in the tenant of this id or slug where one is named, else as an operator or in the
-    /// tenancy that they have picked. [`TenancyError::NotFound`] when that tenant is not theirs to see.
+    /// What whoever is signed in may do: in the tenant of this id or slug where one is named, else in the tenancy that they
+    /// have picked. Owners and admins of the operator's own tenant are operators, and may do everything everywhere.
+    /// [`TenancyError::NotFound`] when the tenant that is named is not theirs to see.
     pub async fn rights_of_session(&self, state: &SessionState, tenant: Option<&str>) -> Result<Rights, TenancyError> {
         let person = state.person.id;
-        let operator = self.is_operator(person).await?;
-        let Some(key) = tenant else {
-            let picked = match state.session.tenant.filter(|_| !operator) {
-                Some(picked) => self.membership(person, picked).await?,
-                None => None,
-            };
-            let rights = picked.map_or_else(Rights::none, |membership| membership.rights());
-            return Ok(if operator { Rights::all() } else { rights });
-        };
-        let tenant = self.find(key).await?;
-        if operator {
+        if self.is_operator(person).await? {
             return Ok(Rights::all());
         }
-        let membership = self.membership(person, tenant.id).await?;
-        let no_such = || TenancyError::NotFound(Kind::Tenant, key.to_owned());
-        membership.map(|membership| membership.rights()).ok_or_else(no_such)
+        match (tenant, state.session.tenant) {
+            (Some(key), _) => {
+                let membership = match self.find(key).await {
+                    Ok(tenant) => self.membership(person, tenant.id).await?,
+                    Err(TenancyError::NotFound(..)) => None,
+                    Err(other) => return Err(other),
+                };
+                let rights = membership.map(|membership| membership.rights());
+                rights.ok_or_else(|| TenancyError::NotFound(Kind::Tenant, key.to_owned()))
+            }
+            (None, Some(picked)) => {
+                let membership = self.membership(person, picked).await?;
+                Ok(membership.map_or_else(Rights::none, |membership| membership.rights()))
+            }
+            (None, None) => Ok(Rights::none()),
+        }
+    }
+
+    async fn is_operator(&self, person: PersonId) -> Result<bool, TenancyError> {
+        let Some(operator) = self.operator_tenant().await? else { return Ok(false) };
+        let membership = self.membership(person, operator.id).await?;
+        // A role of the tenant's own says itself what it lets them do.
+        Ok(membership.is_some_and(|membership| membership.custom_role.is_none() && membership.role >= Role::Admin))
     }
 
     fn is_good(&self, session: &SessionRow, now: Timestamp) -> bool {
