@@ -8,6 +8,7 @@
 pub mod acme;
 pub mod admin;
 pub mod app;
+pub mod audit;
 pub mod branding;
 pub mod certificates;
 pub mod cli;

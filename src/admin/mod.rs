@@ -5,6 +5,7 @@ mod access;
 mod address;
 mod answer;
 mod audit;
+mod audit_check;
 mod body;
 mod branding;
 mod certificates;
@@ -14,10 +15,13 @@ mod descent;
 mod domains;
 mod edge;
 mod effective;
+mod erasure;
 mod events;
 mod export;
 mod idempotency;
+mod invitations;
 mod layers;
+mod members;
 mod openapi;
 mod orders;
 mod people;
@@ -26,6 +30,7 @@ mod probes;
 mod problem;
 mod process;
 mod query;
+mod roles;
 mod routes;
 mod serve;
 mod session;
@@ -35,6 +40,7 @@ mod status;
 mod tenants;
 mod tokens;
 mod traffic;
+mod units;
 mod views;
 
 use std::sync::{Arc, OnceLock};
@@ -133,9 +139,15 @@ pub fn router(state: AdminState) -> Router {
         .merge(signin::routes())
         .merge(session::routes())
         .merge(people::routes())
+        .merge(members::routes())
+        .merge(erasure::routes())
+        .merge(roles::routes())
+        .merge(units::routes())
+        .merge(invitations::routes())
         .merge(config::routes())
         .merge(routes::routes())
         .merge(audit::routes())
+        .merge(audit_check::routes())
         .layer(from_fn_with_state(state.clone(), access::recognise));
     let (router, description) = OpenApiRouter::with_openapi(openapi::Description::openapi())
         .merge(guarded)

@@ -35,6 +35,7 @@ use super::problem::{FieldError, Problem};
         (name = "events", description = "What happened to domains and certificates"),
         (name = "sessions", description = "People who sign in: who they are, which tenancy they have picked"),
         (name = "people", description = "Those who can sign in, for operators"),
+        (name = "members", description = "Who belongs to a tenant: members, roles, business units, invitations"),
         (name = "tokens", description = "API tokens, the operators' and those of tenants"),
         (name = "config", description = "The configuration of this node, and reloading it"),
         (name = "process", description = "The process that answers, and replacing its program"),

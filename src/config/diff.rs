@@ -114,6 +114,7 @@ sections!(
     tls,
     limits,
     tenancy,
+    audit,
     headers,
     compression,
     directory,

@@ -3,6 +3,7 @@
 
 mod acme;
 mod admin;
+mod audit;
 mod balancing;
 mod brand;
 mod compression;
@@ -51,6 +52,7 @@ pub use acme::{
     TsigAlgorithm,
 };
 pub use admin::Admin;
+pub use audit::Audit;
 pub use balancing::{Balance, Balancing, CheckKind, Discovery, Ejection, HealthCheck};
 pub use compression::{Coding, Compression};
 pub use diff::{Changes, Names, READ_AT_START, diff, hold_back};
@@ -91,6 +93,7 @@ pub struct Config {
     pub tls: Tls,
     pub limits: Limits,
     pub tenancy: Tenancy,
+    pub audit: Audit,
     pub headers: Headers,
     pub compression: Compression,
     pub directory: Directory,

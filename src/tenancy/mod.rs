@@ -13,25 +13,32 @@ mod contacts;
 mod delete;
 mod domains;
 mod edge;
+mod erasure;
 mod error;
 mod explained;
 mod export;
 mod follow;
 mod hosts;
+mod invitations;
+mod ledger;
 pub mod lifecycle;
 mod lineage;
 mod listing;
+mod members;
 mod memberships;
 mod operators;
 mod parent;
 mod people;
+mod rank;
 mod records;
+mod roles;
 mod sessions;
 mod settings;
 mod status;
 mod tenants;
 mod timers;
 mod tokens;
+mod units;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -47,21 +54,27 @@ pub use checks::{NAME_MAX, REASON_MAX, TRIAL_DAYS_MAX};
 pub use contacts::Contacts;
 pub use delete::{Deleted, Deletion};
 pub use domains::{CUSTOM_DOMAIN, DomainClaim, NewDomain};
+pub use erasure::{CANCELLABLE, MemberExport};
 pub use error::{Fault, Kind, TenancyError};
 pub use explained::{Explained, Sourced};
 pub use export::{Export, Part};
 pub use hosts::{HostAnswer, Via, Visit};
+pub use invitations::{INVITED_FOR, IssuedInvitation, Joiner, MESSAGE_MAX, NewInvitation};
 pub use lineage::MAX_DEPTH;
 pub use listing::{ListingState, PRIORITY_MAX};
+pub use members::{MemberChange, NewMember, RESTORABLE};
 pub use memberships::{CUSTOM_ROLES, Membership};
 pub use people::PersonChange;
 pub use records::{Record, Wanted, wanted};
+pub use roles::{MOST_ROLES, NewRole, RoleChange};
 pub use sessions::{NewSession, Origin, Picked, SessionState, csrf_token};
 pub use settings::{SettingState, SettingsState};
 pub use status::Suspension;
 pub use tenants::{NewTenant, TenantFilter, TenantState};
 pub use tokens::{IMPERSONATION_MAX, Impersonation, IssuedToken, NewToken, hash_token};
+pub use units::{Heir, MOST_UNITS, UnitChange};
 
+use crate::audit::Notes;
 use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
 use crate::model::{Rights, TenantId};
@@ -74,6 +87,7 @@ pub struct Tenancy {
     config: Arc<ArcSwap<Config>>,
     clock: Clock,
     applied: Arc<dyn Applied>,
+    notes: Notes,
 }
 
 /// Knows when this node's directory has caught up with a revision.
@@ -135,7 +149,8 @@ const APPLY_PATIENCE: Duration = Duration::from_secs(5);
 
 impl Tenancy {
     pub fn new(store: Store, config: Arc<ArcSwap<Config>>, clock: Clock, applied: Arc<dyn Applied>) -> Self {
-        Self { store, config, clock, applied }
+        let notes = Notes::new(store.clone());
+        Self { store, config, clock, applied, notes }
     }
 
     pub fn config(&self) -> Arc<Config> {

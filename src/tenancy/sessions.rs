@@ -93,12 +93,16 @@ impl Tenancy {
         let person = write.person(person).await?.filter(|person| !person.disabled);
         let person = person.ok_or_else(|| TenancyError::NotFound(Kind::Person, "who signs in".to_owned()))?;
         let now = write.now();
+        let tenant = match person.default_tenant {
+            Some(tenant) if self.is_member(&mut write, person.id, tenant).await? => Some(tenant),
+            _ => None,
+        };
         let session = SessionRow {
             id: SessionId::new(),
             hash: hash_token(&secret),
             person: person.id,
             method: origin.method.clone(),
-            tenant: None,
+            tenant,
             created: now,
             seen: now,
             expires: now + self.config().admin.session_absolute,
