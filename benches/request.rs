@@ -108,6 +108,7 @@ fn headers(c: &mut Criterion) {
                     tenant: Some(tenant),
                     span: 1,
                     host_header: None,
+                    session_cookie: None,
                 };
                 apply_headers(&mut request, &contract).expect("applied");
                 request

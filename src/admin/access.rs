@@ -87,7 +87,9 @@ impl Need {
         operation.extensions = Some(needed);
         operation.security = Some(match self {
             Self::Public => vec![SecurityRequirement::default()],
-            _ => vec![SecurityRequirement::new::<_, _, &str>("token", self.scope().map(Scope::as_str))],
+            _ => ["token", "session"]
+                .map(|scheme| SecurityRequirement::new::<_, _, &str>(scheme, self.scope().map(Scope::as_str)))
+                .to_vec(),
         });
     }
 }

@@ -64,6 +64,11 @@ pub fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Opti
     serde::Deserialize::deserialize(deserializer)
 }
 
+/// A field that may be left out, or `null`, which is not the same: `#[serde(default, deserialize_with = "maybe")]`.
+pub fn maybe<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
+    present(deserializer).map(Some)
+}
+
 /// `application/json` or another JSON type (RFC 6839 §3.1), in UTF-8.
 fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
     let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();

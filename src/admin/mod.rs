@@ -15,10 +15,13 @@ mod descent;
 mod domains;
 mod edge;
 mod effective;
+mod erasure;
 mod events;
 mod export;
 mod idempotency;
+mod invitations;
 mod layers;
+mod members;
 mod openapi;
 mod orders;
 mod people;
@@ -27,6 +30,7 @@ mod probes;
 mod problem;
 mod process;
 mod query;
+mod roles;
 mod routes;
 mod serve;
 mod session;
@@ -37,6 +41,7 @@ mod tenant_list;
 mod tenants;
 mod tokens;
 mod traffic;
+mod units;
 mod views;
 
 use std::sync::{Arc, OnceLock};
@@ -136,6 +141,11 @@ pub fn router(state: AdminState) -> Router {
         .merge(signin::routes())
         .merge(session::routes())
         .merge(people::routes())
+        .merge(members::routes())
+        .merge(erasure::routes())
+        .merge(roles::routes())
+        .merge(units::routes())
+        .merge(invitations::routes())
         .merge(config::routes())
         .merge(routes::routes())
         .merge(audit::routes())

@@ -125,10 +125,10 @@ impl Problem {
         Self::new(StatusCode::FORBIDDEN, "csrf", detail)
     }
 
-    /// 403: a token cannot sign out, or pick a tenancy.
+    /// 404: a token is nobody's session.
     pub fn sign_in_first() -> Self {
-        let detail = "this is about a person who is signed in, and a token is nobody's session: sign in";
-        Self::new(StatusCode::FORBIDDEN, "no-session", detail)
+        let detail = "there is no session: this was asked with a token, and only people who sign in have one";
+        Self::new(StatusCode::NOT_FOUND, "no-session", detail)
     }
 
     /// 404: the caller has no session of that id.
@@ -198,6 +198,18 @@ impl From<TenancyError> for Problem {
                     .fact("revision", json!(current))
             }
             TenancyError::Forbidden(scopes) => Self::insufficient(&scopes),
+            TenancyError::Outranked { wanted, own } => Self::new(StatusCode::FORBIDDEN, "outranked", detail)
+                .fact("role", json!(wanted))
+                .fact("own_role", json!(own)),
+            TenancyError::OverCap { cap, plans, upgrade_url } => {
+                // Where no plan has more, there is nothing to pay for.
+                let status = if plans.is_empty() { StatusCode::CONFLICT } else { StatusCode::PAYMENT_REQUIRED };
+                let plans: Vec<_> = plans.iter().map(PlanName::as_str).collect();
+                Self::new(status, "over-cap", detail)
+                    .fact("cap", json!(cap))
+                    .fact("plans", json!(plans))
+                    .fact("upgrade_url", json!(upgrade_url))
+            }
             TenancyError::TooOften { retry_after } => {
                 let seconds = retry_after.as_secs().max(1);
                 let mut problem = Self::new(StatusCode::TOO_MANY_REQUESTS, "rate-limited", detail);
@@ -238,6 +250,10 @@ fn not_found(kind: Kind) -> &'static str {
         Kind::Certificate => "certificate-not-found",
         Kind::Person => "person-not-found",
         Kind::Session => "session-not-found",
+        Kind::Member => "member-not-found",
+        Kind::Role => "role-not-found",
+        Kind::Unit => "unit-not-found",
+        Kind::Invitation => "invitation-not-found",
         Kind::Order => "order-not-found",
         Kind::Picture => "picture-not-found",
     }

@@ -21,7 +21,7 @@ use super::query::{Listing, NoParams, PageParams, Params, Segment};
 use crate::clock::Timestamp;
 use crate::model::{Role, Scope, SessionId, Status};
 use crate::store::SessionRow;
-use crate::tenancy::{SessionState, csrf_token};
+use crate::tenancy::{Membership, SessionState, csrf_token};
 
 pub fn routes() -> OpenApiRouter<AdminState> {
     OpenApiRouter::new()
@@ -82,6 +82,8 @@ pub struct TenancyView {
     status: Status,
     #[schema(value_type = String)]
     role: Role,
+    /// The role of the tenant's own that they have there.
+    custom_role: Option<String>,
     /// The one that a new session begins in.
     default: bool,
     /// The one that this session has picked.
@@ -174,6 +176,8 @@ async fn change_password(
 }
 
 /// List the tenancies of whoever is signed in
+///
+/// Operators can pick any tenant besides; those are not listed.
 #[utoipa::path(get, path = "/v1/session/tenancies", operation_id = "listOwnTenancies", tag = "sessions",
     responses((status = 200, description = "All of them, by slug", body = Listing<TenancyView>)))]
 async fn tenancies(
@@ -318,7 +322,19 @@ impl SessionDetail {
 }
 
 impl TenancyView {
-    async fn all(_state: &AdminState, _known: &SessionState) -> Result<Vec<Self>, Problem> {
-        Ok(Vec::new())
+    async fn all(state: &AdminState, known: &SessionState) -> Result<Vec<Self>, Problem> {
+        let mut all = state.tenancy.memberships(known.person.id).await?;
+        all.sort_by(|one, other| one.slug.cmp(&other.slug));
+        let view = |membership: Membership| Self {
+            picked: known.session.tenant == Some(membership.tenant),
+            tenant: membership.tenant.to_string(),
+            slug: membership.slug.to_string(),
+            name: membership.name,
+            status: membership.status,
+            role: membership.role,
+            custom_role: membership.custom_role.map(|name| name.to_string()),
+            default: membership.default,
+        };
+        Ok(all.into_iter().map(view).collect())
     }
 }

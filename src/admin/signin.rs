@@ -174,6 +174,11 @@ impl<S: Send + Sync> FromRequestParts<S> for About {
 }
 
 impl About {
+    /// Where a call comes from, and its id; refused when it was another site that had the browser make it.
+    pub fn same_site(self) -> Result<(Option<std::net::IpAddr>, Option<String>), Problem> {
+        if self.same_site { Ok((self.from(), self.request_id)) } else { Err(Problem::forged()) }
+    }
+
     fn from(&self) -> Option<std::net::IpAddr> {
         self.peer.map(|peer| peer.0)
     }

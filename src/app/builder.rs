@@ -167,6 +167,7 @@ impl Builder {
         if self.app.roles.admin {
             control.start(&mut working).await?;
             working.spawn(tenancy.clone().keep_time(self.node.clone()));
+            working.spawn(tenancy.clone().keep_members(self.node.clone()));
             working.spawn(tenancy.clone().keep_ledger(self.node.clone()));
         }
         Ok(working)

@@ -35,9 +35,11 @@ pub async fn create_operator(
     let app = App::open(config, clock.clone(), Roles::ADMIN).await?;
     let (tenancy, actor) = (app.tenancy(), Actor::new("cli"));
     let signin = SignIn::new(tenancy.clone(), &app.config, clock)?;
+    tenancy.operator_tenant_or_new(&actor).await?;
     let generated = if password.is_none() { Some(generate_password()?) } else { None };
     let password = password.as_ref().or(generated.as_ref()).map_or("", |password| password.as_str());
     let person = signin.person_with_password(&actor, email, name, password).await?;
+    tenancy.make_operator(&actor, person.id).await?;
     app.store.close().await;
     Ok((person, generated))
 }

@@ -383,6 +383,7 @@ impl Proxy {
                 tenant,
                 span: ctx.upstream.span,
                 host_header: pool.host_header.as_ref(),
+                session_cookie: ctx.live.config.tenancy.session_cookie.as_deref(),
             },
         )
     }

@@ -251,6 +251,11 @@ impl SignIn {
         Ok(made.value.id)
     }
 
+    /// Counts a call that nobody should make often, against where it comes from.
+    pub fn count_from(&self, from: Option<std::net::IpAddr>) -> Result<(), SignInError> {
+        self.throttle.count_from(from)
+    }
+
     fn provider(&self, name: &str) -> Result<&Provider, SignInError> {
         let found = self.providers.iter().find(|provider| provider.name() == name);
         found.ok_or_else(|| SignInError::NoProvider(name.to_owned()))

@@ -5,6 +5,7 @@ use sqlx::query;
 
 use super::connect::Statement;
 use super::members::position_of;
+use super::roles::number;
 use super::row::{Row, storable};
 use super::{Page, Store, StoreError, Write};
 use crate::clock::Timestamp;
@@ -77,6 +78,12 @@ impl Write {
         let statement =
             query(select!("WHERE tenant = $1 AND email = $2")).bind(tenant.to_string()).bind(email.as_str());
         self.one(statement).await?.as_ref().map(invitation_of).transpose()
+    }
+
+    /// How many a tenant has, expired ones too.
+    pub async fn invitation_count(&mut self, tenant: TenantId) -> Result<u64, StoreError> {
+        let statement = query("SELECT COUNT(*) AS rows FROM invitations WHERE tenant = $1").bind(tenant.to_string());
+        number(self.one(statement).await?.as_ref())
     }
 
     /// `Conflict` when the tenant has invited that address; `Missing` without such a tenant.

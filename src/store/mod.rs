@@ -15,6 +15,7 @@ mod counts;
 mod domain_listing;
 mod domains;
 mod engine;
+mod erasure;
 mod error;
 mod events;
 mod feed;

@@ -144,7 +144,7 @@ impl Tenancy {
         for tenant in self.store.tenants_named(&strangers).await? {
             let (id, slug) = (tenant.id, tenant.slug.to_string());
             let state = self.state_of(tenant, &mut owners.parents).await?;
-            let owner = match require_feature(&state, config) {
+            let owner = match require_feature(CUSTOM_DOMAIN, &state, config) {
                 Ok(()) => Ok(id),
                 Err(error @ TenancyError::PlanRequired { .. }) => {
                     Err(Fault::new("/tenant", "plan-required", format!("{slug}: {error}")))

@@ -14,8 +14,8 @@ use super::tokens::{hash_token, random};
 use super::{Actor, Done, Tenancy};
 use crate::clock::Timestamp;
 use crate::keyring::{Keyring, SiteCookie};
-use crate::model::{Person, PersonId, Rights, SessionId, TenantId};
-use crate::store::{Page, SessionRow, SiteSession, StoreError, Write};
+use crate::model::{Person, PersonId, Rights, Role, SessionId, TenantId};
+use crate::store::{Page, SessionRow, SiteSession, StoreError};
 
 /// 256 bits: nobody guesses one.
 const SECRET_BYTES: usize = 32;
@@ -93,12 +93,16 @@ impl Tenancy {
         let person = write.person(person).await?.filter(|person| !person.disabled);
         let person = person.ok_or_else(|| TenancyError::NotFound(Kind::Person, "who signs in".to_owned()))?;
         let now = write.now();
+        let tenant = match person.default_tenant {
+            Some(tenant) if self.is_member(&mut write, person.id, tenant).await? => Some(tenant),
+            _ => None,
+        };
         let session = SessionRow {
             id: SessionId::new(),
             hash: hash_token(&secret),
             person: person.id,
             method: origin.method.clone(),
-            tenant: None,
+            tenant,
             created: now,
             seen: now,
             expires: now + self.config().admin.session_absolute,
@@ -176,7 +180,7 @@ impl Tenancy {
         let ring = self.keyring().await?;
         let mut write = self.store.write().await?;
         // While nobody else can write: a membership that ends at this moment is either seen here, or ends this.
-        if !self.is_member(&mut write, state.person.id, tenant).await? {
+        if self.membership(state.person.id, tenant).await?.is_none() {
             return Err(no_such());
         }
         let session = write.session(state.session.id).await?;
@@ -212,17 +216,37 @@ impl Tenancy {
         Ok(gone)
     }
 
-    /// What whoever is signed in may do: in the tenant of this id or slug where one is named, else as an operator or in the
-    /// tenancy that they have picked. [`TenancyError::NotFound`] when that tenant is not theirs to see.
+    /// What whoever is signed in may do: in the tenant of this id or slug where one is named, else in the tenancy that they
+    /// have picked. Owners and admins of the operator's own tenant are operators, and may do everything everywhere.
+    /// [`TenancyError::NotFound`] when the tenant that is named is not theirs to see.
     pub async fn rights_of_session(&self, state: &SessionState, tenant: Option<&str>) -> Result<Rights, TenancyError> {
+        let person = state.person.id;
+        if self.is_operator(person).await? {
+            return Ok(Rights::all());
+        }
         match (tenant, state.session.tenant) {
-            (Some(key), _) => Err(TenancyError::NotFound(Kind::Tenant, key.to_owned())),
-            (None, _) => Ok(Rights::none()),
+            (Some(key), _) => {
+                let membership = match self.find(key).await {
+                    Ok(tenant) => self.membership(person, tenant.id).await?,
+                    Err(TenancyError::NotFound(..)) => None,
+                    Err(other) => return Err(other),
+                };
+                let rights = membership.map(|membership| membership.rights());
+                rights.ok_or_else(|| TenancyError::NotFound(Kind::Tenant, key.to_owned()))
+            }
+            (None, Some(picked)) => {
+                let membership = self.membership(person, picked).await?;
+                Ok(membership.map_or_else(Rights::none, |membership| membership.rights()))
+            }
+            (None, None) => Ok(Rights::none()),
         }
     }
 
-    async fn is_member(&self, _: &mut Write, _: PersonId, _: TenantId) -> Result<bool, TenancyError> {
-        Ok(false)
+    async fn is_operator(&self, person: PersonId) -> Result<bool, TenancyError> {
+        let Some(operator) = self.operator_tenant().await? else { return Ok(false) };
+        let membership = self.membership(person, operator.id).await?;
+        // A role of the tenant's own says itself what it lets them do.
+        Ok(membership.is_some_and(|membership| membership.custom_role.is_none() && membership.role >= Role::Admin))
     }
 
     fn is_good(&self, session: &SessionRow, now: Timestamp) -> bool {

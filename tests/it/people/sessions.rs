@@ -150,5 +150,5 @@ async fn everywhere_is_everywhere() {
     assert_eq!(again.get("/v1/session").await.status, 401);
     // A token is nobody's session.
     let said = operator.call(Method::GET, "/v1/session", None).await;
-    assert_eq!((said.status.as_u16(), said.code()), (403, "no-session"));
+    assert_eq!((said.status.as_u16(), said.code()), (404, "no-session"));
 }
