@@ -26,6 +26,7 @@ pub mod metrics;
 pub mod model;
 pub mod outbound;
 pub mod seal;
+pub mod signin;
 pub mod store;
 pub mod telemetry;
 pub mod tenancy;

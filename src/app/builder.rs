@@ -309,6 +309,7 @@ impl Builder {
         let health = Arc::clone(health) as Arc<dyn admin::Health>;
         let services = Services {
             tenancy: tenancy.clone(),
+            signin: control.signin.clone(),
             certificates: control.certificates.clone(),
             domains: control.domains.clone(),
             acme: control.acme.clone(),

@@ -9,7 +9,9 @@ mod client;
 mod config;
 mod domain;
 mod event;
+mod operator;
 mod output;
+mod person;
 mod pool;
 mod route;
 mod serve;
@@ -60,6 +62,12 @@ enum Command {
     Event(event::Event),
     /// List, export and check the audit ledger
     Audit(audit::Audit),
+    /// Make operators who sign in, on the machine itself
+    Operator(operator::Operator),
+    /// List, make and disable those who can sign in
+    Person(person::Person),
+    /// See and end people's sessions
+    Session(person::Session),
     /// Make, list and revoke operators' tokens
     Token(token::Token),
     /// Look after the store itself: copy it, change the key that seals its secrets
@@ -102,6 +110,9 @@ pub fn run() -> ExitCode {
         Command::Cert(certificate) => call(certificate.json(), certificate.run()),
         Command::Event(event) => call(event.json(), event.run()),
         Command::Audit(audit) => call(audit.json(), audit.run()),
+        Command::Operator(operator) => call(operator.json(), operator.run()),
+        Command::Person(person) => call(person.json(), person.run()),
+        Command::Session(session) => call(session.json(), session.run()),
         Command::Token(token) => call(token.json(), token.run()),
         Command::Store(store) => call(store.json(), store.run()),
     }

@@ -18,6 +18,7 @@ mod limits;
 mod listener;
 mod log;
 mod metrics;
+mod oidc;
 mod parsers;
 mod plans;
 mod pools;
@@ -64,6 +65,7 @@ pub use limits::Limits;
 pub use listener::Listener;
 pub use log::{Log, LogFormat, Output as LogOutput, Pattern as LogPattern, Sample};
 pub use metrics::Metrics;
+pub use oidc::OidcProvider;
 pub use process::Process;
 pub use reload::Reload;
 pub use routing::{

@@ -4,6 +4,8 @@ mod backup;
 mod domains;
 mod engines;
 mod feed;
+mod ledger;
+mod ledger_full;
 mod opening;
 mod orders;
 mod reseal;
