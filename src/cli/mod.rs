@@ -60,14 +60,14 @@ enum Command {
     Cert(certificate::Certificate),
     /// List what happened to domains and certificates
     Event(event::Event),
+    /// List, export and check the audit ledger
+    Audit(audit::Audit),
     /// Make operators who sign in, on the machine itself
     Operator(operator::Operator),
     /// List, make and disable those who can sign in
     Person(person::Person),
     /// See and end people's sessions
     Session(person::Session),
-    /// List, export and check the audit ledger
-    Audit(audit::Audit),
     /// Make, list and revoke operators' tokens
     Token(token::Token),
     /// Look after the store itself: copy it, change the key that seals its secrets

@@ -5,6 +5,8 @@ mod domains;
 mod engines;
 mod feed;
 mod listing;
+mod ledger;
+mod ledger_full;
 mod opening;
 mod orders;
 mod people;
