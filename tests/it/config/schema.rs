@@ -197,13 +197,14 @@ fn shown(text: &str) -> Vec<String> {
 }
 
 /// What is an array of sections in the files, and how the readers write its path.
-const ARRAYS: [(&str, &str); 6] = [
+const ARRAYS: [(&str, &str); 7] = [
     ("log.sample", "log.sample[]"),
     ("listener", "listener[]"),
     ("acme.authority", "acme.authority[]"),
     ("pool", "pool[]"),
     ("route", "route[]"),
     ("plan", "plan[]"),
+    ("setting", "setting[]"),
 ];
 
 fn key_of(line: &str) -> Option<&str> {
