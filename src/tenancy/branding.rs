@@ -7,7 +7,7 @@ use super::edge::patched;
 use super::error::{Fault, Faults, Kind, TenancyError};
 use super::tenants::current;
 use super::{Actor, Done, Expect, Tenancy, TenantState, checks};
-use crate::branding::{BYTES_MAX, Dropped, Picture, PictureError, SCOPE, picture, stylesheet};
+use crate::branding::{BYTES_MAX, Dropped, Picture, PictureError, picture, stylesheet};
 use crate::model::{Asset, Branding, Colour, Image, ImageKind};
 
 /// The longest tagline, in characters.
@@ -62,7 +62,7 @@ impl Tenancy {
         expect: &Expect,
         branding: Branding,
     ) -> Result<Done<Branded>, TenancyError> {
-        let (checked, dropped) = check(branding)?;
+        let (checked, dropped) = check(branding, &self.find(key).await?.branding)?;
         let done =
             self.change(actor, key, expect, "tenant.branding", |tenant| replace(&mut tenant.branding, checked)).await?;
         Ok(with(done, dropped))
@@ -80,10 +80,11 @@ impl Tenancy {
             let detail = "a merge patch is a JSON object";
             return Err(TenancyError::Invalid(vec![Fault::new("", "wrong-type", detail)]));
         }
-        let (_, dropped) = check(patched(&self.find(key).await?.branding, patch)?)?;
+        let before = self.find(key).await?.branding;
+        let (_, dropped) = check(patched(&before, patch)?, &before)?;
         let edit = |tenant: &mut crate::model::Tenant| {
             // Read again: somebody may have written since.
-            let (checked, _) = check(patched(&tenant.branding, patch)?)?;
+            let (checked, _) = check(patched(&tenant.branding, patch)?, &tenant.branding)?;
             replace(&mut tenant.branding, checked)
         };
         Ok(with(self.change(actor, key, expect, "tenant.branding", edit).await?, dropped))
@@ -171,8 +172,9 @@ fn with(done: Done<TenantState>, dropped: Vec<Dropped>) -> Done<Branded> {
     Done { value: Branded { dropped, ..branded(value) }, revision, applied }
 }
 
-/// The branding with its texts in order and its style sheet cleaned, and what was left out of that.
-fn check(mut branding: Branding) -> Result<(Branding, Vec<Dropped>), TenancyError> {
+/// The branding with its texts in order and its style sheet cleaned, and what was left out of that. The style sheet that
+/// is there already, cleaned and scoped, may be longer than one that is sent.
+fn check(mut branding: Branding, before: &Branding) -> Result<(Branding, Vec<Dropped>), TenancyError> {
     let mut faults = Faults::default();
     if let Some(text) = &branding.display_name {
         branding.display_name = faults.take(checks::name("/display_name", text));
@@ -184,9 +186,10 @@ fn check(mut branding: Branding) -> Result<(Branding, Vec<Dropped>), TenancyErro
         }
     }
     let mut dropped = Vec::new();
-    if let Some(css) = branding.custom_css.take() {
-        // What was read here and is sent back has the scope in it.
-        let length = css.replace(&format!("{SCOPE} "), "").chars().count();
+    if branding.custom_css != before.custom_css
+        && let Some(css) = branding.custom_css.take()
+    {
+        let length = css.chars().count();
         if length > CSS_MAX {
             let detail = format!("at most {CSS_MAX} characters, and this has {length}");
             faults.add("/custom_css", "too-long", detail);
@@ -271,7 +274,9 @@ mod tests {
             custom_css: Some("a".repeat(CSS_MAX + 1)),
             ..Branding::default()
         };
-        let Err(TenancyError::Invalid(faults)) = check(branding) else { panic!("it is full of faults") };
+        let Err(TenancyError::Invalid(faults)) = check(branding, &Branding::default()) else {
+            panic!("it is full of faults")
+        };
         let named: Vec<_> = faults.iter().map(|fault| (fault.pointer.as_str(), fault.code)).collect();
         let expected = [
             ("/display_name", "required"),
@@ -283,9 +288,9 @@ mod tests {
 
         let css = "a{color:red}".repeat(CSS_MAX / 12);
         let sent = Branding { custom_css: Some(css), ..Branding::default() };
-        let (kept, dropped) = check(sent).unwrap();
+        let (kept, dropped) = check(sent, &Branding::default()).unwrap();
         assert!(dropped.is_empty());
-        assert_eq!(check(kept.clone()).unwrap().0, kept, "what was read can be sent back");
+        assert_eq!(check(kept.clone(), &kept).unwrap().0, kept, "what was read can be sent back");
     }
 
     #[test]

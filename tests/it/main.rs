@@ -20,6 +20,7 @@ mod lifecycle;
 mod limits;
 mod observability;
 mod outbound;
+mod people;
 mod process;
 mod reload;
 mod routing;

@@ -90,6 +90,7 @@ fn a_schema_refuses_what_the_readers_refuse_for_its_kind() {
         "[brand]\nreserved = [\"a\", \"a\"]",
         "[tls.fallback]\nchain = \"a.pem\"",
         "[[acme.authority]]\nname = \"a\"",
+        "[[admin.oidc]]\nname = \"a\"",
         "[acme.dns]\nprovider = \"rfc2136\"\nsecrets = \"x\"",
     ] {
         assert!(!tenantry.is_valid(&parsed(&format!("{least}{wrong}"))), "{wrong}");
@@ -200,6 +201,7 @@ fn shown(text: &str) -> Vec<String> {
 const ARRAYS: [(&str, &str); 7] = [
     ("log.sample", "log.sample[]"),
     ("listener", "listener[]"),
+    ("admin.oidc", "admin.oidc[]"),
     ("acme.authority", "acme.authority[]"),
     ("pool", "pool[]"),
     ("route", "route[]"),

@@ -6,6 +6,7 @@ mod engines;
 mod feed;
 mod opening;
 mod orders;
+mod people;
 mod reseal;
 mod tenants;
 mod vault;
