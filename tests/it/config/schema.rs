@@ -206,6 +206,7 @@ const ARRAYS: [(&str, &str); 7] = [
     ("pool", "pool[]"),
     ("route", "route[]"),
     ("plan", "plan[]"),
+    ("setting", "setting[]"),
 ];
 
 fn key_of(line: &str) -> Option<&str> {
