@@ -15,6 +15,7 @@ mod serve;
 mod store;
 mod tenant;
 mod tenant_life;
+mod tenant_look;
 mod token;
 mod upgrade;
 
