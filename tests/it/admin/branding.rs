@@ -33,7 +33,7 @@ async fn a_branding_is_set_patched_and_inherited_field_by_field() {
     let css = ".tenant-page h1{color:red}\n.tenant-page footer{color:blue}\n";
     assert_eq!(body["own"]["custom_css"], css);
     let dropped: Vec<_> = body["dropped"].as_array().unwrap().iter().map(|d| (&d["line"], &d["text"])).collect();
-    assert_eq!(dropped, [(&json!(2), &json!("position:fixed")), (&json!(3), &json!("@import 'x'"))]);
+    assert_eq!(dropped, [(&json!(2), &json!("position:fixed;")), (&json!(3), &json!("@import 'x'"))]);
     assert_eq!(body["advice"][0]["pointer"], "/text_colour");
     assert_eq!((&body["advice"][0]["code"], &body["advice"][0]["wanted"]), (&json!("low-contrast"), &json!(4.5)));
 
@@ -71,7 +71,7 @@ async fn what_breaks_a_rule_is_named() {
         (json!({"colour": "#fff"}), "/colour", "unknown-field"),
         (json!({"display_name": ""}), "/display_name", "required"),
         (json!({"blurb": "x".repeat(301)}), "/blurb", "too-long"),
-        (json!({"custom_css": "x".repeat(10_001)}), "/custom_css", "too-long"),
+        (json!({"tagline": "x".repeat(201)}), "/tagline", "too-long"),
         (
             json!({"images": {"social": {"hash": "x", "media": "image/png", "width": 1, "height": 1, "size": 1}}}),
             "/images",
