@@ -18,6 +18,7 @@ mod serve;
 mod store;
 mod tenant;
 mod tenant_life;
+mod tenant_look;
 mod token;
 mod upgrade;
 

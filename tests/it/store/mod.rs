@@ -1,5 +1,6 @@
 //! The contract of the store: every test of `contract!` runs on SQLite and on PostgreSQL.
 
+mod assets;
 mod backup;
 mod domains;
 mod engines;
