@@ -125,7 +125,7 @@ fn write_line(ctx: &RequestContext, outcome: &Outcome, (status, fault): (u16, Fa
         target: "access",
         Level::INFO,
         request.id = ctx.request_id(),
-        trace.id = ctx.origin.as_ref().map(|origin| format!("{:032x}", origin.trace.trace)),
+        trace.id = ctx.origin.as_ref().and_then(|origin| Some(format!("{:032x}", origin.trace?.trace))),
         client.address = ctx.origin.as_ref().map(|origin| tracing::field::display(origin.client)),
         tenant.slug = tenant.map(|(view, _)| view.tenant.slug.as_str()),
         tenant.via = tenant.map(|(_, via)| via.as_str()),

@@ -13,7 +13,7 @@ use pingora_core::protocols::http::ServerSession as HttpSession;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_error::{Error, ErrorSource, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
-use pingora_proxy::{FailToProxy, ProxyHttp, Session};
+use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use tracing::debug;
 
 use super::access_log::Outcome;
@@ -308,6 +308,22 @@ impl ProxyHttp for Proxy {
     /// The access line says what failed and whose fault it was.
     fn suppress_error_log(&self, _session: &Session, _ctx: &RequestContext, _error: &Error) -> bool {
         true
+    }
+
+    /// The same goes for a try that failed and was repeated: the line has the tries, metrics the pool's retries.
+    fn suppress_proxy_warn_log(
+        &self,
+        _session: &Session,
+        _ctx: &RequestContext,
+        _error: &Error,
+        _context: ProxyWarnLogContext,
+    ) -> bool {
+        true
+    }
+
+    /// What pingora's own lines say of a request: never its target, whose query carries tokens, nor its host.
+    fn request_summary(&self, _session: &Session, ctx: &RequestContext) -> String {
+        ctx.request_id().to_owned()
     }
 }
 

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::until;
 use crate::support::client::get_plain_at;
 use crate::support::node::Site;
-use crate::support::program::{Program, port};
+use crate::support::program::{Program, local, port};
 
 /// A process whose access lines go to `access.log` beside its configuration.
 async fn start(log: &str) -> (Site, Program) {
@@ -65,6 +65,25 @@ async fn an_access_line_says_what_became_of_a_request_and_no_secret() {
     assert_eq!(said["target"], "access");
     assert!(said["edge_us"].as_u64().unwrap() <= said["duration_us"].as_u64().unwrap());
     assert!(!process.log().contains("/invite/"), "access lines have a file of their own: {}", process.log());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_line_has_a_query_however_much_is_logged_and_whatever_fails() {
+    tenantry::app::install_crypto().unwrap();
+    let (site, dead) = (Site::new(port(), port(), "[log]\nfilter = \"trace\"\n").await, local(port()));
+    let file = site.path().join("routing.toml");
+    let routing = std::fs::read_to_string(&file).unwrap().replace("backends = [", &format!("backends = [\"{dead}\", "));
+    std::fs::write(&file, routing).unwrap();
+    let process = site.start();
+    assert!(process.listens(&[site.admin, site.http]).await, "{}", process.log());
+    for _ in 0..4 {
+        let answer = get_plain_at(site.http, "connect.localhost", "/?token=s3cret").await.unwrap();
+        assert_eq!(answer.status, 200);
+    }
+    until("a line of a request that was tried again", async || process.said("\"upstream.tries\":2").then_some(())).await;
+    let log = process.log();
+    let told: Vec<_> = log.lines().filter(|line| line.contains("s3cret")).collect();
+    assert!(told.is_empty(), "{told:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
