@@ -153,7 +153,9 @@ impl Reloader {
         };
         if let Some(log) = self.log.get().cloned() {
             let settings = next.log.clone();
-            let applied = aside(move || log.apply(&settings)).await?;
+            // Not aside: a thread that is begun there gives way like its parent, and this one's would for ever.
+            let applied = tokio::task::spawn_blocking(move || log.apply(&settings)).await;
+            let applied = applied.map_err(|error| Refused::Build(error.to_string()))?;
             applied.map_err(|error| Refused::Build(error.to_string()))?;
         }
         if let (Some(edge), Some(pools)) = (&self.edge, pools) {
