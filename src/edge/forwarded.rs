@@ -31,13 +31,7 @@ impl Origin {
         let peer = peer.to_canonical();
         let is_trusted = |address: IpAddr| trusted_proxies.iter().any(|net| net.contains(&address));
         if !is_trusted(peer) {
-            return Self {
-                client: peer,
-                https: tls,
-                trusted: false,
-                request_id: new_request_id(now),
-                trace: None,
-            };
+            return Self { client: peer, https: tls, trusted: false, request_id: new_request_id(now), trace: None };
         }
         Self {
             client: visitor(headers, peer, is_trusted),
