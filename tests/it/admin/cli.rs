@@ -18,7 +18,7 @@ fn tenantry(world: &World) -> Command {
     command
 }
 
-async fn run(world: &World, line: &[&str]) -> (i32, String, String) {
+pub async fn run(world: &World, line: &[&str]) -> (i32, String, String) {
     ended(tenantry(world).args(line).output().await.unwrap())
 }
 
@@ -33,7 +33,7 @@ async fn good(world: &World, line: &[&str]) -> String {
     out
 }
 
-async fn json_of(world: &World, line: &[&str]) -> Value {
+pub async fn json_of(world: &World, line: &[&str]) -> Value {
     serde_json::from_str(&good(world, line).await).unwrap()
 }
 
