@@ -2,6 +2,7 @@
 
 mod access;
 mod branding;
+mod audit;
 mod cli;
 mod domains;
 mod edge;
