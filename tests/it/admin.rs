@@ -1,8 +1,8 @@
 //! The admin API over a real socket, on a store of its own; and the command line against it.
 
 mod access;
-mod branding;
 mod audit;
+mod branding;
 mod cli;
 mod domains;
 mod edge;
