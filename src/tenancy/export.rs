@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 use serde_json::{Map, Value, json};
 
 use super::error::TenancyError;
-use super::{Actor, Tenancy};
+use super::{Actor, Tenancy, member_rows};
 use crate::clock::Timestamp;
 use crate::model::Tenant;
 use crate::store::Page;
@@ -51,6 +51,13 @@ const KINDS: &[Kind] = &[
     Kind { name: "children", source: |tenancy, tenant, page| Box::pin(children(tenancy, tenant, page)) },
     Kind { name: "domains", source: |tenancy, tenant, page| Box::pin(domains(tenancy, tenant, page)) },
     Kind { name: "certificates", source: |tenancy, tenant, page| Box::pin(certificates(tenancy, tenant, page)) },
+    Kind { name: "members", source: |tenancy, tenant, page| Box::pin(member_rows::members(tenancy, tenant, page)) },
+    Kind { name: "roles", source: |tenancy, tenant, page| Box::pin(member_rows::roles(tenancy, tenant, page)) },
+    Kind { name: "units", source: |tenancy, tenant, page| Box::pin(member_rows::units(tenancy, tenant, page)) },
+    Kind {
+        name: "invitations",
+        source: |tenancy, tenant, page| Box::pin(member_rows::invitations(tenancy, tenant, page)),
+    },
     Kind { name: "tokens", source: |tenancy, tenant, page| Box::pin(tokens(tenancy, tenant, page)) },
     Kind { name: "events", source: |tenancy, tenant, page| Box::pin(events(tenancy, tenant, page)) },
     Kind { name: "audit", source: |tenancy, tenant, page| Box::pin(audit(tenancy, tenant, page)) },

@@ -9,7 +9,7 @@ use super::domains::{TOKEN_BYTES, check_name, require_feature};
 use super::error::{Fault, TenancyError};
 use super::import::{CHUNK, Column, Imported, Line, Seen, Table, sha256};
 use super::lineage::Known;
-use super::{Actor, Done, Tenancy, tokens};
+use super::{Actor, CUSTOM_DOMAIN, Done, Tenancy, tokens};
 use crate::config::Config;
 use crate::model::{Domain, DomainName, DomainState, TenantId};
 use crate::store::Write;

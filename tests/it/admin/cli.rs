@@ -11,7 +11,7 @@ use tokio::process::Command;
 use super::world::World;
 use crate::certificates::pki::Pki;
 
-fn tenantry(world: &World) -> Command {
+pub fn tenantry(world: &World) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tenantry"));
     command.current_dir(world.dir.path()).env_clear();
     command.env("TENANTRY_ADMIN", &world.base).env("TENANTRY_TOKEN", &world.token);
@@ -27,13 +27,13 @@ fn ended(output: Output) -> (i32, String, String) {
     (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
 }
 
-async fn good(world: &World, line: &[&str]) -> String {
+pub async fn good(world: &World, line: &[&str]) -> String {
     let (code, out, err) = run(world, line).await;
     assert_eq!((code, err.as_str()), (0, ""), "{line:?}");
     out
 }
 
-async fn json_of(world: &World, line: &[&str]) -> Value {
+pub async fn json_of(world: &World, line: &[&str]) -> Value {
     serde_json::from_str(&good(world, line).await).unwrap()
 }
 

@@ -5,6 +5,7 @@ mod domains;
 mod engines;
 mod feed;
 mod listing;
+mod members;
 mod opening;
 mod orders;
 mod people;
