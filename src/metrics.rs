@@ -83,6 +83,8 @@ metrics! {
     upstream_breaker_open: counters "tenantry_upstream_breaker_open_total" ["pool"];
     /// Set-Cookie headers of backends dropped because their Domain was the base domain or wider.
     cookies_dropped: counter "tenantry_cookies_dropped_total";
+    /// Answers that were not compressed because as many were under compression as may be (compression.most_at_once).
+    compression_skipped: counter "tenantry_compression_skipped_total";
     /// Bytes of whole answers that went into compression and came out of it, by algorithm (gzip, br, zstd) and direction (in, out).
     compression_bytes: counters "tenantry_compression_bytes_total" ["algorithm", "direction"];
     /// Client connections accepted, by listener.

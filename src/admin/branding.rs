@@ -18,9 +18,8 @@ use super::body::{Body, RawBody};
 use super::precondition::{IfMatch, etag};
 use super::problem::Problem;
 use super::query::{NoParams, Params, Segment, TwoSegments};
-use crate::branding::Dropped;
 use crate::model::{Branding, ImageKind, Listing, MediaType, Scope};
-use crate::tenancy::{Advice, Branded, Done, PICTURE_MAX, Upload};
+use crate::tenancy::{Advice, Branded, Done, Dropped, PICTURE_MAX, Upload};
 
 pub fn routes() -> OpenApiRouter<AdminState> {
     OpenApiRouter::new()

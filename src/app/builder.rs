@@ -202,6 +202,7 @@ impl Builder {
             certificates: Arc::clone(&certificates),
             by_host: Allowance::new(BY_HOST_RATE, BY_HOST_BURST, self.app.clock.clone()),
             metrics: Arc::clone(&self.metrics),
+            clock: self.app.clock.clone(),
             tracer: self.tracer.clone(),
         });
         let workers = tokio::runtime::Handle::current().metrics().num_workers();

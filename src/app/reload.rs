@@ -186,7 +186,9 @@ impl Reloader {
             config.store(next);
             Ok(())
         };
-        aside(put_in_force).await?
+        // Not aside: a log's thread that is begun there gives way like its parent, and for ever.
+        let done = tokio::task::spawn_blocking(put_in_force).await;
+        done.map_err(|_| Refused::Build("the process is ending".into()))?
     }
 
     async fn took(&self, changes: &Changes, origin: &Origin, sources: Sources) {

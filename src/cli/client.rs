@@ -126,6 +126,14 @@ impl Client {
         self.call(method, path, Some(body), Some(etag)).await
     }
 
+    /// Puts something that is no JSON where `path` says.
+    pub async fn upload(&self, path: &str, media_type: &'static str, bytes: Vec<u8>) -> Result<Answer, Failure> {
+        let mut request = self.request(Method::PUT, path, None, None)?;
+        request.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
+        *request.body_mut() = Full::new(bytes.into());
+        self.exchange(request).await
+    }
+
     pub async fn delete(&self, path: &str) -> Result<Answer, Failure> {
         self.call(Method::DELETE, path, None, None).await
     }
@@ -156,7 +164,10 @@ impl Client {
         body: Option<Value>,
         if_match: Option<HeaderValue>,
     ) -> Result<Answer, Failure> {
-        let request = self.request(method, path, body, if_match)?;
+        self.exchange(self.request(method, path, body, if_match)?).await
+    }
+
+    async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Answer, Failure> {
         let exchange = async {
             let response = self.http.request(request).await.map_err(|error| self.unreachable(&error))?;
             let (head, body) = response.into_parts();

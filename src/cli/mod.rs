@@ -21,6 +21,7 @@ mod serve;
 mod store;
 mod tenant;
 mod tenant_life;
+mod tenant_look;
 mod token;
 mod upgrade;
 
@@ -63,14 +64,14 @@ enum Command {
     Cert(certificate::Certificate),
     /// List what happened to domains and certificates
     Event(event::Event),
+    /// List, export and check the audit ledger
+    Audit(audit::Audit),
     /// Make operators who sign in, on the machine itself
     Operator(operator::Operator),
     /// List, make and disable those who can sign in
     Person(person::Person),
     /// See and end people's sessions
     Session(person::Session),
-    /// List, export and check the audit ledger
-    Audit(audit::Audit),
     /// Add, list, show, change, remove, restore, purge and export the members of a tenant
     Member(member::Member),
     /// Make, list, change and delete roles of a tenant's own

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::client::{Answer, Client, Connection, Failure, segment};
 use super::output;
 use super::tenant_life::Life;
+use super::tenant_look::Look;
 
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
@@ -32,6 +33,8 @@ enum Command {
     Change(Change),
     #[command(flatten)]
     Life(Life),
+    #[command(flatten)]
+    Look(Look),
     /// List tenants by slug
     #[command(after_help = "Example:\n  tenantry tenant list --status suspended --prefix shop-")]
     List {
@@ -193,6 +196,7 @@ impl Tenant {
             Command::Traffic { tenant } => return traffic(&client, json, &tenant).await,
             Command::Edge { tenant, set, unset } => return edge(&client, json, &tenant, &set, &unset).await,
             Command::Life(life) => return life.run(&client, json).await,
+            Command::Look(look) => return look.run(&client, json).await,
             Command::Change(change) => {
                 let (method, path, body) = change.request();
                 client.send(method, &path, body).await?
@@ -347,7 +351,7 @@ async fn traffic(client: &Client, json: bool, tenant: &str) -> Result<(), Failur
 }
 
 /// Puts a value under a dotted path.
-fn put(target: &mut Value, path: &str, value: Value) {
+pub(super) fn put(target: &mut Value, path: &str, value: Value) {
     let (key, rest) = path.split_once('.').map_or((path, None), |(key, rest)| (key, Some(rest)));
     if !target.is_object() {
         *target = json!({});

@@ -41,17 +41,19 @@ pub struct Identity<'a> {
 
 /// Strips and injects.
 pub fn apply(request: &mut RequestHeader, contract: &Contract<'_>) -> Result<()> {
-    let trace = &contract.origin.trace;
+    let trace = contract.origin.trace.as_ref();
     let chain = contract.origin.trusted.then(|| joined(&request.headers, &X_FORWARDED_FOR)).flatten();
     strip(request, |name| match name {
-        "tracestate" => trace.parent.is_some(),
+        "tracestate" => trace.is_some_and(|trace| trace.parent.is_some()),
         name => contract.origin.trusted && is_extra_forwarded(name),
     });
     join_cookies(request, contract.session_cookie)?;
     inject_tenant(request, contract)?;
     inject_forwarded(request, contract, chain)?;
     request.insert_header(X_REQUEST_ID, contract.origin.request_id.as_str())?;
-    request.insert_header(TRACEPARENT, trace.header(contract.span))
+    // Without one whoever comes next begins a trace, and decides about it. One of ours that is not sampled would decide
+    // for all that no trace ever is.
+    trace.map_or(Ok(()), |trace| request.insert_header(TRACEPARENT, trace.header(contract.span)))
 }
 
 /// Removes every header whose name a backend could read as one of ours.

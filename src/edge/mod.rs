@@ -16,6 +16,7 @@ mod forwarded;
 mod gates;
 mod headers;
 mod host;
+mod keep_alive;
 mod limits;
 pub mod listener;
 mod look;

@@ -18,6 +18,7 @@ use super::host;
 use super::limits;
 use super::rejection::Rejection;
 use super::session;
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::directory::{Allowance, Directory, EndedSessions, Resolution, Via, View};
 use crate::metrics::Metrics;
@@ -35,6 +36,7 @@ pub struct Edge {
     /// How often one client may ask `/tenants/by-host/`.
     pub by_host: Allowance,
     pub metrics: Arc<Metrics>,
+    pub clock: Clock,
     /// `None`: traces are only carried on.
     pub tracer: Option<Tracer>,
 }
@@ -58,6 +60,7 @@ impl Edge {
             connection.tls.is_some(),
             &request.headers,
             &config.headers.trusted_proxies,
+            self.clock.now(),
         );
         let (client, https) = (origin.client, origin.https);
         ctx.tracer = self.tracer.as_ref().filter(|tracer| origin.is_traced(tracer)).cloned();

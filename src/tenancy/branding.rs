@@ -7,7 +7,8 @@ use super::edge::patched;
 use super::error::{Fault, Faults, Kind, TenancyError};
 use super::tenants::current;
 use super::{Actor, Done, Expect, Tenancy, TenantState, checks};
-use crate::branding::{BYTES_MAX, Dropped, Picture, PictureError, picture, stylesheet};
+pub use crate::branding::Dropped;
+use crate::branding::{BYTES_MAX, Picture, PictureError, picture, stylesheet};
 use crate::model::{Asset, Branding, Colour, Image, ImageKind};
 
 /// The longest tagline, in characters.

@@ -4,13 +4,15 @@
 //! It is no snapshot: each part is as its kind was when it was read. The manifest comes last; without it an archive is not
 //! whole.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use futures_util::future::BoxFuture;
 use serde_json::{Map, Value, json};
 
 use super::error::TenancyError;
 use super::{Actor, Tenancy, member_rows};
 use crate::clock::Timestamp;
-use crate::model::Tenant;
+use crate::model::{ImageKind, Tenant};
 use crate::store::Page;
 
 /// A file of the archive.
@@ -48,6 +50,8 @@ struct Kind {
 /// What is exported: a line a kind.
 const KINDS: &[Kind] = &[
     Kind { name: "profile", source: |tenancy, tenant, page| Box::pin(profile(tenancy, tenant, page)) },
+    Kind { name: "pictures", source: |tenancy, tenant, _| Box::pin(pictures(tenancy, tenant)) },
+    Kind { name: "listing", source: |tenancy, tenant, _| Box::pin(listing(tenancy, tenant)) },
     Kind { name: "children", source: |tenancy, tenant, page| Box::pin(children(tenancy, tenant, page)) },
     Kind { name: "domains", source: |tenancy, tenant, page| Box::pin(domains(tenancy, tenant, page)) },
     Kind { name: "certificates", source: |tenancy, tenant, page| Box::pin(certificates(tenancy, tenant, page)) },
@@ -182,6 +186,23 @@ fn facts(tenant: &Tenant) -> Value {
 async fn profile(tenancy: &Tenancy, tenant: &Tenant, _: Page) -> Rows {
     let profile = tenancy.store.profile(tenant.id).await?;
     Ok((vec![json!({ "contacts": profile.contacts, "settings": profile.settings })], None))
+}
+
+async fn pictures(tenancy: &Tenancy, tenant: &Tenant) -> Rows {
+    let mut rows = Vec::new();
+    for kind in ImageKind::ALL {
+        let Some(image) = tenant.branding.images.get(kind) else { continue };
+        if let Some(asset) = tenancy.store.asset(&image.hash).await? {
+            rows.push(json!({
+                "kind": kind.as_str(), "hash": image.hash, "media": asset.media, "base64": STANDARD.encode(&asset.bytes),
+            }));
+        }
+    }
+    Ok((rows, None))
+}
+
+async fn listing(tenancy: &Tenancy, tenant: &Tenant) -> Rows {
+    Ok((vec![json!(tenancy.store.listing(tenant.id).await?)], None))
 }
 
 async fn children(tenancy: &Tenancy, tenant: &Tenant, page: Page) -> Rows {

@@ -9,6 +9,7 @@ pub mod internet;
 pub mod knot;
 pub mod node;
 pub mod pebble;
+pub mod picture;
 pub mod postgres;
 pub mod program;
 pub mod script;

@@ -18,7 +18,7 @@ pub fn tenantry(world: &World) -> Command {
     command
 }
 
-async fn run(world: &World, line: &[&str]) -> (i32, String, String) {
+pub async fn run(world: &World, line: &[&str]) -> (i32, String, String) {
     ended(tenantry(world).args(line).output().await.unwrap())
 }
 

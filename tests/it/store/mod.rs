@@ -1,9 +1,12 @@
 //! The contract of the store: every test of `contract!` runs on SQLite and on PostgreSQL.
 
+mod assets;
 mod backup;
 mod domains;
 mod engines;
 mod feed;
+mod ledger;
+mod ledger_full;
 mod listing;
 mod members;
 mod opening;

@@ -201,6 +201,7 @@ pub const TENANTRY: &[Case] = &[
     ("gzip_level = 4", "gzip_level = «10", "compression.gzip_level", "from 1 to 9"),
     ("brotli_level = 4", "brotli_level = «0", "compression.brotli_level", "from 1 to 9"),
     ("zstd_level = 3", "zstd_level = «19", "compression.zstd_level", "from 1 to 15"),
+    ("most_at_once = 256", "most_at_once = «65537", "compression.most_at_once", "from 0 to 65536"),
     ("notice = \"0s\"", "notice = «\"2h\"", "process.notice", "found \"2h\""),
     ("drain_deadline = \"30s\"", "drain_deadline = «30", "process.drain_deadline", "found 30"),
     ("upgrade_deadline = \"60s\"", "upgrade_deadline = «\"0s\"", "process.upgrade_deadline", "found \"0s\""),
