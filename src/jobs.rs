@@ -64,6 +64,10 @@ pub async fn run(store: Store, clock: Clock) {
         if let Err(error) = store.prune_changes(KEPT_CHANGES).await {
             error!(error = %error, "changes.not_pruned: trying again later");
         }
+        // A program of an earlier schema may have written beside this one while it was replaced.
+        if let Err(error) = store.mend_keys().await {
+            error!(error = %error, "store.keys_not_mended: trying again later");
+        }
         if let Err(error) = tidy(&store, &clock).await {
             error!(error = %error, "store.not_tidied: trying again later");
         }

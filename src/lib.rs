@@ -8,6 +8,7 @@
 pub mod acme;
 pub mod admin;
 pub mod app;
+pub mod audit;
 pub mod branding;
 pub mod certificates;
 pub mod cli;
@@ -25,6 +26,7 @@ pub mod metrics;
 pub mod model;
 pub mod outbound;
 pub mod seal;
+pub mod signin;
 pub mod store;
 pub mod telemetry;
 pub mod tenancy;

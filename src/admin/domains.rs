@@ -13,12 +13,12 @@ use super::answer::Written;
 use super::body::Body;
 use super::orders::OrderView;
 use super::problem::Problem;
-use super::query::{Listing, NoParams, PageParams, Params, Segment, bad_cursor};
+use super::query::{Listing, NoParams, PageParams, Params, Segment, bad_cursor, word};
 use super::views::{DomainDetail, DomainView, HostView};
 use crate::domains::Diagnosis;
-use crate::model::{DomainName, DomainState, Scope};
-use crate::store::domain_key;
-use crate::tenancy::NewDomain;
+use crate::model::{DomainName, DomainState, Hostname, Scope};
+use crate::store::DomainSort;
+use crate::tenancy::{DomainQuery, NewDomain};
 
 pub fn routes() -> OpenApiRouter<AdminState> {
     OpenApiRouter::new()
@@ -67,7 +67,21 @@ pub struct ListDomains {
     /// Only those in this state.
     #[param(value_type = Option<DomainState>)]
     state: Option<String>,
+    /// Only names that begin like this.
+    prefix: Option<String>,
+    /// Only names beneath this one, at any depth, in the order of their labels from the last to the first.
+    beneath: Option<String>,
+    /// `name` (the default) or `created`, with `-` before it from the last to the first.
+    sort: Option<String>,
 }
+
+/// The words of `sort`.
+const SORTS: [(&str, (DomainSort, bool)); 4] = [
+    ("name", (DomainSort::Name, false)),
+    ("-name", (DomainSort::Name, true)),
+    ("created", (DomainSort::Created, false)),
+    ("-created", (DomainSort::Created, true)),
+];
 
 /// Claim a domain for a tenant
 #[utoipa::path(post, path = "/v1/tenants/{tenant}/domains", operation_id = "addDomain", tag = "domains",
@@ -133,22 +147,26 @@ async fn list_all(
     caller: Caller,
     Params(params): Params<ListDomains>,
 ) -> Result<Json<Listing<DomainView>>, Problem> {
-    let ListDomains { limit, cursor, tenant, state: wanted } = params;
-    let paging = PageParams { limit, cursor }.paging("all-domains")?;
-    if paging.after().is_some_and(|key| key.split_once(' ').is_none_or(|(name, _)| DomainName::parse(name).is_err())) {
-        return Err(bad_cursor());
-    }
-    let wanted = wanted.as_deref().map(domain_state).transpose()?;
-    let tenant = caller.whose(&state, tenant).await?;
-    let rows = state.tenancy.claims(tenant.as_deref(), wanted, &paging.page()).await?;
-    Ok(Json(paging.listing(rows, |row| domain_key(&row.domain), DomainView::from)))
-}
-
-fn domain_state(text: &str) -> Result<DomainState, Problem> {
-    DomainState::parse(text).ok_or_else(|| {
-        let all = DomainState::ALL.map(DomainState::as_str).join(", ");
-        Problem::parameter(Some("state"), "invalid-state", format!("a state is one of {all}, not {text:?}"))
-    })
+    let ListDomains { limit, cursor, tenant, state: wanted, prefix, beneath, sort } = params;
+    let order = if beneath.is_some() { "beneath" } else { sort.as_deref().unwrap_or_default() };
+    let paging = PageParams { limit, cursor }.paging(format!("all-domains {order}"))?;
+    let states = DomainState::ALL.map(|state| (state.as_str(), state));
+    let (sort, descending) = word("sort", "invalid-sort", sort.as_deref(), &SORTS)?.unwrap_or_default();
+    let beneath = beneath.as_deref().map(|text| {
+        let why = |why| format!("{text:?} is no host name that others could be beneath: {why}");
+        Hostname::parse(text).map_err(|e| Problem::parameter(Some("beneath"), "invalid-domain", why(e)))
+    });
+    let mut query = DomainQuery {
+        tenant,
+        state: word("state", "invalid-state", wanted.as_deref(), &states)?,
+        prefix,
+        beneath: beneath.transpose()?,
+        sort,
+        descending,
+    };
+    let tenant = caller.whose(&state, query.tenant.take()).await?;
+    let found = state.tenancy.list_domains(&DomainQuery { tenant, ..query }, &paging.exact()).await?;
+    Ok(Json(paging.found(found, DomainView::from)))
 }
 
 /// Show a domain

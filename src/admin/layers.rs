@@ -9,6 +9,8 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::AdminState;
+use super::access::Peer;
+use super::address;
 use super::problem::Problem;
 
 /// The most time that a call may take, from its head to its answer's.
@@ -25,6 +27,11 @@ pub async fn around(State(state): State<AdminState>, mut request: Request, next:
     let started = Instant::now();
     let id = request_id(request.headers());
     request.extensions_mut().insert(RequestId(id.clone()));
+    if let Some(Peer(peer)) = request.extensions().get::<Peer>().copied() {
+        let trusted = &state.tenancy.config().headers.trusted_proxies;
+        let client = address::of_client(peer, request.headers(), trusted);
+        request.extensions_mut().insert(Peer(client));
+    }
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let mut response = match tokio::time::timeout(HANDLER_TIMEOUT, next.run(request)).await {

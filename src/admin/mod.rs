@@ -2,12 +2,15 @@
 //! spoken, and every route says what it needs of its caller (`access.rs`).
 
 mod access;
+mod address;
 mod answer;
 mod audit;
+mod audit_check;
 mod body;
 mod branding;
 mod certificates;
 mod config;
+mod cookies;
 mod descent;
 mod domains;
 mod edge;
@@ -18,6 +21,7 @@ mod idempotency;
 mod layers;
 mod openapi;
 mod orders;
+mod people;
 mod precondition;
 mod probes;
 mod problem;
@@ -25,8 +29,11 @@ mod process;
 mod query;
 mod routes;
 mod serve;
+mod session;
 mod settings;
+mod signin;
 mod status;
+mod tenant_list;
 mod tenants;
 mod tokens;
 mod traffic;
@@ -50,6 +57,7 @@ use crate::acme::Acme;
 use crate::certificates::Certificates;
 use crate::domains::Domains;
 use crate::metrics::Metrics;
+use crate::signin::SignIn;
 use crate::tenancy::Tenancy;
 use crate::traffic::Meters;
 
@@ -57,6 +65,7 @@ use crate::traffic::Meters;
 #[derive(Clone)]
 pub struct AdminState {
     tenancy: Tenancy,
+    signin: SignIn,
     certificates: Certificates,
     domains: Domains,
     acme: Acme,
@@ -72,6 +81,7 @@ pub struct AdminState {
 /// The rooms that the API translates to.
 pub struct Services {
     pub tenancy: Tenancy,
+    pub signin: SignIn,
     pub certificates: Certificates,
     pub domains: Domains,
     pub acme: Acme,
@@ -83,9 +93,9 @@ pub struct Services {
 
 impl AdminState {
     pub fn new(services: Services, health: Arc<dyn Health>, metrics: Arc<Metrics>) -> Self {
-        let Services { tenancy, certificates, domains, acme, configuration, traffic, process } = services;
+        let Services { tenancy, signin, certificates, domains, acme, configuration, traffic, process } = services;
         let openapi = Arc::default();
-        Self { tenancy, certificates, domains, acme, configuration, traffic, process, health, metrics, openapi }
+        Self { tenancy, signin, certificates, domains, acme, configuration, traffic, process, health, metrics, openapi }
     }
 
     /// The largest body, in bytes, as configured at this moment.
@@ -108,6 +118,7 @@ pub fn probes(state: AdminState) -> Router {
 pub fn router(state: AdminState) -> Router {
     let guarded = OpenApiRouter::new()
         .merge(tenants::routes())
+        .merge(tenant_list::routes())
         .merge(status::routes())
         .merge(descent::routes())
         .merge(settings::routes())
@@ -122,9 +133,13 @@ pub fn router(state: AdminState) -> Router {
         .merge(events::routes())
         .merge(process::routes())
         .merge(tokens::routes())
+        .merge(signin::routes())
+        .merge(session::routes())
+        .merge(people::routes())
         .merge(config::routes())
         .merge(routes::routes())
         .merge(audit::routes())
+        .merge(audit_check::routes())
         .layer(from_fn_with_state(state.clone(), access::recognise));
     let (router, description) = OpenApiRouter::with_openapi(openapi::Description::openapi())
         .merge(guarded)

@@ -32,6 +32,8 @@ use super::problem::{FieldError, Problem};
         (name = "certificates", description = "What is served, and what was brought; never a key"),
         (name = "orders", description = "Certificates that are wanted from authorities: the queue"),
         (name = "events", description = "What happened to domains and certificates"),
+        (name = "sessions", description = "People who sign in: who they are, which tenancy they have picked"),
+        (name = "people", description = "Those who can sign in, for operators"),
         (name = "tokens", description = "API tokens, the operators' and those of tenants"),
         (name = "config", description = "The configuration of this node, and reloading it"),
         (name = "process", description = "The process that answers, and replacing its program"),

@@ -95,10 +95,10 @@ impl Problem {
     /// 401 with the challenge that RFC 6750 asks for.
     pub fn unauthorized(presented: bool) -> Self {
         let (challenge, detail) = match presented {
-            false => ("Bearer realm=\"tenantry\"", "send a token: Authorization: Bearer <token>"),
+            false => ("Bearer realm=\"tenantry\"", "sign in, or send a token: Authorization: Bearer <token>"),
             true => (
                 "Bearer realm=\"tenantry\", error=\"invalid_token\"",
-                "this token is unknown, malformed, expired or revoked",
+                "this token or session is unknown, malformed, over or revoked",
             ),
         };
         Self::new(StatusCode::UNAUTHORIZED, "unauthorized", detail)
@@ -116,6 +116,24 @@ impl Problem {
             Ok(challenge) => problem.header(WWW_AUTHENTICATE, challenge),
             Err(_) => problem,
         }
+    }
+
+    /// 403: a browser brought the session's cookie, and nothing shows that its owner meant it.
+    pub fn forged() -> Self {
+        let detail =
+            "a write by a session's cookie needs X-CSRF-Token, as GET /v1/session shows it, from a page of this site";
+        Self::new(StatusCode::FORBIDDEN, "csrf", detail)
+    }
+
+    /// 403: a token cannot sign out, or pick a tenancy.
+    pub fn sign_in_first() -> Self {
+        let detail = "this is about a person who is signed in, and a token is nobody's session: sign in";
+        Self::new(StatusCode::FORBIDDEN, "no-session", detail)
+    }
+
+    /// 404: the caller has no session of that id.
+    pub fn no_session(key: &str) -> Self {
+        TenancyError::NotFound(Kind::Session, key.to_owned()).into()
     }
 
     /// 404: there is no such tenant, or none for this caller.
@@ -202,6 +220,7 @@ impl From<StoreError> for Problem {
             }
             StoreError::Conflict(what) => Self::new(StatusCode::CONFLICT, "conflict", what),
             missing @ StoreError::Missing(_) => Self::new(StatusCode::CONFLICT, "conflict", missing.to_string()),
+            StoreError::Cursor => super::query::bad_cursor(),
             error @ (StoreError::Corrupt(_) | StoreError::Url(_) | StoreError::Backup(_) | StoreError::Seal(_)) => {
                 tracing::error!(%error, "the store's answer makes no sense");
                 let detail = "the system of record gave an answer that makes no sense; the log says more";
@@ -217,6 +236,8 @@ fn not_found(kind: Kind) -> &'static str {
         Kind::Domain => "domain-not-found",
         Kind::Token => "token-not-found",
         Kind::Certificate => "certificate-not-found",
+        Kind::Person => "person-not-found",
+        Kind::Session => "session-not-found",
         Kind::Order => "order-not-found",
         Kind::Picture => "picture-not-found",
     }

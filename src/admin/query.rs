@@ -10,12 +10,13 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::problem::Problem;
-use crate::store::Page;
+use crate::clock::Timestamp;
+use crate::store::{Found, Page};
 
 const LIMIT_DEFAULT: u32 = 50;
 const LIMIT_MAX: u32 = 200;
-/// A host name, a blank and an id.
-const KEY_MAX: usize = 300;
+/// The longest key of a list by name, and a slug.
+const KEY_MAX: usize = 600;
 
 /// The query, each parameter known and named at most once.
 pub struct Params<T>(pub T);
@@ -53,7 +54,7 @@ pub struct Listing<T> {
 
 /// The page that was asked for, of a listing whose cursors are its own.
 pub struct Paging {
-    listing: &'static str,
+    listing: String,
     limit: u32,
     after: Option<String>,
 }
@@ -94,7 +95,8 @@ impl<S: Send + Sync> FromRequestParts<S> for TwoSegments {
 
 impl PageParams {
     /// Checks the parameters of a listing. `listing` keeps the cursors of different listings apart.
-    pub fn paging(&self, listing: &'static str) -> Result<Paging, Problem> {
+    pub fn paging(&self, listing: impl Into<String>) -> Result<Paging, Problem> {
+        let listing = listing.into();
         let limit = match &self.limit {
             None => LIMIT_DEFAULT,
             Some(text) => text.parse().ok().filter(|n| (1..=LIMIT_MAX).contains(n)).ok_or_else(|| {
@@ -102,7 +104,7 @@ impl PageParams {
                 Problem::parameter(Some("limit"), "out-of-range", detail)
             })?,
         };
-        let after = self.cursor.as_deref().map(|cursor| decode(listing, cursor)).transpose()?;
+        let after = self.cursor.as_deref().map(|cursor| decode(&listing, cursor)).transpose()?;
         Ok(Paging { listing, limit, after })
     }
 }
@@ -118,14 +120,51 @@ impl Paging {
         self.after.as_deref()
     }
 
+    /// What to ask of a listing that says itself whether there is more.
+    pub fn exact(&self) -> Page {
+        Page { limit: self.limit, after: self.after.clone() }
+    }
+
+    /// The page, and where the next one begins.
+    pub fn found<R, T>(&self, found: Found<R>, view: impl Fn(R) -> T) -> Listing<T> {
+        let next_cursor = found.next.map(|key| encode(&self.listing, &key));
+        Listing { items: found.rows.into_iter().map(view).collect(), next_cursor }
+    }
+
     /// Cuts the one too many, whose predecessor's key is the next cursor.
     pub fn listing<R, T>(&self, mut rows: Vec<R>, key: impl Fn(&R) -> String, view: impl Fn(R) -> T) -> Listing<T> {
         let limit = self.limit as usize;
         let more = rows.len() > limit;
         rows.truncate(limit);
-        let next_cursor = rows.last().filter(|_| more).map(|last| encode(self.listing, &key(last)));
+        let next_cursor = rows.last().filter(|_| more).map(|last| encode(&self.listing, &key(last)));
         Listing { items: rows.into_iter().map(view).collect(), next_cursor }
     }
+}
+
+/// A time in a query, as RFC 3339.
+pub fn time(name: &str, text: Option<&str>) -> Result<Option<Timestamp>, Problem> {
+    let parse = |text: &str| {
+        Timestamp::parse(text).ok_or_else(|| {
+            let detail = format!("{name} is a time such as 2026-01-31T12:00:00Z, not {text:?}");
+            Problem::parameter(Some(name), "invalid-time", detail)
+        })
+    };
+    text.map(parse).transpose()
+}
+
+/// A word in a query that is one of a few.
+pub fn word<T>(name: &str, code: &'static str, text: Option<&str>, known: &[(&str, T)]) -> Result<Option<T>, Problem>
+where
+    T: Copy,
+{
+    let parse = |text: &str| {
+        known.iter().find(|(word, _)| *word == text).map(|(_, value)| *value).ok_or_else(|| {
+            let words: Vec<_> = known.iter().map(|(word, _)| *word).collect();
+            let detail = format!("{name} is one of {}, not {text:?}", words.join(", "));
+            Problem::parameter(Some(name), code, detail)
+        })
+    };
+    text.map(parse).transpose()
 }
 
 /// The refusal of a cursor that was not given out for this listing.

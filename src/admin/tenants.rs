@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -15,14 +15,14 @@ use super::answer::Written;
 use super::body::{Body, present};
 use super::precondition::{IfMatch, etag};
 use super::problem::Problem;
-use super::query::{Listing, NoParams, PageParams, Params, Segment, bad_cursor};
+use super::query::{NoParams, Params, Segment};
 use super::views::TenantView;
-use crate::model::{Scope, Slug, Status};
-use crate::tenancy::{Done, NewTenant, TenantFilter, TenantState};
+use crate::model::{Scope, Status};
+use crate::tenancy::{Done, NewTenant, TenantState};
 
 pub fn routes() -> OpenApiRouter<AdminState> {
     OpenApiRouter::new()
-        .routes(needs(Need::Installation(Scope::TenantRead), routes!(list)))
+        .routes(needs(Need::Installation(Scope::TenantRead), routes!(super::tenant_list::list)))
         .routes(needs(Need::Installation(Scope::TenantsCreate), routes!(create)))
         .routes(needs(Need::Tenant(Scope::TenantRead), routes!(show)))
         .routes(needs(Need::Tenant(Scope::TenantManage), routes!(rename)))
@@ -76,23 +76,6 @@ pub struct SetFeatures {
     off: Vec<String>,
 }
 
-/// Which tenants to list.
-#[derive(Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct ListTenants {
-    /// How many to list, 1 to 200.
-    #[param(value_type = Option<u32>, minimum = 1, maximum = 200, default = 50)]
-    limit: Option<String>,
-    /// `next_cursor` of the page before. Opaque.
-    cursor: Option<String>,
-    /// Only tenants of this status of their own.
-    #[param(value_type = Option<Status>)]
-    status: Option<String>,
-    /// Only tenants whose slug begins like this.
-    prefix: Option<String>,
-}
-
 /// Create a tenant
 #[utoipa::path(post, path = "/v1/tenants", operation_id = "createTenant", tag = "tenants", request_body = CreateTenant,
     responses(
@@ -113,31 +96,6 @@ async fn create(
     let done = state.tenancy.create(&actor, &new).await?;
     let location = format!("/v1/tenants/{}", done.value.tenant.id);
     Ok(written(done).created(location))
-}
-
-/// List tenants by slug
-#[utoipa::path(get, path = "/v1/tenants", operation_id = "listTenants", tag = "tenants", params(ListTenants),
-    responses((status = 200, description = "A page of tenants", body = Listing<TenantView>)))]
-async fn list(
-    State(state): State<AdminState>,
-    Params(params): Params<ListTenants>,
-) -> Result<Json<Listing<TenantView>>, Problem> {
-    let ListTenants { limit, cursor, status, prefix } = params;
-    let paging = PageParams { limit, cursor }.paging("tenants")?;
-    if paging.after().is_some_and(|slug| Slug::parse(slug).is_err()) {
-        return Err(bad_cursor());
-    }
-    let status = match status.as_deref().map(|text| (text, Status::parse(text))) {
-        Some((text, None)) => {
-            let known = Status::ALL.map(Status::as_str).join(", ");
-            let detail = format!("{text:?} is no status; there are {known}");
-            return Err(Problem::parameter(Some("status"), "invalid-status", detail));
-        }
-        Some((_, status)) => status,
-        None => None,
-    };
-    let rows = state.tenancy.list(&TenantFilter { status, prefix }, &paging.page()).await?;
-    Ok(Json(paging.listing(rows, |row| row.tenant.slug.to_string(), TenantView::from)))
 }
 
 /// Show a tenant

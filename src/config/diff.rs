@@ -37,6 +37,11 @@ impl Changes {
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
+
+    /// Whether nothing is different but what has been waiting for a restart before.
+    pub fn is_unchanged(&self) -> bool {
+        Self { needs_restart: Vec::new(), ..self.clone() }.is_empty()
+    }
 }
 
 impl Names {
@@ -114,6 +119,7 @@ sections!(
     tls,
     limits,
     tenancy,
+    audit,
     headers,
     compression,
     directory,

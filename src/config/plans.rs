@@ -84,8 +84,9 @@ fn plan(section: &mut Section<'_>, known: &BTreeMap<Feature, String>) -> Option<
     };
     let members = cap(section, "members");
     let ai_tokens = cap(section, "ai_tokens");
+    let audit_days = section.number("audit_days", Plan::AUDIT_DAYS_LEAST..=3_650, 90);
     let limits = section.section("limits", limits);
-    Some(Plan { name: name?, title: title.unwrap_or_default(), features, members, ai_tokens, limits })
+    Some(Plan { name: name?, title: title.unwrap_or_default(), features, members, ai_tokens, audit_days, limits })
 }
 
 /// `[plan.limits]`: what a tenant of this plan may take at once; what is left out is unlimited.

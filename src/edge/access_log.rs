@@ -12,6 +12,7 @@ use tracing::Level;
 use super::context::RequestContext;
 use super::redaction;
 use super::rejection::{Fault, Rejection};
+use super::series::{CLASSES, class_of};
 use crate::metrics::Metrics;
 use crate::traffic::Ended;
 
@@ -83,14 +84,18 @@ impl Times {
 fn count(ctx: &RequestContext, metrics: &Metrics, (status, fault): (u16, Fault), times: &Times, sent: u64) {
     let protocol = ctx.asked.as_ref().map_or("none", |asked| protocol(asked.version));
     let class = class_of(status);
-    metrics.requests.with_label_values(&[class, fault.as_str(), protocol]).inc();
+    metrics.requests.with_label_values(&[CLASSES[class], fault.as_str(), protocol]).inc();
     if let Some(route) = ctx.route() {
-        metrics.count_route(&route.name, class);
+        ctx.live.routes.count(&route.name, class);
     }
-    metrics.request_seconds.observe(times.total.as_secs_f64());
+    // How long a WebSocket or a stream of events is kept open says nothing of how long visitors wait.
+    if !ctx.upstream.endless {
+        metrics.request_seconds.observe(times.total.as_secs_f64());
+    }
     metrics.edge_seconds.observe(times.edge.as_secs_f64());
-    if let (Some(time), Some(pool)) = (times.upstream, ctx.pool_name()) {
-        metrics.upstream_seconds.with_label_values(&[pool]).observe(time.as_secs_f64());
+    let pool = ctx.permit.as_ref().and_then(|permit| ctx.live.pools.get(permit.pool()));
+    if let (Some(time), Some(pool)) = (times.upstream, pool) {
+        pool.observe(time);
     }
     metrics.request_bytes.inc_by(ctx.body.received);
     metrics.response_bytes.inc_by(sent);
@@ -164,17 +169,6 @@ fn fault_of(ctx: &RequestContext, status: u16, outcome: &Outcome) -> Fault {
         (None, _) if status >= 500 => Fault::Upstream,
         (None, _) if status >= 400 => Fault::Client,
         (None, _) => Fault::None,
-    }
-}
-
-fn class_of(status: u16) -> &'static str {
-    match status / 100 {
-        1 => "1xx",
-        2 => "2xx",
-        3 => "3xx",
-        4 => "4xx",
-        5 => "5xx",
-        _ => "none",
     }
 }
 

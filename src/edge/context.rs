@@ -93,6 +93,8 @@ pub struct UpstreamProgress {
     pub traced: Vec<Try>,
     /// The stay at the backend of this try.
     pub lease: Option<Lease>,
+    /// Its answer goes on for as long as both sides like: a WebSocket, or a stream of events or calls.
+    pub endless: bool,
     /// When its answer's head arrived, and with which status.
     pub answered: Option<(Instant, u16)>,
 }

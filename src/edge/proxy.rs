@@ -30,8 +30,9 @@ use super::rejection::{Fault, Rejection};
 use super::respond;
 use super::response;
 use super::route;
+use super::series::RouteSeries;
 use super::spans::Try;
-use super::upstream::{self, BUSY, NoBackend, Pool, Pools};
+use super::upstream::{self, BUSY, NoBackend, Pool, PoolError, Pools, Surroundings};
 use crate::config::{Config, Route};
 use crate::traces::new_span;
 
@@ -39,6 +40,25 @@ use crate::traces::new_span;
 pub struct Live {
     pub config: Arc<Config>,
     pub pools: Pools,
+    pub routes: RouteSeries,
+}
+
+impl Live {
+    /// What may be put in force after `previous`, of which nothing is touched before [`Live::take_over`].
+    pub fn build(config: &Arc<Config>, previous: Option<&Self>, around: &Surroundings) -> Result<Self, PoolError> {
+        let pools = Pools::build(&config.routing, previous.map(|previous| &previous.pools), around)?;
+        let routes = previous.map(|previous| &previous.routes);
+        let routes = RouteSeries::new(&config.routing, routes, around.metrics());
+        Ok(Self { config: Arc::clone(config), pools, routes })
+    }
+
+    /// This is in force from now on, in the place of `previous`.
+    pub fn take_over(&self, previous: Option<&Self>, around: &Surroundings) {
+        self.pools.take_over(previous.map(|previous| &previous.pools), around);
+        if let Some(previous) = previous {
+            self.routes.take_over(&previous.routes);
+        }
+    }
 }
 
 /// The application that pingora runs.
@@ -185,6 +205,7 @@ impl ProxyHttp for Proxy {
         {
             lease.answered();
         }
+        ctx.upstream.endless |= response::is_endless(response);
         // Of course the body is still to come when the backend says `100 Continue`: no reason to close the connection.
         session.as_mut().set_close_on_response_before_downstream_finish(!interim);
         // An HTTP/1.0 client knows no chunks, which pingora adds where no length is known: the connection's end is the

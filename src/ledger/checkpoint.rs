@@ -99,6 +99,11 @@ impl LedgerKeys {
         serde_json::from_slice(bytes).map_err(|_| KeyError::Damaged)
     }
 
+    /// The id of the key that signs.
+    pub fn newest(&self) -> Option<&str> {
+        self.keys.last().map(|key| key.id.as_str())
+    }
+
     /// Signs with the newest key.
     pub fn sign(&self, statement: Statement, checkpoint: Checkpoint) -> Result<Signed, KeyError> {
         let key = self.keys.last().ok_or(KeyError::Damaged)?;

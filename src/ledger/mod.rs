@@ -17,7 +17,7 @@ use aws_lc_rs::digest::{Context, SHA256};
 
 pub use checkpoint::{Checkpoint, KeyError, LedgerKeys, Signed, Statement, Unsigned};
 pub use personal::{ERASED, Personal, Split, is_email, merge, split};
-pub use verify::{Chain, Fault, Findings, Verifier};
+pub use verify::{Chain, Fault, Findings, Verifier, compare};
 
 use crate::clock::Timestamp;
 

@@ -1,7 +1,7 @@
 //! Checks a chain line by line, in the order of its numbers, and says what is wrong and where. Holds a bounded amount of
 //! state, however long the chain is.
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Serialize;
@@ -65,10 +65,6 @@ pub struct Verifier {
     strayed: Option<(i64, i64)>,
     /// Changed lines, to see whether two of them changed places.
     suspects: Vec<Linked>,
-    checkpoints: VecDeque<(i64, Hash)>,
-    /// The last line that a checkpoint agrees with.
-    agreed: i64,
-    rewritten: bool,
     found: Findings,
 }
 
@@ -78,26 +74,17 @@ const REACH: i64 = 64;
 const SUSPECTS: usize = 32;
 
 impl Verifier {
-    /// `checkpoints`: those of this chain that are to be believed, in any order.
-    pub fn new(chain: Chain, checkpoints: &[Checkpoint]) -> Self {
-        let mut of_it: Vec<_> =
-            checkpoints.iter().filter(|c| c.chain == chain.name).map(|c| (c.number, c.hash)).collect();
-        of_it.sort_by_key(|(number, _)| *number);
+    pub fn new(chain: Chain) -> Self {
         let (cut, hash) = chain.cut;
-        let mut verifier = Self {
+        Self {
             next: cut + 1,
             prev: (hash, true),
             shift: 0,
             strayed: None,
             suspects: Vec::new(),
-            checkpoints: of_it.into(),
-            agreed: 0,
-            rewritten: false,
             found: Findings::default(),
             chain,
-        };
-        verifier.compare(cut, Some(hash));
-        verifier
+        }
     }
 
     /// The next line, by number.
@@ -119,7 +106,6 @@ impl Verifier {
                 false => Fault::Changed { number: number - 1 + self.shift },
             });
         }
-        self.compare(number + self.shift, line.hash);
         self.prev = (line.hash.unwrap_or(self.prev.0), whole);
         self.next = number + 1;
         if !whole && self.strayed.is_none() && self.suspects.len() < SUSPECTS {
@@ -131,10 +117,8 @@ impl Verifier {
     pub fn finish(mut self) -> Findings {
         self.settle();
         let last = self.next - 1 + self.shift;
-        let signed = self.checkpoints.back().map_or(0, |(number, _)| *number);
-        let end = self.chain.number.max(signed);
-        if last < end {
-            self.fault(Fault::Missing { from: last + 1, to: end });
+        if last < self.chain.number {
+            self.fault(Fault::Missing { from: last + 1, to: self.chain.number });
         } else if self.prev.1 && self.prev.0 != self.chain.head && last == self.chain.number {
             self.fault(match last == self.chain.cut.0 {
                 true => Fault::Beginning { number: last },
@@ -187,18 +171,6 @@ impl Verifier {
         }
     }
 
-    fn compare(&mut self, number: i64, hash: Option<Hash>) {
-        while let Some((at, signed)) = self.checkpoints.front().copied().filter(|(at, _)| *at <= number) {
-            self.checkpoints.pop_front();
-            if at == number && Some(signed) == hash {
-                self.agreed = number;
-            } else if at == number && !self.rewritten && number > 0 {
-                self.rewritten = true;
-                self.fault(Fault::Rewritten { after: self.agreed, number });
-            }
-        }
-    }
-
     /// Finds those among the changed lines that stand in each other's place.
     fn pair(&mut self) {
         let suspects = std::mem::take(&mut self.suspects);
@@ -227,6 +199,34 @@ impl Verifier {
             self.found.more += 1;
         }
     }
+}
+
+/// What signed checkpoints of a chain, in any order, say of it that its own row and lines do not. `hashes`: those that are
+/// stored with the lines that the checkpoints name. Of lines that were cut off since, nothing can be said.
+pub fn compare(chain: &Chain, checkpoints: &[Checkpoint], hashes: &BTreeMap<i64, Option<Hash>>) -> Vec<Fault> {
+    let mut checkpoints: Vec<_> = checkpoints.iter().filter(|told| told.number >= chain.cut.0.max(1)).collect();
+    checkpoints.sort_by_key(|told| told.number);
+    let mut faults = Vec::new();
+    let mut after = chain.cut.0;
+    for told in &checkpoints {
+        let number = told.number;
+        let stored = if number == chain.cut.0 { Some(Some(chain.cut.1)) } else { hashes.get(&number).copied() };
+        match stored {
+            _ if number > chain.number => {
+                let to = checkpoints.last().map_or(number, |last| last.number);
+                faults.push(Fault::Missing { from: chain.number + 1, to });
+                break;
+            }
+            None => faults.push(Fault::Missing { from: number, to: number }),
+            Some(hash) if hash == Some(told.hash) => after = number,
+            Some(_) => {
+                if !faults.iter().any(|fault| matches!(fault, Fault::Rewritten { .. })) {
+                    faults.push(Fault::Rewritten { after, number });
+                }
+            }
+        }
+    }
+    faults
 }
 
 impl fmt::Display for Fault {

@@ -12,6 +12,7 @@ mod edge_settings;
 mod effective;
 mod explanation;
 mod hostname;
+mod member;
 mod path;
 mod person;
 mod plan;
@@ -22,6 +23,7 @@ mod search_key;
 mod setting;
 mod slug;
 mod tenant;
+mod units;
 
 pub use brand::{Brand, BrandError, HostClass};
 pub use branding::{Asset, Branding, Image, ImageKind, Images, Listed, Listing, MediaType};
@@ -36,8 +38,9 @@ pub use edge_settings::{
 pub use effective::{Effective, Standing};
 pub use explanation::{Explanation, Question, Told, Unclear, Verdict};
 pub use hostname::{Hostname, HostnameError};
+pub use member::{MemberState, Position, RoleName, RoleNameError};
 pub use path::{folded_path, normal_path};
-pub use person::{Email, EmailError, Person, PersonId, SessionId};
+pub use person::{Email, EmailError, InvitationId, Person, PersonId, SessionId, UnitId};
 pub use plan::{Catalogue, CatalogueError, Feature, FeatureError, Plan, PlanName};
 pub use pool_status::{BackendStatus, PoolStatus};
 pub use provenance::{Origin, Provenance, Traced};
@@ -46,6 +49,7 @@ pub use search_key::{later_words, reversed_labels, search_key};
 pub use setting::{Setting, SettingKind, Source, holding};
 pub use slug::{Slug, SlugError};
 pub use tenant::{Life, Status, Tenant, TenantId};
+pub use units::{UnitNode, UnitTree, UnitTreeError};
 
 /// One more place than the store has heard of: what a change touched, and therefore what every follower forgets.
 #[derive(Clone, PartialEq, Eq, Debug, Hash)]

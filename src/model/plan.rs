@@ -95,6 +95,8 @@ pub struct Plan {
     pub members: Option<u64>,
     /// AI tokens a month. `None`: unlimited.
     pub ai_tokens: Option<u64>,
+    /// How long lines of the tenant's audit ledger are kept, in days.
+    pub audit_days: u32,
     /// What a tenant of this plan may take at once, on each node.
     pub limits: LimitSettings,
 }
@@ -119,6 +121,11 @@ pub enum CatalogueError {
     UnknownPlan(String, String),
     #[error("the feature {0} is not in the catalogue; there are {1}")]
     UnknownFeature(String, String),
+}
+
+impl Plan {
+    /// No plan keeps the audit ledger for less.
+    pub const AUDIT_DAYS_LEAST: u32 = 30;
 }
 
 impl Catalogue {

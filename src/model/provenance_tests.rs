@@ -123,6 +123,7 @@ fn catalogue() -> Catalogue {
         features: features.iter().map(|at| feature(*at)).collect(),
         members: None,
         ai_tokens: None,
+        audit_days: 90,
         limits,
     };
     Catalogue {

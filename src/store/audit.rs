@@ -154,7 +154,7 @@ impl Store {
     }
 
     /// Puts the personal values beside lines that come without theirs.
-    async fn put_personal(&self, lines: &mut [(Option<String>, Linked)]) -> Result<(), StoreError> {
+    pub(super) async fn put_personal(&self, lines: &mut [(Option<String>, Linked)]) -> Result<(), StoreError> {
         if lines.is_empty() {
             return Ok(());
         }

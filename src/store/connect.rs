@@ -29,6 +29,8 @@ pub(super) const WRITE_WAIT: Duration = Duration::from_secs(10);
 pub(super) const OPENING: Duration = Duration::from_secs(90);
 /// For the answer to any other statement.
 const ANSWER: Duration = Duration::from_secs(5);
+/// For the answer to a statement of an import.
+const BULK: Duration = Duration::from_secs(300);
 
 /// Where the store is, checked.
 pub(super) struct Place {
@@ -163,19 +165,27 @@ pub(super) struct Lease {
     connection: Option<PoolConnection<Any>>,
     in_doubt: bool,
     in_transaction: bool,
+    /// How long it waits for any answer but those that say otherwise.
+    patience: Duration,
 }
 
 impl Lease {
     pub async fn of(pool: &AnyPool) -> Result<Self, StoreError> {
-        Ok(Self { connection: Some(pool.acquire().await?), in_doubt: false, in_transaction: false })
+        Ok(Self { connection: Some(pool.acquire().await?), in_doubt: false, in_transaction: false, patience: ANSWER })
+    }
+
+    /// For what is much at once: statements of thousands of rows, and a commit that writes all of them to the disk.
+    pub fn be_patient(&mut self) {
+        self.patience = BULK;
     }
 
     pub async fn one(&mut self, statement: Statement<'_>) -> Result<Option<AnyRow>, StoreError> {
-        self.ask(ANSWER, async move |connection: &mut AnyConnection| statement.fetch_optional(connection).await).await
+        self.ask(self.patience, async move |connection: &mut AnyConnection| statement.fetch_optional(connection).await)
+            .await
     }
 
     pub async fn all(&mut self, statement: Statement<'_>) -> Result<Vec<AnyRow>, StoreError> {
-        self.all_within(ANSWER, statement).await
+        self.all_within(self.patience, statement).await
     }
 
     pub async fn all_within(&mut self, limit: Duration, statement: Statement<'_>) -> Result<Vec<AnyRow>, StoreError> {
@@ -184,7 +194,7 @@ impl Lease {
 
     /// How many rows it touched.
     pub async fn execute(&mut self, statement: Statement<'_>) -> Result<u64, StoreError> {
-        self.ask(ANSWER, async move |connection: &mut AnyConnection| statement.execute(connection).await)
+        self.ask(self.patience, async move |connection: &mut AnyConnection| statement.execute(connection).await)
             .await
             .map(|done| done.rows_affected())
     }
@@ -192,13 +202,14 @@ impl Lease {
     pub async fn begin(&mut self) -> Result<(), StoreError> {
         // Set before the answer: a BEGIN that was cut short is undone too.
         self.in_transaction = true;
-        self.ask(ANSWER, async |connection: &mut AnyConnection| connection.execute(raw_sql("BEGIN")).await)
+        self.ask(self.patience, async |connection: &mut AnyConnection| connection.execute(raw_sql("BEGIN")).await)
             .await
             .map(drop)
     }
 
     pub async fn commit(&mut self) -> Result<(), StoreError> {
-        self.ask(ANSWER, async |connection: &mut AnyConnection| connection.execute(raw_sql("COMMIT")).await).await?;
+        self.ask(self.patience, async |connection: &mut AnyConnection| connection.execute(raw_sql("COMMIT")).await)
+            .await?;
         self.in_transaction = false;
         Ok(())
     }
@@ -224,11 +235,12 @@ impl Drop for Lease {
             drop(connection.detach());
         } else if self.in_transaction {
             // The connection goes back to its pool when the server has let go of the transaction's locks.
-            let mut lease = Self { connection: Some(connection), in_doubt: true, in_transaction: false };
+            let patience = self.patience;
+            let mut lease = Self { connection: Some(connection), in_doubt: true, in_transaction: false, patience };
             match Handle::try_current() {
                 Ok(runtime) => drop(runtime.spawn(async move {
                     let undo = async |connection: &mut AnyConnection| connection.execute(raw_sql("ROLLBACK")).await;
-                    lease.ask(ANSWER, undo).await.map(drop)
+                    lease.ask(patience, undo).await.map(drop)
                 })),
                 Err(_) => drop(lease),
             }

@@ -7,7 +7,7 @@ use super::connect::Statement;
 use super::row::{Row, storable};
 use super::{Aside, Page, Store, StoreError, Write};
 use crate::clock::Timestamp;
-use crate::model::{Change, Domain, DomainName, DomainState, Hostname, TenantId};
+use crate::model::{Change, Domain, DomainName, DomainState, Hostname, TenantId, reversed_labels};
 
 /// The states of [`DomainState::is_held`], as SQL. The index `domains_held` has the same list.
 macro_rules! held {
@@ -21,6 +21,9 @@ macro_rules! select {
         concat!("SELECT name, tenant, state, token, created, updated, revision FROM domains ", $($rest),+)
     };
 }
+
+/// What [`domain_of`] reads.
+pub(super) const COLUMNS: &str = "name, tenant, state, token, created, updated, revision";
 
 /// The key of a claim in listings that hold claims of several tenants: `<name> <tenant id>`.
 pub fn domain_key(domain: &Domain) -> String {
@@ -207,8 +210,8 @@ impl Write {
     /// looked at at once. Notes the host.
     pub async fn insert_domain(&mut self, domain: &Domain) -> Result<(), StoreError> {
         self.require_tenant(domain.tenant).await?;
-        let sql = "INSERT INTO domains (name, tenant, state, token, created, updated, revision, next_check) \
-                   VALUES ($1, $2, $3, $4, $5, $6, $7, $6) ON CONFLICT DO NOTHING";
+        let sql = "INSERT INTO domains (name, tenant, state, token, created, updated, revision, next_check, \
+                   reversed) VALUES ($1, $2, $3, $4, $5, $6, $7, $6, $8) ON CONFLICT DO NOTHING";
         let statement = query(sql)
             .bind(domain.name.to_string())
             .bind(domain.tenant.to_string())
@@ -216,7 +219,8 @@ impl Write {
             .bind(storable(&domain.token).into_owned())
             .bind(domain.created.millis())
             .bind(domain.updated.millis())
-            .bind(self.revision());
+            .bind(self.revision())
+            .bind(reversed_labels(&domain.name));
         if self.execute(statement).await? == 0 {
             let own = self.claims(&domain.name).await?.iter().any(|claim| claim.tenant == domain.tenant);
             return Err(match own {

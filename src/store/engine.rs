@@ -112,6 +112,14 @@ impl Engine {
         }
     }
 
+    /// Says to the server that this transaction's statements may take their time.
+    pub fn patience(self) -> Option<&'static str> {
+        match self {
+            Self::Sqlite => None,
+            Self::Postgres => Some("SET LOCAL statement_timeout = '300s'"),
+        }
+    }
+
     /// Begins the transaction that migrations run in. It excludes every other process that is opening this store.
     pub fn begin_exclusive(self) -> &'static str {
         match self {

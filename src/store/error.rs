@@ -25,6 +25,9 @@ pub enum StoreError {
     /// The store's URL cannot be used. Never repeats the URL, which may carry a password.
     #[error("the store's URL is wrong: {0}")]
     Url(String),
+    /// A page was to begin where no page of this list ends.
+    #[error("this is no cursor of this list")]
+    Cursor,
     /// What was to be restored cannot be used: it is not whole, or of another version.
     #[error("the backup cannot be used: {0}")]
     Backup(String),

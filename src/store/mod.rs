@@ -8,17 +8,26 @@ mod audit;
 mod buckets;
 mod calls;
 mod certificates;
+mod chains;
 mod challenges;
 mod connect;
+mod counts;
+mod domain_listing;
 mod domains;
 mod engine;
 mod error;
 mod events;
 mod feed;
+mod import;
+mod invitations;
+mod keyset;
 mod leases;
 mod life;
 mod links;
+mod listing;
 mod listings;
+mod members;
+mod mend;
 mod migrate;
 mod nodes;
 mod orders;
@@ -27,11 +36,14 @@ mod people;
 mod portable;
 mod profiles;
 mod reseal;
+mod roles;
 mod row;
+mod search;
 mod secrets;
 mod sessions;
 mod tenants;
 mod tokens;
+mod units;
 mod write;
 
 use std::fmt;
@@ -46,19 +58,27 @@ pub use audit::{AuditEntry, AuditFilter, AuditLine, AuditOrder};
 pub use buckets::BucketRow;
 pub use calls::{CallRow, EarlierCall};
 pub use certificates::CertificateRow;
+pub use chains::{ChainCursor, ChainRow};
+pub use counts::TenantCounts;
+pub use domain_listing::{DomainFilter, DomainSort};
 pub use domains::{DueDomain, domain_key};
 pub use error::StoreError;
 pub use events::{Event, EventRow};
 pub use feed::{MOST_NEWS, News};
+pub use invitations::InvitationRow;
+pub use listing::{Found, MOST_EXAMINED, Span, TenantFilter, TenantSort};
+pub use members::{MemberFilter, MemberRow, MemberSearch};
 pub use nodes::NodeRow;
 pub use orders::{BEFORE_ALL, ISSUED, OrderRow, StageCount, WAITING};
 pub use people::{Identity, PasswordHash};
 pub use portable::{Restored, dump, restore};
 pub use profiles::Profile;
 pub use reseal::{Reseal, Resealed};
+pub use roles::{RoleRow, RoleUse};
 pub use sessions::{SessionRow, SiteSession};
-pub use tenants::{Removed, TenantCounts};
+pub use tenants::Removed;
 pub use tokens::TokenRow;
+pub use units::UnitRow;
 pub use write::{Aside, Write};
 
 use self::alone::Presence;
@@ -126,7 +146,9 @@ impl Store {
         let pools = place.pools(max_connections);
         let inner =
             Inner { engine: place.engine, pools, sealer, clock, announced, _presence: presence, _listener: listener };
-        Ok(Self(Arc::new(inner)))
+        let store = Self(Arc::new(inner));
+        store.mend_keys().await?;
+        Ok(store)
     }
 
     /// Closes every connection, of all clones: later calls are [`StoreError::Unavailable`].

@@ -5,51 +5,21 @@ use sqlx::query;
 use super::certificates::row_of;
 use super::domains::domain_of;
 use super::events::event_of;
+use super::keyset::LAST;
 use super::row::storable;
-use super::{CertificateRow, EventRow, Page, Store, StoreError};
+use super::{CertificateRow, EventRow, Store, StoreError};
 use crate::clock::Timestamp;
-use crate::model::{CertificateSource, Domain, DomainState, Hostname, TenantId};
-
-macro_rules! domains {
-    ($condition:literal) => {
-        concat!(
-            "SELECT name, tenant, state, token, created, updated, revision FROM domains ",
-            "WHERE (name, tenant) > ($1, $2) ",
-            $condition,
-            " ORDER BY name, tenant LIMIT $3"
-        )
-    };
-}
+use crate::model::{CertificateSource, Domain, DomainName, Hostname, reversed_labels};
 
 impl Store {
-    /// Claims by name, of one tenant or of all, in one state or any. `page.after` is a [`super::domain_key`].
-    pub async fn claims_page(
-        &self,
-        tenant: Option<TenantId>,
-        state: Option<DomainState>,
-        page: &Page,
-    ) -> Result<Vec<Domain>, StoreError> {
-        let after = page.after.as_deref().map(storable).unwrap_or_default();
-        let (name, owner) = after.split_once(' ').unwrap_or((&after, ""));
-        let bound = |sql| query(sql).bind(name.to_owned()).bind(owner.to_owned()).bind(page.limit());
-        let statement = match (tenant, state) {
-            (None, None) => bound(domains!("")),
-            (Some(tenant), None) => bound(domains!("AND tenant = $4")).bind(tenant.to_string()),
-            (None, Some(state)) => bound(domains!("AND state = $4")).bind(state.as_str()),
-            (Some(tenant), Some(state)) => {
-                bound(domains!("AND tenant = $4 AND state = $5")).bind(tenant.to_string()).bind(state.as_str())
-            }
-        };
-        self.all(statement).await?.iter().map(domain_of).collect()
-    }
-
-    /// The held claims to names right beneath a host, whosever they are, in the order of their names. Reads all claims:
-    /// for what an operator does now and then.
+    /// The held claims to names right beneath a host, whosever they are, in the order of their names. Reads all claims
+    /// beneath it, at any depth.
     pub async fn held_beneath(&self, host: &Hostname) -> Result<Vec<Domain>, StoreError> {
         let sql = "SELECT name, tenant, state, token, created, updated, revision FROM domains \
-                   WHERE name LIKE $1 AND state IN ('verified', 'live', 'moved') ORDER BY name";
-        let rows = self.all(query(sql).bind(format!("%.{host}"))).await?;
-        let domains = rows.iter().map(domain_of).collect::<Result<Vec<_>, _>>()?;
+                   WHERE reversed >= $1 AND reversed < $2 AND state IN ('verified', 'live', 'moved') ORDER BY name";
+        let begin = format!("{}.", reversed_labels(&DomainName::from(host.clone())));
+        let statement = query(sql).bind(begin.clone()).bind(format!("{begin}{LAST}"));
+        let domains = self.all(statement).await?.iter().map(domain_of).collect::<Result<Vec<_>, _>>()?;
         let beneath = |domain: &Domain| {
             let label = domain.name.host().beneath(host);
             !domain.name.is_wildcard() && label.is_some_and(|label| !label.contains('.'))

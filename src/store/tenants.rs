@@ -3,23 +3,14 @@
 use std::collections::BTreeMap;
 
 use sqlx::any::AnyRow;
-use sqlx::query;
+use sqlx::{AssertSqlSafe, query};
 
 use super::connect::Statement;
 use super::row::{Row, storable, to_json};
+use super::search::name_key;
 use super::{Page, Store, StoreError, Write};
 use crate::clock::Timestamp;
 use crate::model::{Change, Life, PlanName, Slug, Status, Tenant, TenantId};
-
-/// How many tenants there are, for a dashboard.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct TenantCounts {
-    /// In the order of [`Status::ALL`]; a status that nobody has counts 0.
-    pub by_status: Vec<(Status, u64)>,
-    pub total: u64,
-    /// Trials that end before the given time, or have ended.
-    pub expiring: u64,
-}
 
 /// How many rows of each kind a deletion removed, by the kind's name in the plural: `domains`.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -37,16 +28,21 @@ impl Removed {
     }
 }
 
-macro_rules! select {
-    ($rest:literal) => {
-        concat!(
-            "SELECT id, slug, name, status, plan, features_on, features_off, parent, branding, edge, \
-             suspend_reason, reason_public, trial_ends, created, updated, revision, cancelled, archived, \
-             phase_ends, domains_until, due FROM tenants ",
-            $rest
-        )
+macro_rules! columns {
+    () => {
+        "id, slug, name, status, plan, features_on, features_off, parent, branding, edge, suspend_reason, reason_public, \
+         trial_ends, created, updated, revision, cancelled, archived, phase_ends, domains_until, due, name_key"
     };
 }
+
+macro_rules! select {
+    ($rest:literal) => {
+        concat!("SELECT ", columns!(), " FROM tenants ", $rest)
+    };
+}
+
+/// What [`tenant_of`] reads, and what lists are ordered by.
+pub(super) const COLUMNS: &str = columns!();
 
 impl Store {
     pub async fn tenant(&self, id: TenantId) -> Result<Option<Tenant>, StoreError> {
@@ -57,55 +53,11 @@ impl Store {
         self.one(by_slug(slug)).await?.as_ref().map(tenant_of).transpose()
     }
 
-    /// Tenants by slug order, optionally of one status, optionally with a slug prefix. `page.after` is a slug.
-    pub async fn tenants(
-        &self,
-        status: Option<Status>,
-        prefix: Option<&str>,
-        page: &Page,
-    ) -> Result<Vec<Tenant>, StoreError> {
-        let prefix = storable(prefix.unwrap_or_default());
-        // A range of the index: `{` is the character after `z`, the last that a slug can have.
-        let from = page.from().max(prefix.clone().into_owned());
-        let until = format!("{prefix}{{");
-        let statement = match status {
-            None => query(select!("WHERE slug >= $1 AND slug < $2 ORDER BY slug LIMIT $3")).bind(from).bind(until),
-            Some(status) => query(select!("WHERE status = $1 AND slug >= $2 AND slug < $3 ORDER BY slug LIMIT $4"))
-                .bind(status.as_str())
-                .bind(from)
-                .bind(until),
-        };
-        self.all(statement.bind(page.limit())).await?.iter().map(tenant_of).collect()
-    }
-
     /// The tenants whose parent this is, by slug. `page.after` is a slug.
     pub async fn child_tenants(&self, id: TenantId, page: &Page) -> Result<Vec<Tenant>, StoreError> {
         let statement = query(select!("WHERE parent = $1 AND slug >= $2 ORDER BY slug LIMIT $3"));
         let statement = statement.bind(id.to_string()).bind(page.from()).bind(page.limit());
         self.all(statement).await?.iter().map(tenant_of).collect()
-    }
-
-    /// Counts by status; `expiring` are the trials that end at `before` or earlier.
-    pub async fn tenant_counts(&self, before: Timestamp) -> Result<TenantCounts, StoreError> {
-        let sql = "SELECT status, COUNT(*) AS tenants, \
-                   SUM(CASE WHEN status = 'trial' AND trial_ends <= $1 THEN 1 ELSE 0 END) AS expiring \
-                   FROM tenants GROUP BY status";
-        let rows = self.all(query(sql).bind(before.millis())).await?;
-        let mut counts =
-            TenantCounts { by_status: Status::ALL.map(|status| (status, 0)).into(), ..TenantCounts::default() };
-        for row in &rows {
-            let row = Row::new(row, "tenants", "status");
-            let status = row.parsed("status", "status", Status::parse)?;
-            let number = row.int("tenants")?.unsigned_abs();
-            counts.total += number;
-            counts.expiring += row.int("expiring")?.unsigned_abs();
-            for (known, count) in &mut counts.by_status {
-                if *known == status {
-                    *count = number;
-                }
-            }
-        }
-        Ok(counts)
     }
 }
 
@@ -129,22 +81,35 @@ impl Write {
         if self.one(query("SELECT slug FROM retired_slugs WHERE slug = $1").bind(slug)).await?.is_some() {
             return Err(StoreError::Conflict(format!("the slug {slug} belonged to a deleted tenant; it is retired")));
         }
-        let sql = "INSERT INTO tenants (id, name, status, plan, features_on, features_off, parent, branding, edge, \
-                   suspend_reason, reason_public, trial_ends, cancelled, archived, phase_ends, domains_until, due, \
-                   updated, revision, slug, created) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, \
-                   $14, $15, $16, $17, $18, $19, $20, $21) ON CONFLICT DO NOTHING";
-        let statement = bind_facts(query(sql).bind(tenant.id.to_string()), tenant)?
-            .bind(tenant.updated.millis())
-            .bind(self.revision())
-            .bind(slug)
-            .bind(tenant.created.millis());
+        let key = name_key(&tenant.name);
+        let sql = insertion(1);
+        let statement = bind_row(query(AssertSqlSafe(sql)), tenant, &key, self.revision())?;
         if self.execute(statement).await? == 0 {
             let what = if self.tenant(tenant.id).await?.is_some() { "id" } else { "slug" };
             return Err(StoreError::Conflict(format!("a tenant with the {what} of {slug} exists already")));
         }
+        self.insert_words(&[(slug, &key)]).await?;
         self.change(Change::Tenant(tenant.id));
         self.change(Change::Slug(tenant.slug.clone()));
         Ok(())
+    }
+
+    /// Inserts many at once, as [`Write::insert_tenant`] does one; returns how many went in. Fewer than there are: of the others
+    /// the slug is taken. Whether a slug is retired and the parents are there is for the caller to know. Notes nothing.
+    pub async fn insert_tenants(&mut self, tenants: &[Tenant]) -> Result<u64, StoreError> {
+        let mut inserted = 0;
+        for some in tenants.chunks(AT_ONCE) {
+            let keys: Vec<String> = some.iter().map(|tenant| name_key(&tenant.name)).collect();
+            let mut statement = query(AssertSqlSafe(insertion(some.len()))).persistent(some.len() == AT_ONCE);
+            for (tenant, key) in some.iter().zip(&keys) {
+                statement = bind_row(statement, tenant, key, self.revision())?;
+            }
+            inserted += self.execute(statement).await?;
+            let names: Vec<_> =
+                some.iter().zip(&keys).map(|(tenant, key)| (tenant.slug.as_str(), key.as_str())).collect();
+            self.insert_words(&names).await?;
+        }
+        Ok(inserted)
     }
 
     /// Writes every field but id, slug and created; sets `updated` and `revision`; notes the tenant. `Missing` when
@@ -156,11 +121,16 @@ impl Write {
         let sql = "UPDATE tenants SET name = $2, status = $3, plan = $4, features_on = $5, features_off = $6, \
                    parent = $7, branding = $8, edge = $9, suspend_reason = $10, reason_public = $11, \
                    trial_ends = $12, cancelled = $13, archived = $14, phase_ends = $15, domains_until = $16, due = $17, \
-                   updated = $18, revision = $19 WHERE id = $1";
-        let statement =
-            bind_facts(query(sql).bind(tenant.id.to_string()), tenant)?.bind(self.now().millis()).bind(self.revision());
-        if self.execute(statement).await? == 0 {
-            return Err(missing(tenant.id));
+                   updated = $18, revision = $19, name_key = $20 WHERE id = $1";
+        let known = query("SELECT id, slug, name_key FROM tenants WHERE id = $1").bind(tenant.id.to_string());
+        let known = self.one(known).await?.ok_or_else(|| missing(tenant.id))?;
+        let known = Row::new(&known, "tenants", "id");
+        let (slug, was, key) = (known.text("slug")?, known.text("name_key")?, name_key(&tenant.name));
+        let statement = bind_facts(query(sql).bind(tenant.id.to_string()), tenant)?;
+        let statement = statement.bind(self.now().millis()).bind(self.revision()).bind(&key);
+        self.execute(statement).await?;
+        if was != key {
+            self.replace_words(slug, &key).await?;
         }
         self.change(Change::Tenant(tenant.id));
         Ok(())
@@ -184,8 +154,13 @@ impl Write {
         removed.add("orders", self.delete_orders_of(id).await?);
         removed.add("tokens", self.delete_tokens_of(id).await?);
         removed.add("events", self.delete_events_of(id).await?);
+        removed.add("invitations", self.delete_invitations_of(id).await?);
+        removed.add("members", self.delete_members_of(id).await?);
+        removed.add("roles", self.delete_roles_of(id).await?);
+        removed.add("units", self.delete_units_of(id).await?);
         removed.add("assets", self.delete_assets_of(id).await?);
         self.delete_listing_of(id).await?;
+        self.delete_words_of(&tenant.slug).await?;
         self.delete_profile_of(id).await?;
         self.forget_default_tenant(id).await?;
         self.delete_sessions_of(id).await?;
@@ -241,7 +216,34 @@ fn bind_facts<'q>(statement: Statement<'q>, tenant: &'q Tenant) -> Result<Statem
         .bind(life.due.map(Timestamp::millis)))
 }
 
-fn tenant_of(row: &AnyRow) -> Result<Tenant, StoreError> {
+/// Rows of one statement; times their columns, fewer than the parameters that a statement may have.
+const AT_ONCE: usize = 250;
+/// The columns of [`bind_row`].
+const INSERTED: &str = "id, name, status, plan, features_on, features_off, parent, branding, edge, suspend_reason, reason_public, \
+     trial_ends, cancelled, archived, phase_ends, domains_until, due, updated, revision, name_key, slug, created";
+const WIDTH: usize = 22;
+
+fn insertion(rows: usize) -> String {
+    let row = |n: usize| (1..=WIDTH).map(|column| format!("${}", n * WIDTH + column)).collect::<Vec<_>>().join(", ");
+    let places: Vec<String> = (0..rows).map(|n| format!("({})", row(n))).collect();
+    format!("INSERT INTO tenants ({INSERTED}) VALUES {} ON CONFLICT DO NOTHING", places.join(", "))
+}
+
+fn bind_row<'q>(
+    statement: Statement<'q>,
+    tenant: &'q Tenant,
+    key: &'q str,
+    revision: i64,
+) -> Result<Statement<'q>, StoreError> {
+    Ok(bind_facts(statement.bind(tenant.id.to_string()), tenant)?
+        .bind(tenant.updated.millis())
+        .bind(revision)
+        .bind(key)
+        .bind(tenant.slug.as_str())
+        .bind(tenant.created.millis()))
+}
+
+pub(super) fn tenant_of(row: &AnyRow) -> Result<Tenant, StoreError> {
     let row = Row::new(row, "tenants", "id");
     Ok(Tenant {
         id: row.tenant("id")?,

@@ -64,6 +64,17 @@ impl Write {
         self.revision
     }
 
+    /// Becomes one for very many rows: followers are told to forget everything, and each answer may take minutes. Others who
+    /// write wait meanwhile, or give up.
+    pub async fn begin_bulk(&mut self) -> Result<(), StoreError> {
+        self.aside.lease.be_patient();
+        self.change(Change::Reset);
+        match self.aside.store.0.engine.patience() {
+            Some(sql) => self.execute(query(sql)).await.map(drop),
+            None => Ok(()),
+        }
+    }
+
     /// Adds a change beyond those that the other calls note by themselves. The same change counts once; more than
     /// [`MOST_NEWS`] become one [`Change::Reset`].
     pub fn change(&mut self, change: Change) {

@@ -9,12 +9,12 @@ use super::tenants::current;
 use super::{Actor, Done, Tenancy, TenantState, tokens};
 use crate::config::Config;
 use crate::model::{BrandError, Domain, DomainName, DomainState, Feature, Hostname, Scope, Tenant, TenantId};
-use crate::store::{Event, Page, StoreError, Write};
+use crate::store::{Event, Found, Page, StoreError, Write};
 
 /// The feature that lets a tenant have domains of its own.
 pub const CUSTOM_DOMAIN: &str = Feature::CUSTOM_DOMAIN;
 
-const TOKEN_BYTES: usize = 16;
+pub(super) const TOKEN_BYTES: usize = 16;
 
 /// A claim with the DNS records that its tenant is to set.
 #[derive(Clone, Debug)]
@@ -73,17 +73,10 @@ impl Tenancy {
         Ok(rows.into_iter().map(|domain| described(domain, &config, false)).collect())
     }
 
-    /// Claims of one tenant or of all, in one state or any, by name; `page.after` is a [`crate::store::domain_key`].
-    pub async fn claims(
-        &self,
-        tenant: Option<&str>,
-        state: Option<DomainState>,
-        page: &Page,
-    ) -> Result<Vec<DomainClaim>, TenancyError> {
-        let tenant = self.optional_tenant(tenant).await?;
+    pub(super) fn described(&self, found: Found<Domain>) -> Found<DomainClaim> {
         let config = self.config();
-        let rows = self.store.claims_page(tenant, state, page).await?;
-        Ok(rows.into_iter().map(|domain| described(domain, &config, false)).collect())
+        let rows = found.rows.into_iter().map(|domain| described(domain, &config, false)).collect();
+        Found { rows, next: found.next }
     }
 
     /// The claim that holds the name; else the only one there is; else that of the tenant named.
@@ -187,7 +180,7 @@ fn taken(error: StoreError) -> TenancyError {
     }
 }
 
-fn check_name(pointer: &str, text: &str, config: &Config) -> Result<DomainName, Fault> {
+pub(super) fn check_name(pointer: &str, text: &str, config: &Config) -> Result<DomainName, Fault> {
     let brand = &config.brand;
     let name = DomainName::parse(text).map_err(|e| Fault::new(pointer, "invalid-domain", format!("{text:?}: {e}")))?;
     brand.claimable(name.host()).map_err(|why| {
@@ -232,7 +225,7 @@ fn pick(claims: Vec<Domain>, name: &str, tenant: Option<TenantId>) -> Result<Dom
     }
 }
 
-fn require_feature(state: &TenantState, config: &Config) -> Result<(), TenancyError> {
+pub(super) fn require_feature(state: &TenantState, config: &Config) -> Result<(), TenancyError> {
     if state.effective.features.contains(CUSTOM_DOMAIN) {
         return Ok(());
     }

@@ -31,6 +31,8 @@ pub enum Kind {
     Domain,
     Token,
     Certificate,
+    Person,
+    Session,
     /// A certificate that is wanted from an authority.
     Order,
     /// A picture of a branding.
@@ -44,6 +46,8 @@ impl Kind {
             Self::Domain => "domain",
             Self::Token => "token",
             Self::Certificate => "certificate",
+            Self::Person => "person",
+            Self::Session => "session",
             Self::Order => "order for a certificate of",
             Self::Picture => "picture",
         }

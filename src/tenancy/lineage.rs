@@ -42,7 +42,8 @@ impl Tenancy {
         Ok(std::iter::once(tenant).chain(parents).collect())
     }
 
-    async fn parents_of(&self, tenant: &Tenant, known: &mut Known) -> Result<Vec<Tenant>, TenancyError> {
+    /// The parents of a tenant, nearest first.
+    pub(super) async fn parents_of(&self, tenant: &Tenant, known: &mut Known) -> Result<Vec<Tenant>, TenancyError> {
         let mut parents = Vec::new();
         let mut above = tenant.parent;
         while let Some(id) = above {

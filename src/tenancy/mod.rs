@@ -18,11 +18,19 @@ mod explained;
 mod export;
 mod follow;
 mod hosts;
+mod import;
+mod import_domains;
+mod import_tenants;
+mod ledger;
 pub mod lifecycle;
 mod lineage;
 mod listing;
+mod lists;
+mod memberships;
 mod parent;
+mod people;
 mod records;
+mod sessions;
 mod settings;
 mod status;
 mod tenants;
@@ -47,14 +55,20 @@ pub use error::{Fault, Kind, TenancyError};
 pub use explained::{Explained, Sourced};
 pub use export::{Export, Part};
 pub use hosts::{HostAnswer, Via, Visit};
+pub use import::{FAULTS_TOLD, Imported};
 pub use lineage::MAX_DEPTH;
 pub use listing::{ListingState, PRIORITY_MAX};
+pub use lists::{DomainQuery, SEARCH_MAX, Stats, TenantQuery};
+pub use memberships::{CUSTOM_ROLES, Membership};
+pub use people::PersonChange;
 pub use records::{Record, Wanted, wanted};
+pub use sessions::{NewSession, Origin, Picked, SessionState, csrf_token};
 pub use settings::{SettingState, SettingsState};
 pub use status::Suspension;
-pub use tenants::{NewTenant, TenantFilter, TenantState};
+pub use tenants::{NewTenant, TenantState};
 pub use tokens::{IMPERSONATION_MAX, Impersonation, IssuedToken, NewToken, hash_token};
 
+use crate::audit::Notes;
 use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
 use crate::model::{Rights, TenantId};
@@ -67,6 +81,7 @@ pub struct Tenancy {
     config: Arc<ArcSwap<Config>>,
     clock: Clock,
     applied: Arc<dyn Applied>,
+    notes: Notes,
 }
 
 /// Knows when this node's directory has caught up with a revision.
@@ -128,7 +143,8 @@ const APPLY_PATIENCE: Duration = Duration::from_secs(5);
 
 impl Tenancy {
     pub fn new(store: Store, config: Arc<ArcSwap<Config>>, clock: Clock, applied: Arc<dyn Applied>) -> Self {
-        Self { store, config, clock, applied }
+        let notes = Notes::new(store.clone());
+        Self { store, config, clock, applied, notes }
     }
 
     pub fn config(&self) -> Arc<Config> {

@@ -9,11 +9,12 @@ use super::error::{Fault, Faults, Kind, TenancyError};
 use super::follow::event;
 use super::lineage::{Known, MAX_DEPTH, parents_in};
 use super::{Actor, Done, Expect, Tenancy, agenda, checks};
+use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::model::{
     Branding, EdgeSettings, Effective, Feature, Hostname, Life, PlanName, Slug, Status, Tenant, TenantId,
 };
-use crate::store::{Page, StoreError, Write};
+use crate::store::{StoreError, Write};
 
 /// A tenant's own facts, and what holds for it right now.
 #[derive(Clone, Debug)]
@@ -39,17 +40,9 @@ pub struct NewTenant {
     pub trial_days: Option<u32>,
 }
 
-/// Which tenants to list.
-#[derive(Clone, Debug, Default)]
-pub struct TenantFilter {
-    pub status: Option<Status>,
-    /// Slugs that begin like this.
-    pub prefix: Option<String>,
-}
-
 /// A [`NewTenant`] whose fields are all in order.
-struct Checked {
-    slug: Slug,
+pub(super) struct Checked {
+    pub slug: Slug,
     name: String,
     plan: Option<PlanName>,
     status: Status,
@@ -65,29 +58,10 @@ impl Tenancy {
         };
         let now = self.clock.now();
         let mut write = self.store.write().await?;
-        let mut tenant = Tenant {
-            id: TenantId::new(),
-            slug: checked.slug,
-            name: checked.name,
-            status: checked.status,
-            plan: checked.plan,
-            features_on: BTreeSet::new(),
-            features_off: BTreeSet::new(),
-            parent,
-            branding: Branding::default(),
-            edge: EdgeSettings::default(),
-            suspend_reason: None,
-            reason_public: false,
-            trial_ends: checked.trial_days.map(|days| now + days_long(days)),
-            life: Life::default(),
-            created: now,
-            updated: now,
-            revision: write.revision(),
-        };
+        let tenant = Tenant { revision: write.revision(), ..checked.made(parent, now, &self.config()) };
         if parents_in(&mut write, &tenant).await?.len() >= MAX_DEPTH {
             return Err(too_deep());
         }
-        tenant.life.due = agenda::due(&tenant, &self.config().tenancy, now);
         match write.insert_tenant(&tenant).await {
             Err(StoreError::Conflict(_)) => {
                 let detail = format!("the slug {:?} is taken, or was once and is retired", tenant.slug.as_str());
@@ -109,17 +83,6 @@ impl Tenancy {
     pub async fn show(&self, key: &str) -> Result<TenantState, TenancyError> {
         let tenant = self.find(key).await?;
         self.state_of(tenant, &mut Known::default()).await
-    }
-
-    /// In the order of their slugs; `page.after` is the last slug of the page before.
-    pub async fn list(&self, filter: &TenantFilter, page: &Page) -> Result<Vec<TenantState>, TenancyError> {
-        let rows = self.store.tenants(filter.status, filter.prefix.as_deref(), page).await?;
-        let mut known = Known::default();
-        let mut states = Vec::with_capacity(rows.len());
-        for tenant in rows {
-            states.push(self.state_of(tenant, &mut known).await?);
-        }
-        Ok(states)
     }
 
     /// Changes the display name. The slug never changes.
@@ -226,6 +189,32 @@ impl Tenancy {
     }
 }
 
+impl Checked {
+    pub fn made(self, parent: Option<TenantId>, now: Timestamp, config: &Config) -> Tenant {
+        let mut tenant = Tenant {
+            id: TenantId::new(),
+            slug: self.slug,
+            name: self.name,
+            status: self.status,
+            plan: self.plan,
+            features_on: BTreeSet::new(),
+            features_off: BTreeSet::new(),
+            parent,
+            branding: Branding::default(),
+            edge: EdgeSettings::default(),
+            suspend_reason: None,
+            reason_public: false,
+            trial_ends: self.trial_days.map(|days| now + days_long(days)),
+            life: Life::default(),
+            created: now,
+            updated: now,
+            revision: 0,
+        };
+        tenant.life.due = agenda::due(&tenant, &config.tenancy, now);
+        tenant
+    }
+}
+
 impl Expect {
     pub(super) fn check(&self, current: i64) -> Result<(), TenancyError> {
         match self {
@@ -244,7 +233,7 @@ pub(super) fn days_long(days: u32) -> Duration {
     Duration::from_secs(u64::from(days) * 86_400)
 }
 
-fn check(new: &NewTenant, config: &Config) -> Result<Checked, TenancyError> {
+pub(super) fn check(new: &NewTenant, config: &Config) -> Result<Checked, TenancyError> {
     let mut faults = Faults::default();
     let slug = faults.take(checks::slug("/slug", &new.slug, &config.brand));
     let name = faults.take(checks::name("/name", &new.name));

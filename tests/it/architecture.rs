@@ -33,8 +33,12 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("events", &["clock", "config", "metrics", "model", "outbound", "seal", "store"]),
     (
         "tenancy",
-        &["audit", "branding", "clock", "config", "events", "ledger", "metrics", "model", "seal", "store", "usage"],
+        &[
+            "audit", "branding", "clock", "config", "events", "keyring", "ledger", "metrics", "model", "seal", "store",
+            "usage",
+        ],
     ),
+    ("signin", &["clock", "config", "keyring", "model", "outbound", "store", "tenancy"]),
     ("certificates", &["audit", "clock", "config", "events", "metrics", "model", "store", "tenancy"]),
     ("domains", &["audit", "clock", "config", "dns", "events", "metrics", "model", "outbound", "store", "tenancy"]),
     (
@@ -70,6 +74,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "metrics",
             "model",
             "seal",
+            "signin",
             "store",
             "tenancy",
             "traffic",
@@ -97,6 +102,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "model",
             "outbound",
             "seal",
+            "signin",
             "store",
             "telemetry",
             "tenancy",

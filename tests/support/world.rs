@@ -42,6 +42,7 @@ pub struct Builder {
     clock: Clock,
     ports: (u16, u16),
     bare: bool,
+    admin: String,
 }
 
 impl World {
@@ -63,6 +64,7 @@ impl World {
             clock: Clock::system(),
             ports: (0, 0),
             bare: false,
+            admin: String::new(),
         }
     }
 
@@ -195,6 +197,12 @@ impl Builder {
         self
     }
 
+    /// More lines for `[admin]`, sections within it included.
+    pub fn admin(mut self, toml: &str) -> Self {
+        self.admin.push_str(toml);
+        self
+    }
+
     /// A store somewhere else: `postgres://…`, or the SQLite file of another world.
     pub fn store(mut self, url: &str) -> Self {
         self.store = Some(url.to_owned());
@@ -246,11 +254,12 @@ impl Builder {
             "[brand]\nname = \"Test\"\nbase = \"{BASE}\"\n{}\
              [[listener]]\nname = \"https\"\naddress = \"127.0.0.1:{}\"\n\
              [[listener]]\nname = \"http\"\naddress = \"127.0.0.1:{}\"\ntls = false\n\
-             [admin]\naddress = \"127.0.0.1:0\"\n\
+             [admin]\naddress = \"127.0.0.1:0\"\n{}\
              [store]\nurl = \"{store}\"\nkey = \"file:{}\"\n{}",
             self.brand,
             self.ports.0,
             self.ports.1,
+            self.admin,
             key.display(),
             self.tenantry
         );

@@ -78,6 +78,25 @@ pub(super) const TABLES: &[Table] = &[
     Table { name: "site_sessions", key: "id", columns: &[
         ("id", Text), ("session", Text), ("person", Text), ("tenant", Text), ("expires", Int), ("ended", Int),
     ] },
+    Table { name: "units", key: "id", columns: &[
+        ("id", Text), ("tenant", Text), ("parent", Text), ("name", Text), ("created", Int), ("updated", Int),
+        ("revision", Int),
+    ] },
+    Table { name: "roles", key: "tenant, name", columns: &[
+        ("tenant", Text), ("name", Text), ("title", Text), ("base", Text), ("scopes", Text), ("created", Int),
+        ("updated", Int), ("revision", Int),
+    ] },
+    Table { name: "members", key: "tenant, person", columns: &[
+        ("tenant", Text), ("person", Text), ("state", Text), ("rank", Text), ("role", Text), ("unit", Text),
+        ("email", Text), ("name", Text), ("ended", Int), ("due", Int), ("created", Int), ("updated", Int),
+        ("revision", Int),
+    ] },
+    Table { name: "member_counts", key: "tenant", columns: &[("tenant", Text), ("active", Int)] },
+    Table { name: "invitations", key: "id", columns: &[
+        ("id", Text), ("tenant", Text), ("email", Text), ("rank", Text), ("role", Text), ("unit", Text),
+        ("message", Text), ("hash", Bytes), ("inviter", Text), ("created", Int), ("sent", Int), ("expires", Int),
+        ("revision", Int),
+    ] },
     Table { name: "secrets", key: "name", columns: &[("name", Text), ("sealed", Bytes), ("updated", Int)] },
     Table { name: "orders", key: "name", columns: &[
         ("name", Text), ("names", Text), ("tenant", Text), ("stage", Text), ("data", Text), ("sealed_key", Bytes),

@@ -32,6 +32,7 @@ use tenantry::metrics::Metrics;
 use tenantry::model::{Explanation, PoolStatus, Question, Unclear};
 use tenantry::outbound::Guard;
 use tenantry::seal::Sealer;
+use tenantry::signin::SignIn;
 use tenantry::store::Store;
 use tenantry::tenancy::{Actor, Applied, NewToken, Tenancy};
 use tenantry::traffic::Meters;
@@ -169,6 +170,7 @@ fn services(
     );
     let fleet = Fleet::new(store.clone(), clock.clone(), "test", Arc::new(()));
     let certificates = Certificates::new(tenancy.clone(), Arc::new(NoAuthority));
+    let signin = SignIn::new(tenancy.clone(), &config.load(), clock.clone()).unwrap();
     let acme = Acme::new(Needs {
         store,
         clock,
@@ -183,6 +185,7 @@ fn services(
     });
     Services {
         tenancy,
+        signin,
         certificates,
         domains,
         acme: acme.unwrap(),

@@ -13,6 +13,7 @@ pub const PLANS: &[Case] = &[
     ("features = \"all\"", "features = «\"most\"", "plan[5].features", "a list of features, or \"all\""),
     ("name = \"starter\"", "name = «\"free\"", "plan[1].name", "a second plan of the name \"free\""),
     ("name = \"starter\"", "", "plan[1].name", "missing, expected the name of a plan"),
+    ("audit_days = 90", "audit_days = «7", "plan[0].audit_days", "from 30 to 3650"),
     ("title = \"Starter\"", "title = «\"\"", "plan[1].title", "1 to 120 characters"),
     ("members = 250", "", "plan[1].members", "missing, expected a whole number of 0 or more, or \"unlimited\""),
     ("members = 250", "members = «-1", "plan[1].members", "found -1, expected a whole number"),

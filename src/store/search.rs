@@ -1,0 +1,156 @@
+//! Search by prefix: over slugs, over names from each of their words on, and over the domains that tenants hold. Three
+//! indexes are read side by side in the order of what is found; a tenant is listed once, where it is found first.
+
+use sqlx::any::AnyRow;
+use sqlx::query;
+
+use super::keyset::{Key, LAST, Order, Stretch, key_of, of_cursor, statement};
+use super::listing::{Found, Paging, TenantFilter};
+use super::row::{Row, storable};
+use super::tenants::{COLUMNS, tenant_of};
+use super::{Page, Store, StoreError, Write};
+use crate::model::{Slug, Tenant, later_words, search_key};
+
+/// Where texts to be searched are, each in an order of its own that an index has.
+const SOURCES: [Source; 4] = [
+    Source { order: &["slug", "slug"], from: "SELECT slug AS term, slug AS found FROM tenants" },
+    Source { order: &["name_key", "slug"], from: "SELECT name_key AS term, slug AS found FROM tenants" },
+    Source { order: &["word", "slug"], from: "SELECT word AS term, slug AS found FROM tenant_words" },
+    // A name that is held is held once.
+    Source {
+        order: &["name"],
+        from: "SELECT name AS term, (SELECT slug FROM tenants WHERE id = domains.tenant) AS found FROM domains",
+    },
+];
+
+struct Source {
+    order: &'static [&'static str],
+    from: &'static str,
+}
+
+/// What is looked for, in the spelling of each source; `None`: it cannot be there.
+struct Wanted {
+    slug: Option<String>,
+    name: String,
+    domain: Option<String>,
+}
+
+impl Store {
+    /// Tenants whose slug, name, a later word of whose name, or a domain of which begins with `text`, in the order of what
+    /// is found. `page.after` is [`Found::next`] of the page before.
+    pub async fn search_tenants(
+        &self,
+        text: &str,
+        filter: &TenantFilter,
+        page: &Page,
+    ) -> Result<Found<Tenant>, StoreError> {
+        let wanted = Wanted::of(text);
+        let kinds = [Key::Text(String::new()), Key::Text(String::new())];
+        let mut after = page.after.as_deref().map(|cursor| of_cursor(cursor, &kinds)).transpose()?;
+        // What is found twice is not listed twice: not every row will do.
+        let mut paging = Paging::new(page.limit() as usize, false);
+        let mut lease = self.reader().await?;
+        while let Some(ask) = paging.ask() {
+            let (sql, values) = wanted.sql(after.as_deref(), ask);
+            let rows = lease.all(statement(sql, values)).await?;
+            for row in &rows {
+                let keys = vec![key_of(row, "tenants", "term", &kinds[0])?, key_of(row, "tenants", "slug", &kinds[1])?];
+                let again = after.as_ref() == Some(&keys);
+                after = Some(keys.clone());
+                let tenant = tenant_of(row)?;
+                let first = !again && wanted.first(row, &tenant)?.is_some_and(|first| Key::Text(first) == keys[0]);
+                paging.take(keys, (first && filter.admits(&tenant)).then_some(tenant));
+            }
+            paging.came(rows.len(), ask);
+        }
+        Ok(paging.found())
+    }
+}
+
+impl Wanted {
+    fn of(text: &str) -> Self {
+        let plain = text.trim().to_ascii_lowercase();
+        let made_of = |more: &str| {
+            let fits = !plain.is_empty() && plain.chars().all(|c| c.is_ascii_alphanumeric() || more.contains(c));
+            fits.then(|| plain.clone())
+        };
+        Self { slug: made_of("-"), name: search_key(text), domain: made_of("-.*_") }
+    }
+
+    /// `$1` is the limit, `$2` and `$3` the stretch of domains; the sources' own come behind.
+    fn sql(&self, after: Option<&[Key]>, limit: usize) -> (String, Vec<Key>) {
+        let nothing = String::new();
+        let domain = self.domain.as_ref().unwrap_or(&nothing);
+        let mut values = vec![Key::Int(limit as i64), Key::text(domain), Key::text(&format!("{domain}{LAST}"))];
+        let texts = [self.slug.as_ref(), Some(&self.name), Some(&self.name), self.domain.as_ref()];
+        let mut parts = Vec::new();
+        for (source, text) in SOURCES.iter().zip(texts) {
+            let Some(text) = text else { continue };
+            let order = Order { columns: source.order, descending: false };
+            let stretch = Stretch {
+                from: Key::text(text),
+                until: Key::text(&format!("{text}{LAST}")),
+                after: after.map(|after| after[..source.order.len()].to_vec()),
+            };
+            let (clause, more) = order.clause(&stretch, values.len() + 1);
+            values.extend(more);
+            let held = if source.order.len() == 1 { "state IN ('verified', 'live', 'moved') AND " } else { "" };
+            let (from, by, n) = (source.from, order.by(), parts.len());
+            parts.push(format!("SELECT * FROM ({from} WHERE {held}{clause} ORDER BY {by} LIMIT $1) AS s{n}"));
+        }
+        let columns: Vec<String> = COLUMNS.split(", ").map(|column| format!("t.{column}")).collect();
+        let sql = format!(
+            "SELECT {}, c.term, (SELECT MIN(name) FROM domains WHERE tenant = t.id AND name >= $2 AND name < $3 \
+             AND state IN ('verified', 'live', 'moved')) AS domain FROM (SELECT * FROM ({}) AS a \
+             ORDER BY term, found LIMIT $1) AS c JOIN tenants AS t ON t.slug = c.found ORDER BY c.term, c.found",
+            columns.join(", "),
+            parts.join(" UNION ALL ")
+        );
+        (sql, values)
+    }
+
+    /// The first text of this tenant that is found.
+    fn first(&self, row: &AnyRow, tenant: &Tenant) -> Result<Option<String>, StoreError> {
+        let key = name_key(&tenant.name);
+        let names = std::iter::once(key.as_str()).chain(later_words(&key));
+        let names = names.filter(|word| word.starts_with(&self.name));
+        let slug = self.slug.iter().map(|_| tenant.slug.as_str());
+        let slug = slug.filter(|slug| self.slug.as_ref().is_some_and(|text| slug.starts_with(text.as_str())));
+        let domain = Row::new(row, "domains", "domain").optional_text("domain")?;
+        let domain = domain.filter(|_| self.domain.is_some());
+        Ok(names.chain(slug).chain(domain).min().map(str::to_owned))
+    }
+}
+
+/// What a name is listed and searched by.
+pub(super) fn name_key(name: &str) -> String {
+    storable(&search_key(name)).into_owned()
+}
+
+impl Write {
+    /// Puts down where the later words of names begin, for tenants that have none down yet.
+    pub(super) async fn insert_words(&mut self, names: &[(&str, &str)]) -> Result<(), StoreError> {
+        let words: Vec<(&str, &str)> =
+            names.iter().flat_map(|(slug, key)| later_words(key).map(move |word| (word, *slug))).collect();
+        for some in words.chunks(WORDS_AT_ONCE) {
+            let places: Vec<String> = (0..some.len()).map(|n| format!("(${}, ${})", n * 2 + 1, n * 2 + 2)).collect();
+            let sql =
+                format!("INSERT INTO tenant_words (word, slug) VALUES {} ON CONFLICT DO NOTHING", places.join(", "));
+            let values = some.iter().flat_map(|(word, slug)| [Key::text(word), Key::text(slug)]);
+            self.execute(statement(sql, values).persistent(some.len() <= 4)).await?;
+        }
+        Ok(())
+    }
+
+    /// Puts down other words for a tenant.
+    pub(super) async fn replace_words(&mut self, slug: &str, key: &str) -> Result<(), StoreError> {
+        self.execute(query("DELETE FROM tenant_words WHERE slug = $1").bind(slug)).await?;
+        self.insert_words(&[(slug, key)]).await
+    }
+
+    pub(super) async fn delete_words_of(&mut self, slug: &Slug) -> Result<u64, StoreError> {
+        self.execute(query("DELETE FROM tenant_words WHERE slug = $1").bind(slug.as_str())).await
+    }
+}
+
+const WORDS_AT_ONCE: usize = 400;
