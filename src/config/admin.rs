@@ -15,6 +15,8 @@ pub struct Admin {
     pub address: SocketAddr,
     /// The largest request body, in bytes. Default 1 MiB.
     pub max_body: usize,
+    /// The largest table of an import, in bytes. It is held in memory while it is imported. Default 64 MiB.
+    pub max_import: usize,
 }
 
 impl Admin {
@@ -22,6 +24,7 @@ impl Admin {
         Self {
             address: section.text("address", SOCKET, parsers::socket).unwrap_or(DEFAULT),
             max_body: section.size("max_body", 1024..=64 * MIB, MIB) as usize,
+            max_import: section.size("max_import", 1024..=1024 * MIB, 64 * MIB) as usize,
         }
     }
 }

@@ -5,6 +5,7 @@ mod cli;
 mod domains;
 mod edge;
 mod idempotency;
+mod imports;
 mod openapi;
 mod refusals;
 mod service;

@@ -3,6 +3,7 @@
 
 mod backup;
 mod drain;
+mod killed;
 mod load;
 mod manager;
 mod operator;

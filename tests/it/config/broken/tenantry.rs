@@ -61,6 +61,7 @@ pub const TENANTRY: &[Case] = &[
     ("\"127.0.0.1:9900\"", "«\"9900\"", "admin.address", "expected an IP address with a port"),
     ("max_body = \"1MiB\"", "max_body = «\"1 MiB\"", "admin.max_body", "expected a size such as \"64KiB\""),
     ("max_body = \"1MiB\"", "max_body = «\"1GiB\"", "admin.max_body", "from 1KiB to 64MiB"),
+    ("max_import = \"64MiB\"", "max_import = «\"2GiB\"", "admin.max_import", "from 1KiB to 1GiB"),
     ("url = \"sqlite:/var/lib/tenantry/tenantry.db\"", "", "store.url", "missing, expected \"sqlite:<path of a file>\""),
     ("\"sqlite:/var/lib/tenantry/tenantry.db\"", "«\"mysql://root:hunter2@db/tenantry\"", "store.url", "it is not shown"),
     ("\"sqlite:/var/lib/tenantry/tenantry.db\"", "«\"${DATABASE_URL}\"", "store.url", "the variable DATABASE_URL is not set"),
