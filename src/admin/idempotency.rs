@@ -15,7 +15,7 @@ use http_body_util::BodyExt;
 use serde::{Deserialize, Serialize};
 
 use super::problem::Problem;
-use super::{AdminState, HANDLER_TIMEOUT, body};
+use super::{AdminState, HANDLER_TIMEOUT, body, imports};
 use crate::store::{CallRow, Store, StoreError};
 use crate::tenancy::Actor;
 
@@ -44,7 +44,8 @@ pub async fn once(state: &AdminState, actor: &Actor, request: Request, next: Nex
         Err(problem) => return problem.into_response(),
     };
     let (parts, body) = request.into_parts();
-    let bytes = match body::collect(body, state.max_body()).await {
+    let max = if parts.uri.path().starts_with(imports::PATHS) { state.max_import() } else { state.max_body() };
+    let bytes = match body::collect(body, max).await {
         Ok(bytes) => bytes,
         Err(problem) => return problem.into_response(),
     };

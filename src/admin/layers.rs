@@ -1,5 +1,5 @@
 //! What happens around every call: its id, a deadline, a count, and the headers that all answers carry. No route is
-//! mentioned here.
+//! mentioned here but by what bounds it.
 
 use std::time::{Duration, Instant};
 
@@ -8,12 +8,12 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, he
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use super::AdminState;
 use super::access::Peer;
 use super::address;
 use super::problem::Problem;
+use super::{AdminState, imports};
 
-/// The most time that a call may take, from its head to its answer's.
+/// The most time that a call may take, from its head to its answer's; an import has its own.
 pub const HANDLER_TIMEOUT: Duration = Duration::from_secs(15);
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -34,7 +34,9 @@ pub async fn around(State(state): State<AdminState>, mut request: Request, next:
     }
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
-    let mut response = match tokio::time::timeout(HANDLER_TIMEOUT, next.run(request)).await {
+    let is_import = route.as_ref().is_some_and(|route| route.starts_with(imports::PATHS));
+    let limit = if is_import { imports::TIMEOUT } else { HANDLER_TIMEOUT };
+    let mut response = match tokio::time::timeout(limit, next.run(request)).await {
         Ok(response) => response,
         Err(_) => {
             let detail = "this took too long; look whether it was done before you try again";

@@ -19,6 +19,7 @@ mod erasure;
 mod events;
 mod export;
 mod idempotency;
+mod imports;
 mod invitations;
 mod layers;
 mod members;
@@ -48,6 +49,7 @@ use std::sync::{Arc, OnceLock};
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
+use tokio::sync::Semaphore;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
@@ -81,6 +83,8 @@ pub struct AdminState {
     metrics: Arc<Metrics>,
     /// The description of the routes, once they are all known.
     openapi: Arc<OnceLock<String>>,
+    /// One import at a time.
+    imports: Arc<Semaphore>,
 }
 
 /// The rooms that the API translates to.
@@ -99,13 +103,31 @@ pub struct Services {
 impl AdminState {
     pub fn new(services: Services, health: Arc<dyn Health>, metrics: Arc<Metrics>) -> Self {
         let Services { tenancy, signin, certificates, domains, acme, configuration, traffic, process } = services;
-        let openapi = Arc::default();
-        Self { tenancy, signin, certificates, domains, acme, configuration, traffic, process, health, metrics, openapi }
+        let (openapi, imports) = (Arc::default(), Arc::new(Semaphore::new(1)));
+        Self {
+            tenancy,
+            signin,
+            certificates,
+            domains,
+            acme,
+            configuration,
+            traffic,
+            process,
+            health,
+            metrics,
+            openapi,
+            imports,
+        }
     }
 
     /// The largest body, in bytes, as configured at this moment.
     fn max_body(&self) -> usize {
         self.tenancy.config().admin.max_body
+    }
+
+    /// The largest table of an import, in bytes, as configured at this moment.
+    fn max_import(&self) -> usize {
+        self.tenancy.config().admin.max_import
     }
 }
 
@@ -124,6 +146,7 @@ pub fn router(state: AdminState) -> Router {
     let guarded = OpenApiRouter::new()
         .merge(tenants::routes())
         .merge(tenant_list::routes())
+        .merge(imports::routes())
         .merge(status::routes())
         .merge(descent::routes())
         .merge(settings::routes())

@@ -21,6 +21,8 @@ const DEV_TOKEN: &str = ".dev/operator-token";
 const TOKEN_VARIABLE: &str = "TENANTRY_TOKEN";
 /// Longer than the server takes at most.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// The same for an import.
+const LONG_PATIENCE: Duration = Duration::from_secs(16 * 60);
 
 /// How to reach the admin API.
 #[derive(Args)]
@@ -73,8 +75,8 @@ pub enum Failure {
          it is with --admin or TENANTRY_ADMIN"
     )]
     Unreachable { address: Uri, why: String },
-    #[error("{address} did not answer within {} s", PATIENCE.as_secs())]
-    TooSlow { address: Uri },
+    #[error("{address} did not answer within {seconds} s")]
+    TooSlow { address: Uri, seconds: u64 },
     /// The server said no, and why: its problem document.
     #[error("{}", .0["detail"].as_str().unwrap_or("the server refused"))]
     Refused(Value),
@@ -164,19 +166,28 @@ impl Client {
         body: Option<Value>,
         if_match: Option<HeaderValue>,
     ) -> Result<Answer, Failure> {
-        self.exchange(self.request(method, path, body, if_match)?).await
+        let request = self.request(method, path, body, if_match)?;
+        self.exchange(request, PATIENCE).await
     }
 
-    async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Answer, Failure> {
+    /// Sends a table (CSV).
+    pub async fn send_table(&self, path: &str, table: Vec<u8>) -> Result<Answer, Failure> {
+        let mut request = self.request(Method::POST, path, None, None)?;
+        request.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/csv; charset=utf-8"));
+        *request.body_mut() = Full::new(Bytes::from(table));
+        self.exchange(request, LONG_PATIENCE).await
+    }
+
+    async fn exchange(&self, request: Request<Full<Bytes>>, patience: Duration) -> Result<Answer, Failure> {
         let exchange = async {
             let response = self.http.request(request).await.map_err(|error| self.unreachable(&error))?;
             let (head, body) = response.into_parts();
             let body = body.collect().await.map_err(|error| self.unreachable(&error))?.to_bytes();
             Ok((head, body))
         };
-        let (head, body) = tokio::time::timeout(PATIENCE, exchange)
+        let (head, body) = tokio::time::timeout(patience, exchange)
             .await
-            .map_err(|_| Failure::TooSlow { address: self.base.clone() })??;
+            .map_err(|_| Failure::TooSlow { address: self.base.clone(), seconds: patience.as_secs() })??;
         let body = match body.is_empty() {
             true => Value::Null,
             false => serde_json::from_slice(&body).map_err(|_| self.strange(&format!("status {}", head.status)))?,

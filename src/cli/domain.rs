@@ -47,6 +47,12 @@ enum Command {
         /// Only those in this state: pending, verifying, verified, live, moved, failed, released
         #[arg(long)]
         state: Option<String>,
+        /// Only names that begin like this
+        #[arg(long)]
+        prefix: Option<String>,
+        /// Only names beneath this one
+        #[arg(long, value_name = "DOMAIN")]
+        beneath: Option<String>,
     },
     /// Show a domain and its DNS records
     #[command(after_help = "Example:\n  tenantry domain show community.acme.example")]
@@ -102,8 +108,8 @@ impl Domain {
                 show(json, &answer.body);
                 warn_unless_applied(&answer);
             }
-            Command::List { tenant, state } => {
-                let given = [("tenant", tenant), ("state", state)];
+            Command::List { tenant, state, prefix, beneath } => {
+                let given = [("tenant", tenant), ("state", state), ("prefix", prefix), ("beneath", beneath)];
                 let query =
                     given.iter().filter_map(|(key, value)| Some(format!("{key}={}", segment(value.as_deref()?))));
                 let query = query.collect::<Vec<_>>().join("&");

@@ -9,6 +9,7 @@ mod client;
 mod config;
 mod domain;
 mod event;
+mod import;
 mod invitation;
 mod member;
 mod operator;
@@ -58,6 +59,8 @@ enum Command {
     Pool(pool::Pool),
     /// Create, list, show and change tenants
     Tenant(tenant::Tenant),
+    /// Bring in tables of tenants and domains
+    Import(import::Import),
     /// Add, verify, diagnose, list, show and remove custom domains
     Domain(domain::Domain),
     /// List, show, bring, issue, renew and revoke certificates
@@ -118,6 +121,7 @@ pub fn run() -> ExitCode {
         Command::Route(route) => call(route.json(), route.run()),
         Command::Pool(pool) => call(pool.json(), pool.run()),
         Command::Tenant(tenant) => call(tenant.json(), tenant.run()),
+        Command::Import(import) => call(import.json(), import.run()),
         Command::Domain(domain) => call(domain.json(), domain.run()),
         Command::Cert(certificate) => call(certificate.json(), certificate.run()),
         Command::Event(event) => call(event.json(), event.run()),

@@ -35,16 +35,14 @@ enum Command {
     Life(Life),
     #[command(flatten)]
     Look(Look),
-    /// List tenants by slug
-    #[command(after_help = "Example:\n  tenantry tenant list --status suspended --prefix shop-")]
-    List {
-        /// pending, trial, active, suspended, cancelled or archived
-        #[arg(long)]
-        status: Option<String>,
-        /// Only slugs that begin like this
-        #[arg(long)]
-        prefix: Option<String>,
-    },
+    /// List tenants: filtered, searched, in any order
+    #[command(after_help = "Examples:\n  tenantry tenant list --status suspended --prefix shop-\n  \
+                            tenantry tenant list --search 'acme north'\n  \
+                            tenantry tenant list --plan growth --sort=-created")]
+    List(Filter),
+    /// Count tenants and domains
+    #[command(after_help = "Example:\n  tenantry tenant count --json")]
+    Count,
     /// Show a tenant
     #[command(after_help = "Example:\n  tenantry tenant show acme")]
     Show {
@@ -88,6 +86,29 @@ enum Command {
         #[arg(long, value_delimiter = ',', value_name = "FEATURE")]
         reset: Vec<String>,
     },
+}
+
+/// Which tenants to list.
+#[derive(Args)]
+struct Filter {
+    /// What a slug, a word of a name or a held domain begins with
+    #[arg(long, value_name = "TEXT", conflicts_with = "sort")]
+    search: Option<String>,
+    /// pending, trial, active, suspended, cancelled or archived
+    #[arg(long)]
+    status: Option<String>,
+    /// Only those with this plan of their own
+    #[arg(long)]
+    plan: Option<String>,
+    /// Only children of this tenant
+    #[arg(long, value_name = "TENANT")]
+    parent: Option<String>,
+    /// Only slugs that begin like this
+    #[arg(long)]
+    prefix: Option<String>,
+    /// slug, name, created, updated or trial_ends; with - before it from the last to the first [default: slug]
+    #[arg(long, allow_hyphen_values = true)]
+    sort: Option<String>,
 }
 
 /// The commands that are one call, and show the tenant that comes of it.
@@ -190,7 +211,8 @@ impl Tenant {
         let json = self.json();
         let client = self.connection.open()?;
         let answer = match self.command {
-            Command::List { status, prefix } => return list(&client, json, status, prefix).await,
+            Command::List(filter) => return list(&client, json, filter).await,
+            Command::Count => return count(&client, json).await,
             Command::Show { tenant } => client.get(&path(&tenant, "")).await?,
             Command::Features { tenant, on, off, reset } => features(&client, &tenant, on, off, reset).await?,
             Command::Traffic { tenant } => return traffic(&client, json, &tenant).await,
@@ -243,8 +265,16 @@ impl Start {
     }
 }
 
-async fn list(client: &Client, json: bool, status: Option<String>, prefix: Option<String>) -> Result<(), Failure> {
-    let query = [("status", status), ("prefix", prefix)];
+async fn list(client: &Client, json: bool, filter: Filter) -> Result<(), Failure> {
+    let Filter { search, status, plan, parent, prefix, sort } = filter;
+    let query = [
+        ("search", search),
+        ("status", status),
+        ("plan", plan),
+        ("parent", parent),
+        ("prefix", prefix),
+        ("sort", sort),
+    ];
     let query: Vec<_> =
         query.into_iter().filter_map(|(key, value)| Some(format!("{key}={}", segment(&value?)))).collect();
     let path = if query.is_empty() { "/v1/tenants".to_owned() } else { format!("/v1/tenants?{}", query.join("&")) };
@@ -256,6 +286,20 @@ async fn list(client: &Client, json: bool, status: Option<String>, prefix: Optio
     let columns = ["/slug", "/name", "/effective/status", "/effective/plan", "/host"];
     let rows: Vec<_> = tenants.iter().map(|t| columns.map(|column| output::cell(t, column)).to_vec()).collect();
     output::answer(&output::table(&["SLUG", "NAME", "STATUS", "PLAN", "HOST"], &rows));
+    Ok(())
+}
+
+async fn count(client: &Client, json: bool) -> Result<(), Failure> {
+    let stats = client.get("/v1/stats").await?.body;
+    if json {
+        output::json(&stats);
+        return Ok(());
+    }
+    let labels = ["total", "active", "trial", "expiring", "suspended", "pending", "cancelled", "archived"];
+    let mut lines: Vec<_> = labels.map(|label| (label, output::cell(&stats, &format!("/tenants/{label}")))).into();
+    lines.push(("domains", output::cell(&stats, "/domains/total")));
+    lines.push(("live", output::cell(&stats, "/domains/live")));
+    output::answer(&output::lines(&lines));
     Ok(())
 }
 

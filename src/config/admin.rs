@@ -28,6 +28,8 @@ pub struct Admin {
     pub session_absolute: Duration,
     /// Whom people can sign in through, besides with a password.
     pub oidc: Vec<OidcProvider>,
+    /// The largest table of an import, in bytes. It is held in memory while it is imported. Default 64 MiB.
+    pub max_import: usize,
 }
 
 impl Admin {
@@ -44,6 +46,7 @@ impl Admin {
             session_idle: idle,
             session_absolute: absolute,
             oidc: OidcProvider::read_all(section),
+            max_import: section.size("max_import", 1024..=1024 * MIB, 64 * MIB) as usize,
         }
     }
 

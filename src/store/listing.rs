@@ -118,7 +118,12 @@ impl<T> Paging<T> {
             return None;
         }
         // One more than wanted shows whether there is more.
-        Some(if self.exact { self.limit + 1 } else { CHUNK })
+        Some(match (self.exact, self.examined) {
+            (true, _) => self.limit + 1,
+            // Most of what a search finds is to be listed.
+            (false, 0) => CHUNK.min(2 * self.limit + 2),
+            (false, _) => CHUNK,
+        })
     }
 
     /// Notes a row that was looked at, and keeps it if it is to be listed.

@@ -1,4 +1,4 @@
-//! Search by prefix: over slugs, over names from each of their words on, and over the domains that tenants hold. Three
+//! Search by prefix: over slugs, over names from each of their words on, and over the domains that tenants hold. Their
 //! indexes are read side by side in the order of what is found; a tenant is listed once, where it is found first.
 
 use sqlx::any::AnyRow;
@@ -12,19 +12,21 @@ use super::{Page, Store, StoreError, Write};
 use crate::model::{Slug, Tenant, later_words, search_key};
 
 /// Where texts to be searched are, each in an order of its own that an index has.
-const SOURCES: [Source; 4] = [
-    Source { order: &["slug", "slug"], from: "SELECT slug AS term, slug AS found FROM tenants" },
-    Source { order: &["name_key", "slug"], from: "SELECT name_key AS term, slug AS found FROM tenants" },
-    Source { order: &["word", "slug"], from: "SELECT word AS term, slug AS found FROM tenant_words" },
-    // A name that is held is held once.
-    Source {
-        order: &["name"],
-        from: "SELECT name AS term, (SELECT slug FROM tenants WHERE id = domains.tenant) AS found FROM domains",
-    },
+const SOURCES: [Source; 6] = [
+    Source { order: &["slug", "slug"], held: "", from: "SELECT slug AS term, slug AS found FROM tenants" },
+    Source { order: &["name_key", "slug"], held: "", from: "SELECT name_key AS term, slug AS found FROM tenants" },
+    Source { order: &["word", "slug"], held: "", from: "SELECT word AS term, slug AS found FROM tenant_words" },
+    // State by state, as the index of states has them. A name that is held is held once.
+    Source { order: &["name"], held: "state = 'verified' AND ", from: HELD },
+    Source { order: &["name"], held: "state = 'live' AND ", from: HELD },
+    Source { order: &["name"], held: "state = 'moved' AND ", from: HELD },
 ];
+
+const HELD: &str = "SELECT name AS term, (SELECT slug FROM tenants WHERE id = domains.tenant) AS found FROM domains";
 
 struct Source {
     order: &'static [&'static str],
+    held: &'static str,
     from: &'static str,
 }
 
@@ -82,7 +84,8 @@ impl Wanted {
         let nothing = String::new();
         let domain = self.domain.as_ref().unwrap_or(&nothing);
         let mut values = vec![Key::Int(limit as i64), Key::text(domain), Key::text(&format!("{domain}{LAST}"))];
-        let texts = [self.slug.as_ref(), Some(&self.name), Some(&self.name), self.domain.as_ref()];
+        let domains = self.domain.as_ref();
+        let texts = [self.slug.as_ref(), Some(&self.name), Some(&self.name), domains, domains, domains];
         let mut parts = Vec::new();
         for (source, text) in SOURCES.iter().zip(texts) {
             let Some(text) = text else { continue };
@@ -94,8 +97,7 @@ impl Wanted {
             };
             let (clause, more) = order.clause(&stretch, values.len() + 1);
             values.extend(more);
-            let held = if source.order.len() == 1 { "state IN ('verified', 'live', 'moved') AND " } else { "" };
-            let (from, by, n) = (source.from, order.by(), parts.len());
+            let (from, held, by, n) = (source.from, source.held, order.by(), parts.len());
             parts.push(format!("SELECT * FROM ({from} WHERE {held}{clause} ORDER BY {by} LIMIT $1) AS s{n}"));
         }
         let columns: Vec<String> = COLUMNS.split(", ").map(|column| format!("t.{column}")).collect();

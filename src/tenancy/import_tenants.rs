@@ -117,16 +117,9 @@ impl Tenancy {
                     } else {
                         self.stored_parent(&mut stored, &key).await?.map(|parent| parent.depth + 1)
                     };
-                    match depth {
-                        None => {
-                            let detail = format!("there is no tenant {key:?}, in the store or in a line above");
-                            table.faults.add(number, Fault::new("/parent", "unknown-tenant", detail));
-                        }
-                        Some(depth) if depth >= MAX_DEPTH => {
-                            let detail = format!("a tenant has at most {} generations above it", MAX_DEPTH - 1);
-                            table.faults.add(number, Fault::new("/parent", "too-deep", detail));
-                        }
-                        Some(depth) => drop(depths.insert(slug.to_string(), depth)),
+                    match deep_enough(depth, &key) {
+                        Ok(depth) => drop(depths.insert(slug.to_string(), depth)),
+                        Err(fault) => table.faults.add(number, fault),
                     }
                 }
                 // Now: nobody is their own parent.
@@ -164,6 +157,20 @@ impl Tenancy {
             known.insert(key.to_owned(), parent);
         }
         Ok(known.get(key).and_then(Option::as_ref))
+    }
+}
+
+fn deep_enough(depth: Option<usize>, key: &str) -> Result<usize, Fault> {
+    match depth {
+        None => {
+            let detail = format!("there is no tenant {key:?}, in the store or in a line above");
+            Err(Fault::new("/parent", "unknown-tenant", detail))
+        }
+        Some(depth) if depth >= MAX_DEPTH => {
+            let detail = format!("a tenant has at most {} generations above it", MAX_DEPTH - 1);
+            Err(Fault::new("/parent", "too-deep", detail))
+        }
+        Some(depth) => Ok(depth),
     }
 }
 

@@ -7,6 +7,7 @@ mod cli;
 mod domains;
 mod edge;
 mod idempotency;
+mod imports;
 mod invitations;
 mod members;
 mod members_cli;

@@ -139,6 +139,7 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("hyper_util", &["admin", "cli", "dev", "outbound"]),
     ("jsonwebtoken", &["edge"]),
     ("prost", &["traces"]),
+    ("csv", &["tenancy"]),
     ("cssparser", &["branding"]),
     ("roxmltree", &["branding"]),
     ("imagesize", &["branding"]),

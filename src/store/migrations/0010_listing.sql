@@ -14,7 +14,7 @@ CREATE INDEX tenants_by_class_updated ON tenants (status, plan, updated, slug);
 CREATE INDEX tenants_by_parent_name ON tenants (parent, name_key, slug);
 CREATE INDEX tenants_by_parent_created ON tenants (parent, created, slug);
 CREATE INDEX tenants_by_parent_updated ON tenants (parent, updated, slug);
-CREATE INDEX tenants_by_trial_end ON tenants (trial_ends, slug) WHERE status = 'trial';
+CREATE INDEX tenants_by_trial_end ON tenants (status, trial_ends, slug);
 
 -- Where the second word of a name begins, and each one after it: what a search for the middle of a name finds.
 CREATE TABLE tenant_words (

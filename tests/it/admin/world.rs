@@ -48,6 +48,7 @@ address = "127.0.0.1:0"
 [admin]
 address = "127.0.0.1:0"
 max_body = "4KiB"
+max_import = "64KiB"
 [store]
 url = "sqlite:unused.db"
 key = "env:UNUSED"

@@ -4,6 +4,7 @@
 mod access_line;
 mod backup;
 mod drain;
+mod killed;
 mod load;
 mod manager;
 mod operator;

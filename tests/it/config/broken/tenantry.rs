@@ -70,6 +70,7 @@ pub const TENANTRY: &[Case] = &[
     ("session_absolute = \"12h\"", "session_absolute = \"12h\"\n[[admin.oidc]]\nname = «\"password\"\nissuer = \"https://a.example\"\nclient_id = \"a\"\nclient_secret = \"s\"", "admin.oidc[0].name", "the way without a provider"),
     ("session_absolute = \"12h\"", "session_absolute = \"12h\"\n[[admin.oidc]]\nname = \"a\"\nissuer = \"https://a.example\"\nclient_id = \"a\"\nclient_secret = \"s\"\nscopes = [«\"a b\"]", "admin.oidc[0].scopes[0]", "a scope such as"),
     ("max_body = \"1MiB\"", "max_body = «\"1GiB\"", "admin.max_body", "from 1KiB to 64MiB"),
+    ("max_import = \"64MiB\"", "max_import = «\"2GiB\"", "admin.max_import", "from 1KiB to 1GiB"),
     ("url = \"sqlite:/var/lib/tenantry/tenantry.db\"", "", "store.url", "missing, expected \"sqlite:<path of a file>\""),
     ("\"sqlite:/var/lib/tenantry/tenantry.db\"", "«\"mysql://root:hunter2@db/tenantry\"", "store.url", "it is not shown"),
     ("\"sqlite:/var/lib/tenantry/tenantry.db\"", "«\"${DATABASE_URL}\"", "store.url", "the variable DATABASE_URL is not set"),
