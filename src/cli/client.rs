@@ -133,7 +133,7 @@ impl Client {
         let mut request = self.request(Method::PUT, path, None, None)?;
         request.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
         *request.body_mut() = Full::new(bytes.into());
-        self.exchange(request).await
+        self.exchange(request, PATIENCE).await
     }
 
     pub async fn delete(&self, path: &str) -> Result<Answer, Failure> {
