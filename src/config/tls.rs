@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::beside;
 use super::parsers::{self, PATH};
 use super::section::Section;
 
@@ -49,6 +50,10 @@ impl FallbackCertificate {
     fn read(section: &mut Section<'_>) -> Option<Self> {
         let chain = section.required("chain", PATH, parsers::path);
         let key = section.required("key", PATH, parsers::path);
+        let chain = chain.and_then(|path| beside::certificates(section, "chain", path)).map(|file| file.path);
+        if let Some(path) = &key {
+            beside::private_key(section, "key", path);
+        }
         Some(Self { chain: chain?, key: key? })
     }
 }
