@@ -7,7 +7,7 @@ use super::section::{Section, describe};
 use crate::model::is_contract_header;
 
 const HEADER: &str = "the name of a header";
-const VALUE: &str = "visible ASCII and spaces, in one line";
+const VALUE: &str = "text in one line, without control characters";
 const PRESENT: &str = "*";
 
 /// `headers`: name = value, or name = "*" for any value.

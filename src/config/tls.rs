@@ -50,10 +50,9 @@ impl FallbackCertificate {
     fn read(section: &mut Section<'_>) -> Option<Self> {
         let chain = section.required("chain", PATH, parsers::path);
         let key = section.required("key", PATH, parsers::path);
-        let chain = chain.and_then(|path| beside::certificates(section, "chain", path)).map(|file| file.path);
-        if let Some(path) = &key {
-            beside::private_key(section, "key", path);
-        }
-        Some(Self { chain: chain?, key: key? })
+        let (chain, key) = (chain?, key?);
+        let chain = beside::certificates(section, "chain", chain)?.path;
+        beside::private_key(section, "key", &key);
+        Some(Self { chain, key })
     }
 }

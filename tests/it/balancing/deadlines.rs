@@ -39,7 +39,7 @@ async fn a_backend_that_trickles_past_the_total_is_to_blame_for_it() {
     let mut whole = 0;
     for _ in 0..2 {
         let ask = http::Request::get("/").header("host", HOST).body(Full::<Bytes>::default()).unwrap();
-        let answer = h1(&world, HOST).await.send_request(ask).await.unwrap();
+        let Ok(answer) = h1(&world, HOST).await.send_request(ask).await else { continue };
         whole += usize::from(http_body_util::BodyExt::collect(answer.into_body()).await.is_ok());
     }
     assert_eq!(whole, 1);

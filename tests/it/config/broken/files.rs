@@ -22,7 +22,6 @@ pub const BESIDE: &[(&str, &[u8], u32)] = &[
 #[rustfmt::skip]
 pub const SECRETS: &[Case] = &[
     ("#   [tls.fallback]\n#   chain = \"/etc/tenantry/fallback.pem\"\n#   key = \"/etc/tenantry/fallback.key\"", "[tls.fallback]\nchain = «\"{dir}/nothing\"\nkey = \"{dir}/words\"", "tls.fallback.chain", "which cannot be read"),
-    ("#   [tls.fallback]\n#   chain = \"/etc/tenantry/fallback.pem\"\n#   key = \"/etc/tenantry/fallback.key\"", "[tls.fallback]\nchain = \"{dir}/damaged\"\nkey = «\"{dir}/words\"", "tls.fallback.key", "holds no private key in PEM"),
     ("output = \"stderr\"", "output = «\"{dir}\"", "log.output", "is a directory"),
     ("#   access_output = \"/var/log/tenantry/access.log\"", "access_output = «\"{dir}/nowhere/access.log\"", "log.access_output", "is in no directory that there is"),
     ("\"sqlite:/var/lib/tenantry/tenantry.db\"", "«\"file:{dir}/nothing\"", "store.url", "which cannot be read: No such file"),
