@@ -198,7 +198,7 @@ fn shown(text: &str) -> Vec<String> {
 }
 
 /// What is an array of sections in the files, and how the readers write its path.
-const ARRAYS: [(&str, &str); 7] = [
+const ARRAYS: [(&str, &str); 8] = [
     ("log.sample", "log.sample[]"),
     ("listener", "listener[]"),
     ("admin.oidc", "admin.oidc[]"),
