@@ -28,7 +28,6 @@ pub mod lifecycle;
 mod lineage;
 mod listing;
 mod lists;
-mod member_rows;
 mod members;
 mod memberships;
 mod operators;
