@@ -33,7 +33,8 @@ CREATE TABLE members (
     rank {key} NOT NULL,
     -- A role of the tenant's own by its name; otherwise the same as the rank.
     role {key} NOT NULL,
-    unit {key} REFERENCES units (id),
+    -- No reference: a unit that goes would have to look through all members.
+    unit {key},
     -- Copies of what people have, to find and to sort by: the address, and the name in lower case.
     email {key} NOT NULL,
     name {key} NOT NULL,
@@ -65,7 +66,7 @@ CREATE TABLE invitations (
     email {key} NOT NULL,
     rank {key} NOT NULL,
     role {key} NOT NULL,
-    unit {key} REFERENCES units (id),
+    unit {key},
     message TEXT,
     -- SHA-256 of the token.
     hash BYTEA NOT NULL UNIQUE,
