@@ -79,8 +79,7 @@ impl Edge {
         // In normal form too, or a backend that normalises would answer in our name.
         let plain = normal_path(path);
         let class = config.brand.classify(&host);
-        let of = |path| OwnPath::of(path, Some(&class), &config.brand);
-        let own = of(path).or_else(|| OwnPath::of(&plain, Some(&class), &config.brand));
+        let own = [path, &*plain].into_iter().find_map(|path| OwnPath::of(path, Some(&class), &config.brand));
         if own.is_some() && !matches!(request.method, Method::GET | Method::HEAD) {
             return Err(Rejection::MethodNotAllowed);
         }
