@@ -94,11 +94,12 @@ fn headers(c: &mut Criterion) {
     }
     let client = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7));
     let assertion = http::HeaderValue::from_static("header.claims.signature");
+    let now = Clock::system().now();
     c.bench_function("headers, origin and contract", |b| {
         b.iter_batched(
             || browser.clone(),
             |mut request| {
-                let origin = Origin::of(client, true, &request.headers, &[]);
+                let origin = Origin::of(client, true, &request.headers, &[], now);
                 let tenant = Identity { view: &view, via: Via::Subdomain, assertion: assertion.clone() };
                 let contract = Contract {
                     origin: &origin,
@@ -108,6 +109,7 @@ fn headers(c: &mut Criterion) {
                     tenant: Some(tenant),
                     span: 1,
                     host_header: None,
+                    session_cookie: None,
                 };
                 apply_headers(&mut request, &contract).expect("applied");
                 request

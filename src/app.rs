@@ -25,7 +25,7 @@ use tokio::task::JoinSet;
 use tracing::{error, info};
 
 pub use backup::{backup, copy, restore};
-pub use commands::{create_token, reseal};
+pub use commands::{create_operator, create_token, reseal};
 pub use origin::{Loaded, Origin};
 pub use reload::Reloader;
 pub use upgrade::{Inheritance, Predecessor, Upgrader};
@@ -41,7 +41,9 @@ use crate::edge::{EdgeServer, PoolError};
 use crate::jobs::{self, JobError};
 use crate::keyring::KeyringError;
 use crate::metrics::Metrics;
+use crate::outbound::HttpsError;
 use crate::seal::{SealError, Sealer};
+use crate::signin::SignInError;
 use crate::store::{Store, StoreError};
 use crate::telemetry;
 use crate::tenancy::{Tenancy, TenancyError, hash_token};
@@ -85,6 +87,10 @@ pub enum AppError {
     Socket(#[from] SocketError),
     #[error(transparent)]
     Ca(#[from] CaError),
+    #[error(transparent)]
+    SignIn(#[from] SignInError),
+    #[error("[[admin.oidc]]: {0}")]
+    Providers(#[from] HttpsError),
     #[error(transparent)]
     Traces(#[from] ExportError),
     #[error("the runtime refuses a socket: {0}")]

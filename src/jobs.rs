@@ -44,10 +44,9 @@ pub async fn keep_signing_keys(store: &Store, clock: &Clock) -> Result<(), JobEr
         .audit(&AuditEntry {
             actor: "system".into(),
             action: "signing-key.rotate".into(),
-            tenant: None,
             subject: newest.clone(),
             detail: serde_json::json!({}),
-            request_id: None,
+            ..AuditEntry::default()
         })
         .await?;
     write.commit().await?;

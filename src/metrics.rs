@@ -2,9 +2,6 @@
 //! <https://prometheus.io/docs/practices/naming/>. Rooms get an `Arc<Metrics>` and count with its fields; nothing is
 //! registered anywhere else, and there is no global registry.
 
-use std::collections::HashSet;
-use std::sync::{PoisonError, RwLock};
-
 use prometheus::core::Collector;
 use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
@@ -18,8 +15,6 @@ macro_rules! metrics {
         #[derive(Debug)]
         pub struct Metrics {
             registry: Registry,
-            /// The routes that have series of their own.
-            routes: RwLock<HashSet<String>>,
             $( #[doc = $help] pub $field: metrics!(@type $kind), )+
         }
 
@@ -29,7 +24,7 @@ macro_rules! metrics {
                     let $field = metrics!(@make $kind $name, $help.trim(), $([$($label),+])? $({$($bucket),+})?)?;
                     registry.register(Box::new($field.clone()))?;
                 )+
-                Ok(Self { registry, routes: RwLock::default(), $($field),+ })
+                Ok(Self { registry, $($field),+ })
             }
         }
     };
@@ -58,7 +53,7 @@ macro_rules! metrics {
 metrics! {
     /// Requests answered, by status class, by whose fault a failure was (none, client, edge, upstream) and by protocol.
     requests: counters "tenantry_requests_total" ["status", "fault", "protocol"];
-    /// Requests that took a route, by status class; the routes beyond the first thousand together as _other.
+    /// Requests that took a route, by status class; the routes beyond the first thousand together as _other. Not by protocol: that would be three times as many series, and tenantry_requests_total has it.
     route_requests: counters "tenantry_route_requests_total" ["route", "status"];
     /// Requests under way.
     requests_in_flight: gauge "tenantry_requests_in_flight";
@@ -78,8 +73,6 @@ metrics! {
     upstream_retries: counters "tenantry_upstream_retries_total" ["pool"];
     /// Retries that a pool's retry budget did not allow.
     upstream_retry_budget_exhausted: counters "tenantry_upstream_retry_budget_exhausted_total" ["pool"];
-    /// Whether a backend gets requests (1), or is unhealthy or ejected (0).
-    upstream_healthy: gauges "tenantry_upstream_healthy" ["pool", "backend"];
     /// Backends ejected after failures in a row.
     upstream_ejections: counters "tenantry_upstream_ejections_total" ["pool"];
     /// Requests under way at a pool's backends, WebSockets included.
@@ -90,6 +83,8 @@ metrics! {
     upstream_breaker_open: counters "tenantry_upstream_breaker_open_total" ["pool"];
     /// Set-Cookie headers of backends dropped because their Domain was the base domain or wider.
     cookies_dropped: counter "tenantry_cookies_dropped_total";
+    /// Answers that were not compressed because as many were under compression as may be (compression.most_at_once).
+    compression_skipped: counter "tenantry_compression_skipped_total";
     /// Bytes of whole answers that went into compression and came out of it, by algorithm (gzip, br, zstd) and direction (in, out).
     compression_bytes: counters "tenantry_compression_bytes_total" ["algorithm", "direction"];
     /// Client connections accepted, by listener.
@@ -160,6 +155,12 @@ impl Metrics {
         #[cfg(target_os = "linux")]
         registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
         let metrics = Self::register(registry)?;
+        for result in ["applied", "unchanged", "refused"] {
+            metrics.config_reloads.with_label_values(&[result]);
+        }
+        for result in ["done", "failed"] {
+            metrics.upgrades.with_label_values(&[result]);
+        }
         let revision = option_env!("TENANTRY_REVISION").unwrap_or("unknown");
         metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION"), revision]).set(1);
         Ok(metrics)
@@ -168,17 +169,6 @@ impl Metrics {
     /// Registers what is counted elsewhere and collected when it is asked for.
     pub fn collect_from(&self, collector: impl Collector + 'static) -> Result<(), prometheus::Error> {
         self.registry.register(Box::new(collector))
-    }
-
-    /// Counts a request under its route's name, or under `_other` when `MOST_ROUTES` others have been counted.
-    pub fn count_route(&self, route: &str, status: &str) {
-        let known = |names: &HashSet<String>| names.contains(route);
-        let named = known(&self.routes.read().unwrap_or_else(PoisonError::into_inner)) || {
-            let mut names = self.routes.write().unwrap_or_else(PoisonError::into_inner);
-            known(&names) || names.len() < MOST_ROUTES && names.insert(route.to_owned())
-        };
-        let label = if named { route } else { "_other" };
-        self.route_requests.with_label_values(&[label, status]).inc();
     }
 
     /// The text exposition format.
@@ -243,8 +233,33 @@ impl TenantMetrics {
     }
 }
 
-/// Routes by name in metrics; a configuration may have ten thousand.
-const MOST_ROUTES: usize = 1_000;
+/// How the backends of each pool are. `edge` fills one of these at each scrape from the pools that are in force then.
+pub struct PoolMetrics {
+    pub healthy: IntGaugeVec,
+    pub backends: IntGaugeVec,
+}
+
+impl PoolMetrics {
+    pub fn new() -> Result<Self, prometheus::Error> {
+        let gauges = |name, help, labels: &[&str]| IntGaugeVec::new(Opts::new(name, help), labels);
+        Ok(Self {
+            healthy: gauges(
+                "tenantry_upstream_healthy",
+                "Whether a backend gets requests (1), or is unhealthy or ejected (0).",
+                &["pool", "backend"],
+            )?,
+            backends: gauges(
+                "tenantry_upstream_backends",
+                "Backends of a pool by state (healthy, unhealthy, ejected; unresolved: a name that has no address).",
+                &["pool", "state"],
+            )?,
+        })
+    }
+
+    pub fn families(&self) -> [&dyn Collector; 2] {
+        [&self.healthy, &self.backends]
+    }
+}
 
 #[cfg(test)]
 mod tests {

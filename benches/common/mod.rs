@@ -9,7 +9,9 @@ use tenantry::clock::{Clock, Timestamp};
 use tenantry::config::{Config, Sources};
 use tenantry::directory::{Directory, DirectorySettings, Gate, GateSettings, Lookup, Source};
 use tenantry::metrics::Metrics;
-use tenantry::model::{Brand, Certificate, HostClass, Hostname, PlanName, SessionId, Slug, Status, Tenant, TenantId};
+use tenantry::model::{
+    Asset, Brand, Certificate, HostClass, Hostname, Listed, PlanName, SessionId, Slug, Status, Tenant, TenantId,
+};
 use tenantry::store::{News, StoreError};
 use tenantry::traffic::Meters;
 use uuid::Uuid;
@@ -63,6 +65,14 @@ impl Source for Memory {
 
     async fn issuing(&self, _: &Hostname) -> Result<bool, StoreError> {
         Ok(false)
+    }
+
+    async fn asset(&self, _: &str) -> Result<Option<Asset>, StoreError> {
+        Ok(None)
+    }
+
+    async fn listed(&self, _: Option<TenantId>, _: u32) -> Result<Vec<Listed>, StoreError> {
+        Ok(Vec::new())
     }
 
     async fn secret(&self, _: &str) -> Result<Option<zeroize::Zeroizing<Vec<u8>>>, StoreError> {

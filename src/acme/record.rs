@@ -177,7 +177,7 @@ impl Acme {
             tenant: held.row.tenant,
             subject: subject.clone(),
             detail: detail.clone(),
-            request_id: None,
+            ..store::AuditEntry::default()
         };
         write.audit(&audit).await?;
         write.event(&store::Event { kind: kind.into(), tenant: held.row.tenant, subject, detail }).await

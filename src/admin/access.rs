@@ -17,11 +17,12 @@ use utoipa::openapi::security::SecurityRequirement;
 use utoipa_axum::router::UtoipaMethodRouter;
 
 use super::AdminState;
+use super::cookies;
 use super::idempotency;
 use super::layers::RequestId;
 use super::problem::Problem;
 use crate::model::Scope;
-use crate::tenancy::{Actor, Principal};
+use crate::tenancy::{Actor, Principal, SessionState};
 
 /// What a route asks of its caller.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -86,7 +87,9 @@ impl Need {
         operation.extensions = Some(needed);
         operation.security = Some(match self {
             Self::Public => vec![SecurityRequirement::default()],
-            _ => vec![SecurityRequirement::new::<_, _, &str>("token", self.scope().map(Scope::as_str))],
+            _ => ["token", "session"]
+                .map(|scheme| SecurityRequirement::new::<_, _, &str>(scheme, self.scope().map(Scope::as_str)))
+                .to_vec(),
         });
     }
 }
@@ -102,21 +105,42 @@ struct Recognised {
     principal: Option<Principal>,
     /// Something was presented, whether it was worth anything or not.
     presented: bool,
+    /// It is a cookie, and nothing shows that its owner meant the call.
+    forged: bool,
     state: AdminState,
 }
 
 /// Around every guarded route: looks who calls, and refuses nobody.
 pub async fn recognise(State(state): State<AdminState>, mut request: Request, next: Next) -> Response {
-    let presented = request.headers().contains_key(header::AUTHORIZATION);
-    let principal = match bearer(request.headers()) {
-        Some(token) => match state.tenancy.authenticate(token).await {
-            Ok(principal) => principal,
-            Err(error) => return Problem::from(error).into_response(),
-        },
-        None => None,
+    let (headers, mut forged) = (request.headers(), false);
+    let token = headers.contains_key(header::AUTHORIZATION);
+    let secret = cookies::cookie(headers, cookies::SESSION).filter(|_| !token).map(str::to_owned);
+    let found = match (bearer(headers), &secret) {
+        (Some(token), _) => state.tenancy.authenticate(token).await,
+        (None, Some(secret)) => {
+            forged = !cookies::is_meant(request.method(), headers, request.uri(), secret);
+            state.tenancy.session(secret).await.map(|known| known.map(|known| Principal::Person(Box::new(known))))
+        }
+        (None, None) => Ok(None),
     };
-    request.extensions_mut().insert(Recognised { principal, presented, state });
+    let principal = match found {
+        Ok(principal) => principal,
+        Err(error) => return Problem::from(error).into_response(),
+    };
+    let presented = token || secret.is_some();
+    if let (Some(Principal::Person(known)), Some(secret)) = (&principal, secret) {
+        let state = known.as_ref().clone();
+        request.extensions_mut().insert(Presented { state, secret });
+    }
+    request.extensions_mut().insert(Recognised { principal, presented, forged, state });
     next.run(request).await
+}
+
+/// A session that works, as it was presented.
+#[derive(Clone)]
+pub struct Presented {
+    pub state: SessionState,
+    pub secret: String,
 }
 
 /// Before every handler: 401 for whom nobody knows, 404 where they have no business, 403 where they may not.
@@ -149,6 +173,9 @@ async fn judge(
     }
     let recognised = who.ok_or_else(|| Problem::unauthorized(false))?;
     let principal = recognised.principal.as_ref().ok_or_else(|| Problem::unauthorized(recognised.presented))?;
+    if recognised.forged {
+        return Err(Problem::forged());
+    }
     let place = if matches!(need, Need::Tenant(_)) { tenant } else { None };
     let rights = recognised.state.tenancy.rights(principal, place).await?;
     let at_home = !matches!(need, Need::Installation(_)) || rights.only().is_none();

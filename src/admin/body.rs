@@ -41,9 +41,32 @@ impl<T: DeserializeOwned + Default> FromRequest<AdminState> for OptionalBody<T> 
     }
 }
 
+/// A body of at most `MAX` bytes that is no JSON, as it came.
+pub struct RawBody<const MAX: usize> {
+    /// Its `Content-Type` without parameters, in lower case; empty where there is none.
+    pub media_type: String,
+    pub bytes: Bytes,
+}
+
+impl<const MAX: usize> FromRequest<AdminState> for RawBody<MAX> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _state: &AdminState) -> Result<Self, Problem> {
+        let value = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let essence = value.unwrap_or_default().split(';').next().unwrap_or_default();
+        let media_type = essence.trim().to_ascii_lowercase();
+        Ok(Self { media_type, bytes: read(request, MAX).await? })
+    }
+}
+
 /// A field that may be `null` and yet must be there: `#[serde(deserialize_with = "present")]`.
 pub fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     serde::Deserialize::deserialize(deserializer)
+}
+
+/// A field that may be left out, or `null`, which is not the same: `#[serde(default, deserialize_with = "maybe")]`.
+pub fn maybe<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
+    present(deserializer).map(Some)
 }
 
 /// `application/json` or another JSON type (RFC 6839 §3.1), in UTF-8.

@@ -8,6 +8,8 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, he
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
+use super::access::Peer;
+use super::address;
 use super::problem::Problem;
 use super::{AdminState, imports};
 
@@ -25,6 +27,11 @@ pub async fn around(State(state): State<AdminState>, mut request: Request, next:
     let started = Instant::now();
     let id = request_id(request.headers());
     request.extensions_mut().insert(RequestId(id.clone()));
+    if let Some(Peer(peer)) = request.extensions().get::<Peer>().copied() {
+        let trusted = &state.tenancy.config().headers.trusted_proxies;
+        let client = address::of_client(peer, request.headers(), trusted);
+        request.extensions_mut().insert(Peer(client));
+    }
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let is_import = route.as_ref().is_some_and(|route| route.starts_with(imports::PATHS));

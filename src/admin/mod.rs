@@ -2,32 +2,47 @@
 //! spoken, and every route says what it needs of its caller (`access.rs`).
 
 mod access;
+mod address;
 mod answer;
 mod audit;
+mod audit_check;
 mod body;
+mod branding;
 mod certificates;
 mod config;
+mod cookies;
 mod descent;
 mod domains;
 mod edge;
+mod effective;
+mod erasure;
 mod events;
+mod export;
 mod idempotency;
 mod imports;
+mod invitations;
 mod layers;
+mod members;
 mod openapi;
 mod orders;
+mod people;
 mod precondition;
 mod probes;
 mod problem;
 mod process;
 mod query;
+mod roles;
 mod routes;
 mod serve;
+mod session;
+mod settings;
+mod signin;
 mod status;
 mod tenant_list;
 mod tenants;
 mod tokens;
 mod traffic;
+mod units;
 mod views;
 
 use std::sync::{Arc, OnceLock};
@@ -49,6 +64,7 @@ use crate::acme::Acme;
 use crate::certificates::Certificates;
 use crate::domains::Domains;
 use crate::metrics::Metrics;
+use crate::signin::SignIn;
 use crate::tenancy::Tenancy;
 use crate::traffic::Meters;
 
@@ -56,6 +72,7 @@ use crate::traffic::Meters;
 #[derive(Clone)]
 pub struct AdminState {
     tenancy: Tenancy,
+    signin: SignIn,
     certificates: Certificates,
     domains: Domains,
     acme: Acme,
@@ -73,6 +90,7 @@ pub struct AdminState {
 /// The rooms that the API translates to.
 pub struct Services {
     pub tenancy: Tenancy,
+    pub signin: SignIn,
     pub certificates: Certificates,
     pub domains: Domains,
     pub acme: Acme,
@@ -84,10 +102,11 @@ pub struct Services {
 
 impl AdminState {
     pub fn new(services: Services, health: Arc<dyn Health>, metrics: Arc<Metrics>) -> Self {
-        let Services { tenancy, certificates, domains, acme, configuration, traffic, process } = services;
+        let Services { tenancy, signin, certificates, domains, acme, configuration, traffic, process } = services;
         let (openapi, imports) = (Arc::default(), Arc::new(Semaphore::new(1)));
         Self {
             tenancy,
+            signin,
             certificates,
             domains,
             acme,
@@ -130,7 +149,11 @@ pub fn router(state: AdminState) -> Router {
         .merge(imports::routes())
         .merge(status::routes())
         .merge(descent::routes())
+        .merge(settings::routes())
+        .merge(effective::routes())
+        .merge(export::routes())
         .merge(edge::routes())
+        .merge(branding::routes())
         .merge(traffic::routes())
         .merge(domains::routes())
         .merge(certificates::routes())
@@ -138,9 +161,18 @@ pub fn router(state: AdminState) -> Router {
         .merge(events::routes())
         .merge(process::routes())
         .merge(tokens::routes())
+        .merge(signin::routes())
+        .merge(session::routes())
+        .merge(people::routes())
+        .merge(members::routes())
+        .merge(erasure::routes())
+        .merge(roles::routes())
+        .merge(units::routes())
+        .merge(invitations::routes())
         .merge(config::routes())
         .merge(routes::routes())
         .merge(audit::routes())
+        .merge(audit_check::routes())
         .layer(from_fn_with_state(state.clone(), access::recognise));
     let (router, description) = OpenApiRouter::with_openapi(openapi::Description::openapi())
         .merge(guarded)

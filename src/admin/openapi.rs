@@ -3,11 +3,12 @@
 
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::schema::{ObjectBuilder, Type};
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr, Response, ResponseBuilder};
 use utoipa::{Modify, OpenApi as Describe};
 
 use super::access::operations;
+use super::cookies;
 use super::problem::{FieldError, Problem};
 
 /// What is said once, whatever the routes.
@@ -27,10 +28,14 @@ use super::problem::{FieldError, Problem};
     modifiers(&Frame),
     tags(
         (name = "tenants", description = "Tenants, their status, plan and features"),
+        (name = "branding", description = "How tenants look, and where they are listed"),
         (name = "domains", description = "Custom domains, and whom a host leads to"),
         (name = "certificates", description = "What is served, and what was brought; never a key"),
         (name = "orders", description = "Certificates that are wanted from authorities: the queue"),
         (name = "events", description = "What happened to domains and certificates"),
+        (name = "sessions", description = "People who sign in: who they are, which tenancy they have picked"),
+        (name = "people", description = "Those who can sign in, for operators"),
+        (name = "members", description = "Who belongs to a tenant: members, roles, business units, invitations"),
         (name = "tokens", description = "API tokens, the operators' and those of tenants"),
         (name = "config", description = "The configuration of this node, and reloading it"),
         (name = "process", description = "The process that answers, and replacing its program"),
@@ -51,6 +56,10 @@ impl Modify for Frame {
                 an operation needs is in its `x-needs`."))
             .build();
         components.add_security_scheme("token", SecurityScheme::Http(bearer));
+        let about = "The session of somebody who has signed in (`POST /v1/session`, or through a provider). Everything but GET \
+            needs the header `X-CSRF-Token`, as `GET /v1/session` shows it, as well.";
+        let cookie = ApiKey::Cookie(ApiKeyValue::with_description(cookies::SESSION, about));
+        components.add_security_scheme("session", SecurityScheme::ApiKey(cookie));
         for (name, description) in COMMON {
             components.responses.insert((*name).to_owned(), problem(description).into());
         }

@@ -95,10 +95,10 @@ impl Problem {
     /// 401 with the challenge that RFC 6750 asks for.
     pub fn unauthorized(presented: bool) -> Self {
         let (challenge, detail) = match presented {
-            false => ("Bearer realm=\"tenantry\"", "send a token: Authorization: Bearer <token>"),
+            false => ("Bearer realm=\"tenantry\"", "sign in, or send a token: Authorization: Bearer <token>"),
             true => (
                 "Bearer realm=\"tenantry\", error=\"invalid_token\"",
-                "this token is unknown, malformed, expired or revoked",
+                "this token or session is unknown, malformed, over or revoked",
             ),
         };
         Self::new(StatusCode::UNAUTHORIZED, "unauthorized", detail)
@@ -116,6 +116,24 @@ impl Problem {
             Ok(challenge) => problem.header(WWW_AUTHENTICATE, challenge),
             Err(_) => problem,
         }
+    }
+
+    /// 403: a browser brought the session's cookie, and nothing shows that its owner meant it.
+    pub fn forged() -> Self {
+        let detail =
+            "a write by a session's cookie needs X-CSRF-Token, as GET /v1/session shows it, from a page of this site";
+        Self::new(StatusCode::FORBIDDEN, "csrf", detail)
+    }
+
+    /// 404: a token is nobody's session.
+    pub fn sign_in_first() -> Self {
+        let detail = "there is no session: this was asked with a token, and only people who sign in have one";
+        Self::new(StatusCode::NOT_FOUND, "no-session", detail)
+    }
+
+    /// 404: the caller has no session of that id.
+    pub fn no_session(key: &str) -> Self {
+        TenancyError::NotFound(Kind::Session, key.to_owned()).into()
     }
 
     /// 404: there is no such tenant, or none for this caller.
@@ -180,6 +198,18 @@ impl From<TenancyError> for Problem {
                     .fact("revision", json!(current))
             }
             TenancyError::Forbidden(scopes) => Self::insufficient(&scopes),
+            TenancyError::Outranked { wanted, own } => Self::new(StatusCode::FORBIDDEN, "outranked", detail)
+                .fact("role", json!(wanted))
+                .fact("own_role", json!(own)),
+            TenancyError::OverCap { cap, plans, upgrade_url } => {
+                // Where no plan has more, there is nothing to pay for.
+                let status = if plans.is_empty() { StatusCode::CONFLICT } else { StatusCode::PAYMENT_REQUIRED };
+                let plans: Vec<_> = plans.iter().map(PlanName::as_str).collect();
+                Self::new(status, "over-cap", detail)
+                    .fact("cap", json!(cap))
+                    .fact("plans", json!(plans))
+                    .fact("upgrade_url", json!(upgrade_url))
+            }
             TenancyError::TooOften { retry_after } => {
                 let seconds = retry_after.as_secs().max(1);
                 let mut problem = Self::new(StatusCode::TOO_MANY_REQUESTS, "rate-limited", detail);
@@ -218,6 +248,13 @@ fn not_found(kind: Kind) -> &'static str {
         Kind::Domain => "domain-not-found",
         Kind::Token => "token-not-found",
         Kind::Certificate => "certificate-not-found",
+        Kind::Person => "person-not-found",
+        Kind::Session => "session-not-found",
+        Kind::Member => "member-not-found",
+        Kind::Role => "role-not-found",
+        Kind::Unit => "unit-not-found",
+        Kind::Invitation => "invitation-not-found",
         Kind::Order => "order-not-found",
+        Kind::Picture => "picture-not-found",
     }
 }

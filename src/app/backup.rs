@@ -84,8 +84,13 @@ async fn into_store(
 
 fn write(file: &Path, mut lines: mpsc::Receiver<String>) -> io::Result<()> {
     let path = part(file);
+    // What an earlier run left there, or somebody else has put there, is not written to: it may be a link, or readable.
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
     let mut options = std::fs::OpenOptions::new();
-    let mut out = BufWriter::new(options.write(true).create(true).truncate(true).mode(0o600).open(&path)?);
+    let mut out = BufWriter::new(options.write(true).create_new(true).mode(0o600).open(&path)?);
     while let Some(line) = lines.blocking_recv() {
         writeln!(out, "{line}")?;
     }
@@ -112,4 +117,32 @@ fn part(file: &Path) -> PathBuf {
 
 fn parent(file: &Path) -> &Path {
     file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn what_lies_in_the_way_is_neither_followed_nor_kept() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let (file, elsewhere) = (dir.path().join("backup"), dir.path().join("elsewhere"));
+        std::fs::write(&elsewhere, "mine").unwrap();
+        let written = || {
+            let (sender, lines) = mpsc::channel(1);
+            sender.try_send("a line".to_owned()).unwrap();
+            drop(sender);
+            write(&file, lines).unwrap();
+            let mode = std::fs::symlink_metadata(part(&file)).unwrap().permissions().mode() & 0o777;
+            assert_eq!((std::fs::read_to_string(part(&file)).unwrap().as_str(), mode), ("a line\n", 0o600));
+        };
+        std::os::unix::fs::symlink(&elsewhere, part(&file)).unwrap();
+        written();
+        assert_eq!(std::fs::read_to_string(&elsewhere).unwrap(), "mine");
+        // What another process left, for all to read.
+        std::fs::set_permissions(part(&file), std::fs::Permissions::from_mode(0o644)).unwrap();
+        written();
+    }
 }

@@ -25,7 +25,7 @@ use crate::directory::{
     Allowance, Applied, Directory, DirectorySettings, EndedSessions, Follower, Gate, Source, Subscriber,
 };
 use crate::edge::listener::{Listeners, Parts, Settings};
-use crate::edge::{Assertions, Edge, EdgeServer, Live, Pools, Proxy, Reaper, Registry, server};
+use crate::edge::{Assertions, Edge, EdgeServer, Gauges, Live, Proxy, Reaper, Registry, server};
 use crate::jobs;
 use crate::metrics::Metrics;
 use crate::tenancy::Tenancy;
@@ -167,6 +167,8 @@ impl Builder {
         if self.app.roles.admin {
             control.start(&mut working).await?;
             working.spawn(tenancy.clone().keep_time(self.node.clone()));
+            working.spawn(tenancy.clone().keep_members(self.node.clone()));
+            working.spawn(tenancy.clone().keep_ledger(self.node.clone()));
         }
         Ok(working)
     }
@@ -180,10 +182,11 @@ impl Builder {
         helping: &mut JoinSet<()>,
     ) -> Result<(Listeners<EdgeServer>, EdgeParts), AppError> {
         let around = surroundings(config, &self.app.clock, &self.metrics);
-        let pools = Pools::build(&config.routing, None, &around)?;
-        pools.resolved(NAMES_WAIT).await;
-        let live = Live { pools, config: Arc::clone(config) };
+        let live = Live::build(config, None, &around)?;
+        live.pools.resolve(&around, NAMES_WAIT).await;
+        live.take_over(None, &around);
         let live = Arc::new(ArcSwap::from_pointee(live));
+        self.metrics.collect_from(Gauges::new(Arc::downgrade(&live))?)?;
         let certificates = self.certificates(config)?;
         let (registry, changes) = Registry::new();
         let ended = self.ended_sessions(&registry, subscribers, helping).await?;
@@ -199,6 +202,7 @@ impl Builder {
             certificates: Arc::clone(&certificates),
             by_host: Allowance::new(BY_HOST_RATE, BY_HOST_BURST, self.app.clock.clone()),
             metrics: Arc::clone(&self.metrics),
+            clock: self.app.clock.clone(),
             tracer: self.tracer.clone(),
         });
         let workers = tokio::runtime::Handle::current().metrics().num_workers();
@@ -308,6 +312,7 @@ impl Builder {
         let health = Arc::clone(health) as Arc<dyn admin::Health>;
         let services = Services {
             tenancy: tenancy.clone(),
+            signin: control.signin.clone(),
             certificates: control.certificates.clone(),
             domains: control.domains.clone(),
             acme: control.acme.clone(),

@@ -23,6 +23,7 @@ use crate::domains::Domains;
 use crate::metrics::Metrics;
 use crate::model::Change;
 use crate::outbound::Guard;
+use crate::signin::SignIn;
 use crate::store::Store;
 use crate::tenancy::{Applied, Tenancy};
 use crate::tls;
@@ -33,6 +34,7 @@ pub(super) struct Control {
     pub domains: Domains,
     pub acme: Acme,
     pub certificates: Certificates,
+    pub signin: SignIn,
 }
 
 /// What they stand on.
@@ -56,7 +58,7 @@ pub(super) struct Ear(Arc<Notify>);
 
 impl Control {
     pub fn build(ground: Ground) -> Result<Self, AppError> {
-        let config = ground.config.load_full();
+        let (config, clock) = (ground.config.load_full(), ground.clock.clone());
         let guard = Guard::new(&config.outbound);
         let dns = Dns::new(&config.dns, guard.clone(), Arc::clone(&ground.metrics), ground.clock.clone());
         let domains = Domains::new(
@@ -81,8 +83,9 @@ impl Control {
             owner: ground.node,
             nudge: Arc::clone(&ground.ear.0),
         })?;
+        let signin = SignIn::new(ground.tenancy.clone(), &config, clock)?;
         let certificates = Certificates::new(ground.tenancy, Arc::new(AtAuthority(acme.clone())));
-        Ok(Self { domains, acme, certificates })
+        Ok(Self { domains, acme, certificates, signin })
     }
 
     /// Starts what works by itself.
@@ -91,6 +94,7 @@ impl Control {
         helping.spawn(self.domains.clone().run());
         helping.spawn(self.acme.clone().run());
         helping.spawn(self.certificates.clone().run());
+        helping.spawn(self.signin.clone().run());
         Ok(())
     }
 }

@@ -11,6 +11,7 @@ use super::{Running, control, manager};
 impl Running {
     /// Stops accepting, lets what is under way end for as long as `grace`, then ends the rest.
     pub async fn stop(self, grace: Duration) {
+        self.upgrader.abandon().await;
         self.end(Duration::ZERO, grace).await;
     }
 
@@ -18,6 +19,8 @@ impl Running {
     /// not, and `process.drain_deadline` is the grace. The private listener answers to the last.
     pub async fn drain(self) {
         let process = self.tenancy.config().process.clone();
+        // Before the manager hears of the end: a successor that came now would be told of after it.
+        self.upgrader.abandon().await;
         manager::stopping();
         self.end(process.notice, process.drain_deadline).await;
     }

@@ -1,7 +1,7 @@
 //! Reloading the configuration under way: read, check, build, swap. Until the swap nothing has changed; after it, a
 //! request that is under way ends with what it began with. One reload at a time.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -17,7 +17,7 @@ use crate::admin::{self, ConfigState, LastReload, Refused, Reloaded};
 use crate::clock::Clock;
 use crate::config::{Changes, Config, Faults, Sources, diff, hold_back};
 use crate::edge::listener::Settings;
-use crate::edge::{Edge, Live, Pools, Surroundings};
+use crate::edge::{Edge, Live, Surroundings};
 use crate::metrics::Metrics;
 use crate::model::{Explanation, PoolStatus, Question, Unclear};
 use crate::telemetry;
@@ -25,6 +25,7 @@ use crate::traffic::Busiest;
 
 /// Everything that a reload swaps, and what it needs to know.
 pub struct Reloader {
+    me: Weak<Self>,
     /// `None`: this process was given its configuration, and has no files to read it from again.
     origin: Option<Origin>,
     clock: Clock,
@@ -40,6 +41,7 @@ pub struct Reloader {
 }
 
 /// What the edge reads.
+#[derive(Clone)]
 pub(super) struct EdgeParts {
     pub edge: Arc<Edge>,
     pub live: Arc<ArcSwap<Live>>,
@@ -81,7 +83,8 @@ impl Reloader {
         let stamp = origin.as_ref().map_or(0, Origin::stamp);
         let loaded = Arc::new(loaded);
         let inner = Mutex::new(State { read: Arc::clone(&loaded), started: loaded, stamp });
-        Arc::new(Self {
+        Arc::new_cyclic(|me| Self {
+            me: Weak::clone(me),
             origin,
             clock,
             metrics,
@@ -104,11 +107,37 @@ impl Reloader {
         let _ = self.log.set(log);
     }
 
-    /// Reads the files again and puts them into force, or (`dry_run`) only says what that would change.
+    /// Reads the files again and puts them into force, or (`dry_run`) only says what that would change. Goes on to its end
+    /// also when nobody waits for the answer any more.
     pub async fn reload(&self, dry_run: bool) -> Result<Reloaded, Refused> {
+        let me = self.me.upgrade().ok_or_else(ending)?;
+        tokio::spawn(async move { me.reload_to_its_end(dry_run).await }).await.map_err(|_| ending())?
+    }
+
+    async fn reload_to_its_end(&self, dry_run: bool) -> Result<Reloaded, Refused> {
         let Some(origin) = &self.origin else { return Err(Refused::NoFiles) };
         let mut state = self.state.lock().await;
         let began = std::time::Instant::now();
+        let (read, next, changes, sources) =
+            self.compare(origin, &mut state, dry_run).await.map_err(|why| self.refuse(dry_run, why))?;
+        if !dry_run {
+            self.swap(&next).await.map_err(|why| self.refuse(dry_run, why))?;
+            free(std::mem::replace(&mut state.read, read));
+            self.took(&changes, origin, sources).await;
+        }
+        let took_ms = began.elapsed().as_secs_f64() * 1000.0;
+        let revision = self.seen.load().revision;
+        info!(dry_run, took_ms, revision, changes = ?changes, "config.reloaded");
+        Ok(Reloaded { applied: !dry_run, revision, took_ms, changes })
+    }
+
+    /// The configuration as the files have it, as it would be in force, and what that changes.
+    async fn compare(
+        &self,
+        origin: &Origin,
+        state: &mut State,
+        dry_run: bool,
+    ) -> Result<(Arc<Config>, Arc<Config>, Changes, Sources), Refused> {
         let reader = origin.clone();
         let (read_before, started, in_force) =
             (Arc::clone(&state.read), Arc::clone(&state.started), self.config.load_full());
@@ -125,54 +154,50 @@ impl Reloader {
         if !dry_run {
             state.stamp = stamp;
         }
-        let (read, next, changes, sources) =
-            compared.map_err(|faults| self.refuse(dry_run, Refused::Faults(faults)))?;
-        if !dry_run {
-            self.swap(&next).await.map_err(|why| self.refuse(dry_run, why))?;
-            free(std::mem::replace(&mut state.read, read));
-            self.took(&changes, origin, sources).await;
-        }
-        let took_ms = began.elapsed().as_secs_f64() * 1000.0;
-        let revision = self.seen.load().revision;
-        info!(dry_run, took_ms, revision, changes = ?changes, "config.reloaded");
-        Ok(Reloaded { applied: !dry_run, revision, took_ms, changes })
+        compared.map_err(Refused::Faults)
     }
 
     /// Builds everything first: what can fail fails before anything has changed.
     async fn swap(&self, next: &Arc<Config>) -> Result<(), Refused> {
-        let pools = match &self.edge {
+        let live = match &self.edge {
             Some(edge) => {
                 let config = Arc::clone(next);
-                let (live, around) = (edge.live.load_full(), edge.around.clone());
-                let pools = aside(move || Pools::build(&config.routing, Some(&live.pools), &around)).await?;
-                let pools = pools.map_err(|error| Refused::Build(error.to_string()))?;
-                pools.resolved(NAMES_WAIT).await;
-                Some(pools)
+                let (before, around) = (edge.live.load_full(), edge.around.clone());
+                let live = aside(move || Live::build(&config, Some(&before), &around)).await?;
+                let live = live.map_err(|error| Refused::Build(error.to_string()))?;
+                live.pools.resolve(&edge.around, NAMES_WAIT).await;
+                Some((edge.clone(), Arc::new(live)))
             }
             None => None,
         };
-        if let Some(log) = self.log.get().cloned() {
-            let settings = next.log.clone();
-            let applied = aside(move || log.apply(&settings)).await?;
-            applied.map_err(|error| Refused::Build(error.to_string()))?;
-        }
-        if let (Some(edge), Some(pools)) = (&self.edge, pools) {
-            let old = edge.live.swap(Arc::new(Live { config: Arc::clone(next), pools }));
-            let handshake_timeout = next.tls.handshake_timeout;
-            edge.settings.store(Arc::new(Settings { limits: next.limits.clone(), handshake_timeout }));
-            free(old);
-        }
-        self.busiest.set_most(next.metrics.tenants);
-        free(self.config.swap(Arc::clone(next)));
-        Ok(())
+        let (log, next, config) = (self.log.get().cloned(), Arc::clone(next), Arc::clone(&self.config));
+        let busiest = self.busiest.clone();
+        let put_in_force = move || {
+            if let Some(log) = log {
+                log.apply(&next.log).map_err(|error| Refused::Build(error.to_string()))?;
+            }
+            if let Some((edge, live)) = live {
+                let old = edge.live.swap(Arc::clone(&live));
+                live.take_over(Some(&old), &edge.around);
+                let handshake_timeout = next.tls.handshake_timeout;
+                edge.settings.store(Arc::new(Settings { limits: next.limits.clone(), handshake_timeout }));
+            }
+            busiest.set_most(next.metrics.tenants);
+            config.store(next);
+            Ok(())
+        };
+        // Not aside: a log's thread that is begun there gives way like its parent, and for ever.
+        let done = tokio::task::spawn_blocking(put_in_force).await;
+        done.map_err(|_| Refused::Build("the process is ending".into()))?
     }
 
     async fn took(&self, changes: &Changes, origin: &Origin, sources: Sources) {
         let before = self.seen.load_full();
         let now = self.clock.now();
-        let result = if changes.is_empty() { "unchanged" } else { "applied" };
+        let unchanged = changes.is_unchanged();
+        let result = if unchanged { "unchanged" } else { "applied" };
         self.metrics.config_reloads.with_label_values(&[result]).inc();
-        let revision = before.revision + i64::from(!changes.is_empty());
+        let revision = before.revision + i64::from(!unchanged);
         self.metrics.config_revision.set(revision);
         self.metrics.config_ok.set(1);
         self.metrics.config_loaded.set(now.secs());
@@ -184,6 +209,10 @@ impl Reloader {
             last_reload: Some(LastReload::took(now, result)),
             directory: before.directory.clone(),
         }));
+        // What no process has been started with may not be fit to be started with.
+        if !changes.needs_restart.is_empty() {
+            return;
+        }
         let origin = origin.clone();
         // A disk that is slow or full is warned of there, and keeps nobody from serving.
         let _ = aside(move || origin.keep(&sources)).await;
@@ -270,9 +299,12 @@ async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> 
         let _entered = runtime.enter();
         let _ = done.send(work());
     });
-    let ending = || Refused::Build("the process is ending, or has no thread to spare".into());
     thread.map_err(|_| ending())?;
     answer.await.map_err(|_| ending())
+}
+
+fn ending() -> Refused {
+    Refused::Build("the process is ending, or has no thread to spare".into())
 }
 
 /// Ten thousand routes take a while to be freed: not on a thread that serves.

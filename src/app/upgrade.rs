@@ -56,6 +56,8 @@ pub struct Upgrader {
     /// Second handles of the listening sockets, until they have been handed on.
     sockets: Mutex<Vec<(String, TcpListener)>>,
     succession: watch::Sender<Succession>,
+    /// This process ends: nobody takes its place any more.
+    ending: watch::Sender<bool>,
 }
 
 impl Inheritance {
@@ -108,20 +110,25 @@ impl Upgrader {
         (started, metrics): (Timestamp, Arc<Metrics>),
     ) -> Arc<Self> {
         let sockets = Mutex::new(sockets);
-        Arc::new(Self { program, started, config, metrics, sockets, succession: watch::Sender::new(Succession::None) })
+        let (succession, ending) = (watch::Sender::new(Succession::None), watch::Sender::new(false));
+        Arc::new(Self { program, started, config, metrics, sockets, succession, ending })
     }
 
     /// Starts to replace this process; [`Self::replaced`] and [`Self::succession`] tell what comes of it.
     pub fn begin(self: &Arc<Self>) -> Result<(), UpgradeRefused> {
         let Some(program) = self.program.clone() else { return Err(UpgradeRefused::NotReplaceable) };
-        let mut free = false;
+        let (mut free, mut ending) = (false, false);
         self.succession.send_if_modified(|now| {
-            free = matches!(now, Succession::None | Succession::Failed { .. });
+            ending = *self.ending.borrow();
+            free = !ending && matches!(now, Succession::None | Succession::Failed { .. });
             if free {
                 *now = Succession::Starting;
             }
             free
         });
+        if ending {
+            return Err(UpgradeRefused::Failed(ENDING.to_owned()));
+        }
         if !free {
             return Err(UpgradeRefused::UnderWay);
         }
@@ -147,6 +154,14 @@ impl Upgrader {
     /// What the last attempt has come to.
     pub fn succession(&self) -> Succession {
         self.succession.borrow().clone()
+    }
+
+    /// This process ends, and was not replaced: a program that is starting to take its place is killed, or it would live on
+    /// with nobody knowing. Returns when it is gone.
+    pub(super) async fn abandon(&self) {
+        self.ending.send_replace(true);
+        // The sender is here: this fails never.
+        let _ = self.succession.subscribe().wait_for(|now| !matches!(now, Succession::Starting)).await;
     }
 
     /// Lets go of the listening sockets: from now on nobody is kept waiting at them by this process.
@@ -179,18 +194,25 @@ impl Upgrader {
         let (word, mut child) = self.spawn(program).map_err(|error| format!("{path} cannot be started: {error}"))?;
         let pid = child.id().unwrap_or_default();
         info!(successor.pid = pid, program = %path, "process.successor_started");
-        let why = match tokio::time::timeout(deadline, hear(word)).await {
-            Ok(Ok(word)) if word == "ready" => {
+        let mut ending = self.ending.subscribe();
+        let heard = tokio::select! {
+            biased;
+            _ = ending.wait_for(|ending| *ending) => None,
+            heard = tokio::time::timeout(deadline, hear(word)) => Some(heard),
+        };
+        let why = match heard {
+            Some(Ok(Ok(word))) if word == "ready" => {
                 // It is nobody's child for long; until then somebody has to ask how it ended.
                 tokio::spawn(async move { drop(child.wait().await) });
                 return Ok(pid);
             }
-            Ok(Ok(word)) if word.starts_with("failed ") => word["failed ".len()..].trim_end().to_owned(),
-            Ok(_) => match tokio::time::timeout(LAST_WORDS, child.wait()).await {
+            Some(Ok(Ok(word))) if word.starts_with("failed ") => word["failed ".len()..].trim_end().to_owned(),
+            Some(Ok(_)) => match tokio::time::timeout(LAST_WORDS, child.wait()).await {
                 Ok(Ok(status)) => format!("it ended ({}) before it served; its log says why", status),
                 _ => "it did not say that it serves".to_owned(),
             },
-            Err(_) => format!("it did not serve within {} s (process.upgrade_deadline)", deadline.as_secs()),
+            Some(Err(_)) => format!("it did not serve within {} s (process.upgrade_deadline)", deadline.as_secs()),
+            None => ENDING.to_owned(),
         };
         // It may be gone already.
         let _ = child.start_kill();
@@ -259,6 +281,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+const ENDING: &str = "this process ends: it was told to";
 /// SD_LISTEN_FDS_START (sd_listen_fds(3)).
 const FIRST_FD: i32 = 3;
 const LONGEST_WORD: u64 = 64 << 10;

@@ -55,7 +55,7 @@ pub fn picture(kind: ImageKind, declared: &str, bytes: Vec<u8>) -> Result<Pictur
     let (bytes, (width, height), dropped) = match media {
         MediaType::Svg => {
             let text = String::from_utf8(bytes).map_err(|_| PictureError::UnknownType)?;
-            let clean = drawing(text.trim_start_matches('\u{feff}'))?;
+            let clean = drawing(text.trim_start_matches('\u{feff}').trim())?;
             (clean.text.into_bytes(), (clean.width, clean.height), clean.dropped)
         }
         _ => {
@@ -93,6 +93,81 @@ fn sniffed(bytes: &[u8]) -> Option<MediaType> {
         _ => {
             let text = std::str::from_utf8(bytes).ok()?;
             text.trim_start_matches('\u{feff}').trim_start().starts_with('<').then_some(MediaType::Svg)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A PNG's signature and header; nothing behind them is looked at.
+    fn png(width: u32, height: u32) -> Vec<u8> {
+        let mut bytes = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR".to_vec();
+        bytes.extend(width.to_be_bytes());
+        bytes.extend(height.to_be_bytes());
+        bytes.extend([8, 6, 0, 0, 0, 0, 0, 0, 0]);
+        bytes
+    }
+
+    fn gif(width: u16, height: u16) -> Vec<u8> {
+        let mut bytes = b"GIF89a".to_vec();
+        bytes.extend(width.to_le_bytes());
+        bytes.extend(height.to_le_bytes());
+        bytes.extend([0, 0, 0, 0x3b]);
+        bytes
+    }
+
+    #[test]
+    fn a_picture_is_what_its_bytes_are() {
+        let taken = picture(ImageKind::LogoLight, "image/png", png(300, 100)).unwrap();
+        assert_eq!((taken.image.media, taken.image.width, taken.image.height), (MediaType::Png, 300, 100));
+        assert_eq!((taken.image.size, taken.image.hash.len()), (33, 64));
+        let taken = picture(ImageKind::Social, "image/GIF", gif(1_200, 630)).unwrap();
+        assert_eq!(taken.image.media, MediaType::Gif);
+        let svg =
+            "\u{feff} <?xml version=\"1.0\"?><svg xmlns=\"http://www.w3.org/2000/svg\" width=\"20px\" height=\"9.5\"/>";
+        let taken = picture(ImageKind::LogoDark, "image/svg+xml", svg.into()).unwrap();
+        assert_eq!((taken.image.width, taken.image.height), (20, 10));
+        assert!(taken.asset.bytes.starts_with(b"<svg xmlns="));
+    }
+
+    #[test]
+    fn what_is_no_picture_for_its_place_is_refused_with_what_would_be_right() {
+        let huge = [png(10, 10), vec![0; BYTES_MAX]].concat();
+        for (kind, declared, bytes, said) in [
+            (
+                ImageKind::LogoLight,
+                "image/jpeg",
+                png(10, 10),
+                "says that it is image/jpeg, and its bytes are image/png",
+            ),
+            (ImageKind::LogoLight, "image/svg+xml", gif(1, 1), "image/gif"),
+            (ImageKind::LogoLight, "image/png", b"<svg/>".to_vec(), "image/svg+xml"),
+            (ImageKind::LogoLight, "image/png", b"hello".to_vec(), "none of a PNG"),
+            (ImageKind::LogoLight, "image/png", Vec::new(), "none of a PNG"),
+            (ImageKind::LogoLight, "image/png", png(1, 1)[..18].to_vec(), "damaged"),
+            (ImageKind::LogoLight, "image/png", b"\x89PNG\r\n\x1a\n".to_vec(), "none of a PNG"),
+            (ImageKind::LogoLight, "image/png", png(4_097, 10), "1 to 4096"),
+            (ImageKind::LogoLight, "image/png", png(0, 10), "1 to 4096"),
+            (ImageKind::LogoLight, "image/png", huge, "at most 2000000"),
+            (ImageKind::Social, "image/png", png(1_200, 631), "1200 × 630"),
+            (
+                ImageKind::Social,
+                "image/svg+xml",
+                b"<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"1200\" height=\"630\"/>".to_vec(),
+                "do not draw SVG",
+            ),
+            (
+                ImageKind::LogoDark,
+                "image/svg+xml",
+                b"<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"9999\" height=\"1\"/>".to_vec(),
+                "1 to 4096",
+            ),
+            (ImageKind::LogoDark, "image/svg+xml", b"<svg/>".to_vec(), "cannot be taken"),
+        ] {
+            let error = picture(kind, declared, bytes).unwrap_err().to_string();
+            assert!(error.contains(said), "{error}");
         }
     }
 }

@@ -128,6 +128,14 @@ impl Client {
         self.call(method, path, Some(body), Some(etag)).await
     }
 
+    /// Puts something that is no JSON where `path` says.
+    pub async fn upload(&self, path: &str, media_type: &'static str, bytes: Vec<u8>) -> Result<Answer, Failure> {
+        let mut request = self.request(Method::PUT, path, None, None)?;
+        request.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
+        *request.body_mut() = Full::new(bytes.into());
+        self.exchange(request, PATIENCE).await
+    }
+
     pub async fn delete(&self, path: &str) -> Result<Answer, Failure> {
         self.call(Method::DELETE, path, None, None).await
     }
@@ -158,8 +166,7 @@ impl Client {
         body: Option<Value>,
         if_match: Option<HeaderValue>,
     ) -> Result<Answer, Failure> {
-        let request = self.request(method, path, body, if_match)?;
-        self.exchange(request, PATIENCE).await
+        self.exchange(self.request(method, path, body, if_match)?, PATIENCE).await
     }
 
     /// Sends a table (CSV).
@@ -185,17 +192,47 @@ impl Client {
             false => serde_json::from_slice(&body).map_err(|_| self.strange(&format!("status {}", head.status)))?,
         };
         if !head.status.is_success() {
-            let mut problem = body;
-            if problem["code"].is_null() {
-                return Err(self.strange(&format!("status {}", head.status)));
-            }
-            if let Some(id) = head.headers.get("x-request-id").and_then(|id| id.to_str().ok()) {
-                problem["request_id"] = id.into();
-            }
-            return Err(Failure::Refused(problem));
+            return Err(self.refused(&head, body));
         }
         let applied = head.headers.get("tenantry-applied").is_none_or(|applied| applied != "false");
         Ok(Answer { body, etag: head.headers.get(header::ETAG).cloned(), applied })
+    }
+
+    /// Hands an answer on piece by piece as it comes: it may be larger than memory. Returns how many bytes there were; an
+    /// answer that breaks off is an error.
+    pub async fn download(
+        &self,
+        path: &str,
+        mut take: impl FnMut(&[u8]) -> std::io::Result<()>,
+    ) -> Result<u64, Failure> {
+        let too_slow = |_| Failure::TooSlow { address: self.base.clone(), seconds: PATIENCE.as_secs() };
+        let request = self.request(Method::GET, path, None, None)?;
+        let response = tokio::time::timeout(PATIENCE, self.http.request(request)).await.map_err(too_slow)?;
+        let (head, mut body) = response.map_err(|error| self.unreachable(&error))?.into_parts();
+        if !head.status.is_success() {
+            let whole = tokio::time::timeout(PATIENCE, body.collect()).await.map_err(too_slow)?;
+            let whole = whole.map_err(|error| self.unreachable(&error))?.to_bytes();
+            return Err(self.refused(&head, serde_json::from_slice(&whole).unwrap_or_default()));
+        }
+        let mut bytes = 0;
+        while let Some(frame) = tokio::time::timeout(PATIENCE, body.frame()).await.map_err(too_slow)? {
+            let frame = frame.map_err(|error| Failure::Local(format!("the answer broke off: {error}")))?;
+            if let Some(piece) = frame.data_ref() {
+                take(piece).map_err(|error| Failure::Local(format!("cannot write it down: {error}")))?;
+                bytes += piece.len() as u64;
+            }
+        }
+        Ok(bytes)
+    }
+
+    fn refused(&self, head: &http::response::Parts, mut problem: Value) -> Failure {
+        if problem["code"].is_null() {
+            return self.strange(&format!("status {}", head.status));
+        }
+        if let Some(id) = head.headers.get("x-request-id").and_then(|id| id.to_str().ok()) {
+            problem["request_id"] = id.into();
+        }
+        Failure::Refused(problem)
     }
 
     fn request(

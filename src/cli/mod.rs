@@ -1,6 +1,7 @@
 //! The command line: arguments in, an exit code out. 0 is success, 1 a failure that stderr explains, 2 a command line
 //! that makes no sense. What is printed to stdout is the answer and nothing else.
 
+mod audit;
 mod backup;
 mod certificate;
 mod check;
@@ -9,12 +10,16 @@ mod config;
 mod domain;
 mod event;
 mod import;
+mod operator;
 mod output;
+mod person;
 mod pool;
 mod route;
 mod serve;
 mod store;
 mod tenant;
+mod tenant_life;
+mod tenant_look;
 mod token;
 mod upgrade;
 
@@ -59,6 +64,14 @@ enum Command {
     Cert(certificate::Certificate),
     /// List what happened to domains and certificates
     Event(event::Event),
+    /// List, export and check the audit ledger
+    Audit(audit::Audit),
+    /// Make operators who sign in, on the machine itself
+    Operator(operator::Operator),
+    /// List, make and disable those who can sign in
+    Person(person::Person),
+    /// See and end people's sessions
+    Session(person::Session),
     /// Make, list and revoke operators' tokens
     Token(token::Token),
     /// Look after the store itself: copy it, change the key that seals its secrets
@@ -101,6 +114,10 @@ pub fn run() -> ExitCode {
         Command::Domain(domain) => call(domain.json(), domain.run()),
         Command::Cert(certificate) => call(certificate.json(), certificate.run()),
         Command::Event(event) => call(event.json(), event.run()),
+        Command::Operator(operator) => call(operator.json(), operator.run()),
+        Command::Person(person) => call(person.json(), person.run()),
+        Command::Session(session) => call(session.json(), session.run()),
+        Command::Audit(audit) => call(audit.json(), audit.run()),
         Command::Token(token) => call(token.json(), token.run()),
         Command::Store(store) => call(store.json(), store.run()),
     }

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use clap::{Args, ValueEnum};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing::warn;
+use tokio::task::JoinSet;
+use tracing::{info, warn};
 
 use super::output;
 use crate::app::{self, App, Inheritance, Origin, Predecessor, Roles, Running, manager};
@@ -102,12 +103,17 @@ fn serve<E: std::fmt::Display>(
     if let Err(error) = app::install_crypto() {
         return fail_before(predecessor, &error.to_string());
     }
-    let (runtime, signals) = match prepare() {
+    let (runtime, mut signals) = match prepare() {
         Ok(prepared) => prepared,
         Err(error) => return fail_before(predecessor, &format!("cannot start: {error}")),
     };
     let code = runtime.block_on(async {
-        match start.await {
+        let begun = tokio::select! {
+            begun = start => begun,
+            // What has begun goes with its future; nobody has been served yet.
+            () = signals.end() => return end_before(predecessor),
+        };
+        match begun {
             Ok(running) => {
                 running.log_with(log.clone());
                 started(&running);
@@ -160,6 +166,8 @@ impl Signals {
 async fn until_signalled(mut running: Running, mut signals: Signals, log: &telemetry::Handle) -> ExitCode {
     let Signals { terminate, interrupt, hangup, reopen, upgrade } = &mut signals;
     let upgrader = Arc::clone(running.upgrader());
+    // They end with the loop: once the process drains, the manager hears no more of reloads.
+    let mut reloads = JoinSet::new();
     let (code, replaced) = loop {
         tokio::select! {
             _ = terminate.recv() => break (ExitCode::SUCCESS, false),
@@ -167,7 +175,8 @@ async fn until_signalled(mut running: Running, mut signals: Signals, log: &telem
             // A reload does not keep a signal from being heard.
             _ = hangup.recv() => {
                 let reloader = Arc::clone(running.reloader());
-                tokio::spawn(async move {
+                while reloads.try_join_next().is_some() {}
+                reloads.spawn(async move {
                     manager::reloading();
                     // What came of it is in the log.
                     let _ = reloader.reload(false).await;
@@ -185,17 +194,34 @@ async fn until_signalled(mut running: Running, mut signals: Signals, log: &telem
             () = running.broken() => break (ExitCode::FAILURE, false),
         }
     };
+    reloads.abort_all();
     let end = async {
         match replaced {
             true => running.hand_over().await,
             false => running.drain().await,
         }
     };
+    let told = async {
+        if replaced {
+            // Nobody has told this process to end before: the first time is what made all others drain.
+            signals.end().await;
+            info!("process.draining: it was replaced, and drains already; a second signal ends it at once");
+        }
+        signals.end().await;
+    };
     tokio::select! {
         () = end => {}
-        () = signals.end() => {}
+        () = told => {}
     }
     code
+}
+
+/// Told to end before it served.
+fn end_before(predecessor: Option<Predecessor>) -> ExitCode {
+    if let Some(predecessor) = predecessor {
+        predecessor.failed("it was told to end before it served");
+    }
+    ExitCode::SUCCESS
 }
 
 /// Tells the process that waits for this one, too.

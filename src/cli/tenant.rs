@@ -6,6 +6,8 @@ use serde_json::{Value, json};
 
 use super::client::{Answer, Client, Connection, Failure, segment};
 use super::output;
+use super::tenant_life::Life;
+use super::tenant_look::Look;
 
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
@@ -29,6 +31,10 @@ Examples:
 enum Command {
     #[command(flatten)]
     Change(Change),
+    #[command(flatten)]
+    Life(Life),
+    #[command(flatten)]
+    Look(Look),
     /// List tenants: filtered, searched, in any order
     #[command(after_help = "Examples:\n  tenantry tenant list --status suspended --prefix shop-\n  \
                             tenantry tenant list --search 'acme north'\n  \
@@ -175,13 +181,13 @@ enum Change {
         /// 1–365
         days: u32,
     },
-    /// End a tenant's contract; nothing is deleted
+    /// End a tenant's contract; it is kept, archived and purged as configured, and can be restored until then
     #[command(after_help = "Example:\n  tenantry tenant cancel acme")]
     Cancel {
         /// Slug or id
         tenant: String,
     },
-    /// Bring a cancelled tenant back
+    /// Bring a cancelled or archived tenant back
     #[command(after_help = "Example:\n  tenantry tenant restore acme")]
     Restore {
         /// Slug or id
@@ -211,6 +217,8 @@ impl Tenant {
             Command::Features { tenant, on, off, reset } => features(&client, &tenant, on, off, reset).await?,
             Command::Traffic { tenant } => return traffic(&client, json, &tenant).await,
             Command::Edge { tenant, set, unset } => return edge(&client, json, &tenant, &set, &unset).await,
+            Command::Life(life) => return life.run(&client, json).await,
+            Command::Look(look) => return look.run(&client, json).await,
             Command::Change(change) => {
                 let (method, path, body) = change.request();
                 client.send(method, &path, body).await?
@@ -387,7 +395,7 @@ async fn traffic(client: &Client, json: bool, tenant: &str) -> Result<(), Failur
 }
 
 /// Puts a value under a dotted path.
-fn put(target: &mut Value, path: &str, value: Value) {
+pub(super) fn put(target: &mut Value, path: &str, value: Value) {
     let (key, rest) = path.split_once('.').map_or((path, None), |(key, rest)| (key, Some(rest)));
     if !target.is_object() {
         *target = json!({});
@@ -399,7 +407,7 @@ fn put(target: &mut Value, path: &str, value: Value) {
     }
 }
 
-fn show(json: bool, answer: &Answer) {
+pub(super) fn show(json: bool, answer: &Answer) {
     let tenant = &answer.body;
     if json {
         output::json(tenant);
@@ -418,6 +426,9 @@ fn show(json: bool, answer: &Answer) {
             ("status", status),
             ("reason", cell("/suspend_reason")),
             ("trial ends", cell("/trial_ends")),
+            ("archived at", cell("/archive_at")),
+            ("purged at", cell("/purge_at")),
+            ("domains until", cell("/domains_until")),
             ("plan", cell("/effective/plan")),
             ("features", cell("/effective/features")),
             ("switched on", cell("/features/on")),
@@ -435,6 +446,6 @@ pub fn warn_unless_applied(answer: &Answer) {
     }
 }
 
-fn path(tenant: &str, rest: &str) -> String {
+pub(super) fn path(tenant: &str, rest: &str) -> String {
     format!("/v1/tenants/{}{rest}", segment(tenant))
 }

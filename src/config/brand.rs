@@ -23,6 +23,7 @@ pub(super) fn read(section: &mut Section<'_>) -> Option<Brand> {
     let verification_label = section.text("verification_label", TXT_LABEL, txt_label);
     let verification_prefix = section.text("verification_prefix", TXT_PREFIX, txt_prefix);
     let key_prefix = section.text("key_prefix", KEY_PREFIX, key_prefix);
+    let directory = section.flag("directory", false);
 
     if base_is_wrong {
         return None;
@@ -35,6 +36,7 @@ pub(super) fn read(section: &mut Section<'_>) -> Option<Brand> {
         }
     }
     let mut brand = Brand::for_base(base);
+    brand.directory = directory;
     brand.own_hosts = own_hosts.into_iter().map(|(host, _)| host).collect();
     brand.reserved.extend(more.iter().map(Slug::to_string));
     let texts = [

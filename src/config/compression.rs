@@ -24,6 +24,8 @@ pub struct Compression {
     pub brotli_level: u32,
     /// 1 to 15. Default 3.
     pub zstd_level: u32,
+    /// Answers that may be under compression at once; more go out as they are. 0 to 65,536, default 256.
+    pub most_at_once: usize,
 }
 
 /// A content coding (RFC 9110 §8.4.1).
@@ -75,6 +77,7 @@ impl Compression {
             gzip_level: section.number("gzip_level", 1..=9, 4),
             brotli_level: section.number("brotli_level", 1..=9, 4),
             zstd_level: section.number("zstd_level", 1..=15, 3),
+            most_at_once: section.number("most_at_once", 0..=65_536, 256u32) as usize,
         }
     }
 
@@ -160,6 +163,7 @@ mod tests {
             gzip_level: 4,
             brotli_level: 4,
             zstd_level: 3,
+            most_at_once: 256,
         };
         for media in ["text/html", "application/problem+json", "application/atom+xml", "image/svg+xml", "font/ttf"] {
             assert!(all.takes(media), "{media}");

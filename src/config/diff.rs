@@ -19,7 +19,7 @@ pub struct Changes {
     /// Routes are tried in another order, whether some are new or not.
     pub order: bool,
     pub plans: Names,
-    /// The features, the licence, the default plan or the upgrade URL.
+    /// The features, the licence, the default plan, the upgrade URL or the settings.
     pub catalogue: bool,
     /// What is different but stays as it was until the process is started again: sections, or single keys of one.
     pub needs_restart: Vec<&'static str>,
@@ -36,6 +36,11 @@ pub struct Names {
 impl Changes {
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// Whether nothing is different but what has been waiting for a restart before.
+    pub fn is_unchanged(&self) -> bool {
+        Self { needs_restart: Vec::new(), ..self.clone() }.is_empty()
     }
 }
 
@@ -75,6 +80,7 @@ pub fn diff(old: &Config, new: &Config) -> Changes {
         plans: Names::between(plans(old), plans(new)),
         catalogue: (&old.catalogue.features, &old.catalogue.licence)
             != (&new.catalogue.features, &new.catalogue.licence)
+            || old.settings != new.settings
             || old.catalogue.default_plan != new.catalogue.default_plan
             || old.catalogue.upgrade_url != new.catalogue.upgrade_url,
         needs_restart: hold_back(old, old, &mut new.clone()),
@@ -113,6 +119,7 @@ sections!(
     tls,
     limits,
     tenancy,
+    audit,
     headers,
     compression,
     directory,

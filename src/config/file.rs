@@ -11,8 +11,8 @@ use super::shapes::{Recorded, Recorder};
 use super::source::{Document, Sources};
 use super::variables::Lookup;
 use super::{
-    Acme, Admin, Compression, Config, Directory, Dns, Domains, Fault, Faults, Headers, Limits, Listener, Log, Metrics,
-    Outbound, Process, Reload, Store, Tenancy, Tls, Traces,
+    Acme, Admin, Audit, Compression, Config, Directory, Dns, Domains, Fault, Faults, Headers, Limits, Listener, Log,
+    Metrics, Outbound, Process, Reload, Store, Tenancy, Tls, Traces,
 };
 use super::{brand, plans, routes};
 use crate::model::Brand;
@@ -34,6 +34,7 @@ struct Installation {
     tls: Tls,
     limits: Limits,
     tenancy: Tenancy,
+    audit: Audit,
     headers: Headers,
     compression: Compression,
     directory: Directory,
@@ -69,9 +70,9 @@ impl<'s> FileConfig<'s> {
         let routing = Section::root(&check, &self.routing, |root| routes::read(root, &facts));
 
         let faults = self.in_order(check.faults.into_inner());
-        let catalogue = plans.and_then(|plans| plans.catalogue);
+        let catalogue = plans.and_then(|plans| plans.catalogue.map(|catalogue| (catalogue, plans.settings)));
         match (installation, routing, catalogue) {
-            (Some(installation), Some(routing), Some(catalogue)) if faults.is_empty() => {
+            (Some(installation), Some(routing), Some((catalogue, settings))) if faults.is_empty() => {
                 let (Some(brand), Some(store)) = (installation.brand, installation.store) else {
                     return Err(Faults::new(faults));
                 };
@@ -83,6 +84,7 @@ impl<'s> FileConfig<'s> {
                     tls: installation.tls,
                     limits: installation.limits,
                     tenancy: installation.tenancy,
+                    audit: installation.audit,
                     headers: installation.headers,
                     compression: installation.compression,
                     directory: installation.directory,
@@ -97,6 +99,7 @@ impl<'s> FileConfig<'s> {
                     process: installation.process,
                     routing,
                     catalogue: Arc::new(catalogue),
+                    settings: Arc::new(settings),
                 })
             }
             _ => Err(Faults::new(faults)),
@@ -138,6 +141,7 @@ impl Installation {
             tls: root.section("tls", Tls::read),
             limits: root.section("limits", Limits::read),
             tenancy: root.section("tenancy", Tenancy::read),
+            audit: root.section("audit", Audit::read),
             headers: root.section("headers", |section| Headers::read(section, brand.as_ref())),
             compression: root.section("compression", Compression::read),
             directory: root.section("directory", Directory::read),

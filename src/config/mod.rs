@@ -3,6 +3,7 @@
 
 mod acme;
 mod admin;
+mod audit;
 mod balancing;
 mod brand;
 mod compression;
@@ -17,6 +18,7 @@ mod limits;
 mod listener;
 mod log;
 mod metrics;
+mod oidc;
 mod parsers;
 mod plans;
 mod pools;
@@ -30,6 +32,7 @@ mod routing;
 mod schema;
 mod secrets;
 mod section;
+mod settings;
 mod shadows;
 mod shapes;
 mod source;
@@ -49,6 +52,7 @@ pub use acme::{
     TsigAlgorithm,
 };
 pub use admin::Admin;
+pub use audit::Audit;
 pub use balancing::{Balance, Balancing, CheckKind, Discovery, Ejection, HealthCheck};
 pub use compression::{Coding, Compression};
 pub use diff::{Changes, Names, READ_AT_START, diff, hold_back};
@@ -61,6 +65,7 @@ pub use limits::Limits;
 pub use listener::Listener;
 pub use log::{Log, LogFormat, Output as LogOutput, Pattern as LogPattern, Sample};
 pub use metrics::Metrics;
+pub use oidc::OidcProvider;
 pub use process::Process;
 pub use reload::Reload;
 pub use routing::{
@@ -76,7 +81,7 @@ pub use tls::{FallbackCertificate, Tls};
 pub use traces::Traces;
 pub use variables::Lookup;
 
-use crate::model::{Brand, Catalogue, Hostname};
+use crate::model::{Brand, Catalogue, Hostname, Setting};
 
 /// Everything configured, checked. One value per load: whoever handles a request loads it once.
 #[derive(Clone, Debug)]
@@ -88,6 +93,7 @@ pub struct Config {
     pub tls: Tls,
     pub limits: Limits,
     pub tenancy: Tenancy,
+    pub audit: Audit,
     pub headers: Headers,
     pub compression: Compression,
     pub directory: Directory,
@@ -102,6 +108,8 @@ pub struct Config {
     pub process: Process,
     pub routing: Routing,
     pub catalogue: Arc<Catalogue>,
+    /// What tenants can be set to, in the order of the configuration.
+    pub settings: Arc<Vec<Setting>>,
 }
 
 impl Config {

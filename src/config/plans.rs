@@ -1,4 +1,4 @@
-//! `plans.toml`: the catalogue of features and plans, and the licence that bounds them.
+//! `plans.toml`: the catalogue of features and plans, the licence that bounds them, and the settings of tenants.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,9 +6,10 @@ use toml::de::DeValue;
 
 use super::parsers::{self, TITLE, URL};
 use super::section::{Section, Spot, describe};
+use super::settings;
 use super::shapes::Shape;
 use super::values::integer;
-use crate::model::{Cap, Catalogue, Feature, LimitSettings, Plan, PlanName};
+use crate::model::{Cap, Catalogue, Feature, LimitSettings, Plan, PlanName, Setting};
 
 const UNLIMITED: &str = "unlimited";
 const ALL: &str = "all";
@@ -21,6 +22,7 @@ const FEATURE: &str = "the name of a feature, such as \"csv_export\"";
 pub(super) struct Plans {
     pub features: BTreeMap<Feature, String>,
     pub catalogue: Option<Catalogue>,
+    pub settings: Vec<Setting>,
 }
 
 pub(super) fn read(root: &mut Section<'_>) -> Plans {
@@ -29,6 +31,8 @@ pub(super) fn read(root: &mut Section<'_>) -> Plans {
     let upgrade_url = root.text("upgrade_url", URL, parsers::url);
     let read = root.sections("plan", |section| (plan(section, &features), section.spot("name")));
     let licence = root.optional_section("licence", |section| licence(section, &features));
+
+    let settings = settings::read(root);
 
     root.require_some("plan");
     let mut plans: Vec<Plan> = Vec::with_capacity(read.len());
@@ -50,7 +54,7 @@ pub(super) fn read(root: &mut Section<'_>) -> Plans {
         let features = features.clone();
         Catalogue { plans, default_plan, features, licence, upgrade_url }
     });
-    Plans { features, catalogue }
+    Plans { features, catalogue, settings }
 }
 
 /// `[features]`: name = "what it is called".
@@ -80,8 +84,9 @@ fn plan(section: &mut Section<'_>, known: &BTreeMap<Feature, String>) -> Option<
     };
     let members = cap(section, "members");
     let ai_tokens = cap(section, "ai_tokens");
+    let audit_days = section.number("audit_days", Plan::AUDIT_DAYS_LEAST..=3_650, 90);
     let limits = section.section("limits", limits);
-    Some(Plan { name: name?, title: title.unwrap_or_default(), features, members, ai_tokens, limits })
+    Some(Plan { name: name?, title: title.unwrap_or_default(), features, members, ai_tokens, audit_days, limits })
 }
 
 /// `[plan.limits]`: what a tenant of this plan may take at once; what is left out is unlimited.

@@ -7,9 +7,11 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use tracing::warn;
 
+use super::assets::{Picture, Pictures};
 use super::cache::{Cache, CacheStats, Cached, LoadFailed};
 use super::follower::Subscriber;
 use super::gate::{Gate, GateSettings};
+use super::listings::{Listings, Order};
 use super::source::{Lookup, Source};
 use super::view::{Resident, View};
 use crate::clock::Clock;
@@ -85,6 +87,8 @@ pub struct Directory {
     tenants: Arc<Cache<TenantId, Arc<Resident>>>,
     source: Arc<dyn Source>,
     gate: Arc<Gate>,
+    pictures: Pictures,
+    listings: Listings,
     brand: Brand,
     clock: Clock,
     metrics: Arc<Metrics>,
@@ -136,7 +140,9 @@ impl Directory {
             }),
             &metrics,
         );
-        Self { hosts, tenants, source, gate, brand, clock, metrics }
+        let pictures = Pictures::new(Arc::clone(&source), Arc::clone(&metrics));
+        let listings = Listings::new(Arc::clone(&source));
+        Self { hosts, tenants, source, gate, pictures, listings, brand, clock, metrics }
     }
 
     /// Whom `host` leads to. `client` pays for wrong guesses. Known hosts are answered without waiting.
@@ -224,6 +230,17 @@ impl Directory {
         self.source.issuing(host).await.map_err(|e| unavailable(failed("order", &e)))
     }
 
+    /// A picture of somebody's branding. To be asked only for a hash that a tenant's facts name: it is read without a turn
+    /// at the gate.
+    pub async fn picture(&self, hash: &str) -> Result<Option<Picture>, Trouble> {
+        self.pictures.get(hash).await
+    }
+
+    /// The order of the public directory.
+    pub async fn order(&self) -> Result<Arc<Order>, Trouble> {
+        self.listings.order().await
+    }
+
     /// The same gate guards look-ups of certificates by strangers.
     pub fn gate(&self) -> &Arc<Gate> {
         &self.gate
@@ -257,7 +274,10 @@ impl Directory {
 impl Subscriber for Directory {
     fn apply(&self, change: &Change) {
         match change {
-            Change::Tenant(id) => self.tenants.forget(id),
+            Change::Tenant(id) => {
+                self.tenants.forget(id);
+                self.listings.touch();
+            }
             Change::Host(host) => self.hosts.forget(host),
             Change::Beneath(host) => {
                 let wildcard = DomainName::beneath(host.clone());
@@ -271,6 +291,7 @@ impl Subscriber for Directory {
             Change::Reset => {
                 self.hosts.forget_all();
                 self.tenants.forget_all();
+                self.listings.touch();
             }
             Change::Certificate(_) | Change::Challenge(_) | Change::Session(_) | Change::Keys => {}
         }

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 
 use super::cache::LoadFailed;
 use crate::clock::Timestamp;
-use crate::model::{Certificate, Hostname, SessionId, Slug, Tenant, TenantId};
+use crate::model::{Asset, Certificate, Hostname, Listed, SessionId, Slug, Tenant, TenantId};
 use crate::store::{News, Store, StoreError};
 
 /// What to ask about a host.
@@ -28,6 +28,10 @@ pub trait Source: Send + Sync + 'static {
     async fn challenge(&self, key: &str) -> Result<Option<String>, StoreError>;
     /// Whether a certificate for this host, or for the wildcard above it, is being ordered now.
     async fn issuing(&self, host: &Hostname) -> Result<bool, StoreError>;
+    /// The picture with this hash.
+    async fn asset(&self, hash: &str) -> Result<Option<Asset>, StoreError>;
+    /// Listed tenants that are active by their own status, by id.
+    async fn listed(&self, after: Option<TenantId>, limit: u32) -> Result<Vec<Listed>, StoreError>;
     async fn secret(&self, name: &str) -> Result<Option<zeroize::Zeroizing<Vec<u8>>>, StoreError>;
     /// The sessions at the edge that were ended and have not expired at `now`: at most `most`, those that last longest.
     async fn ended_sessions(&self, now: Timestamp, most: usize) -> Result<Vec<(SessionId, Timestamp)>, StoreError>;
@@ -69,6 +73,14 @@ impl Source for Store {
 
     async fn issuing(&self, host: &Hostname) -> Result<bool, StoreError> {
         Store::issuing(self, host).await
+    }
+
+    async fn asset(&self, hash: &str) -> Result<Option<Asset>, StoreError> {
+        Store::asset(self, hash).await
+    }
+
+    async fn listed(&self, after: Option<TenantId>, limit: u32) -> Result<Vec<Listed>, StoreError> {
+        Store::listed(self, after, limit).await
     }
 
     async fn secret(&self, name: &str) -> Result<Option<zeroize::Zeroizing<Vec<u8>>>, StoreError> {

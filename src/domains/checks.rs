@@ -9,7 +9,7 @@ use super::{Diagnosis, Domains, judge, looks};
 use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::dns::RecordKind;
-use crate::model::{Domain, DomainState};
+use crate::model::{CertificateSource, Domain, DomainState};
 use crate::store::{AuditEntry, Event, StoreError, Write};
 use crate::tenancy::{CUSTOM_DOMAIN, wanted};
 
@@ -59,20 +59,31 @@ impl Domains {
             Some(holder) => Some(Holder { proven: self.proves(holder, config).await }),
             None => None,
         };
-        let covered = match self.tenancy.show(&domain.tenant.to_string()).await {
-            Ok(state) => state.effective.features.contains(CUSTOM_DOMAIN),
-            // A tenant that cannot be read is not one that has lost something.
-            Err(_) => true,
+        let covered = self.coverage(domain).await?;
+        let certificate = match self.store.certificate_in_use(&domain.name.to_string()).await? {
+            Some(id) => self.store.certificate_row(&id).await?,
+            None => None,
         };
-        let has_certificate = self.store.certificate_in_use(&domain.name.to_string()).await?.is_some();
         Ok(Facts {
             proven: diagnosis.proven,
             points_here: diagnosis.points_here,
             holder,
             rests_until: rests.map(|(_, until)| until),
-            has_certificate,
+            has_certificate: certificate.is_some(),
+            brought: certificate.is_some_and(|row| row.source == CertificateSource::Uploaded),
             covered,
         })
+    }
+
+    /// Whether the tenant's plan covers domains of its own. Where that is news, the tenant's grace begins, or ends.
+    async fn coverage(&self, domain: &Domain) -> Result<bool, StoreError> {
+        // A tenant that cannot be read is not one that has lost something.
+        let Ok(state) = self.tenancy.show(&domain.tenant.to_string()).await else { return Ok(true) };
+        let covered = state.effective.features.contains(CUSTOM_DOMAIN);
+        if domain.state.is_held() && covered == state.tenant.life.domains_until.is_some() {
+            self.tenancy.domains_looked_at(domain.tenant).await?;
+        }
+        Ok(covered)
     }
 
     /// Whether a holder's own proof is there; `None`: nobody could be asked.
@@ -174,7 +185,7 @@ impl Domains {
                 write.set_cooldown(name, *tenant, until).await?;
                 write.set_domain_token(name, *tenant, &fresh_token()).await?;
             }
-            Step::Set(_) | Step::Fail | Step::Move | Step::Return(_) => {
+            Step::Set(_) | Step::Fail | Step::Move | Step::Live | Step::Return(_) => {
                 write.set_domain_state(name, *tenant, *state).await?;
             }
             Step::Stay | Step::Contest | Step::Uncover => {}
@@ -238,7 +249,7 @@ impl Look<'_> {
             tenant: Some(self.domain.tenant),
             subject: self.domain.name.to_string(),
             detail: json!({ "state": self.domain.state }),
-            request_id: None,
+            ..AuditEntry::default()
         }
     }
 }
@@ -252,6 +263,7 @@ fn after(before: DomainState, step: Step) -> DomainState {
     match step {
         Step::Stay | Step::Contest | Step::Uncover => before,
         Step::Set(state) | Step::Return(state) => state,
+        Step::Live => DomainState::Live,
         Step::Verify | Step::Transfer => DomainState::Verified,
         Step::Fail => DomainState::Failed,
         Step::Move => DomainState::Moved,
@@ -266,6 +278,7 @@ fn kind(step: Step) -> Option<&'static str> {
         Step::Verify => "domain.verified",
         Step::Fail => "domain.failed",
         Step::Move => "domain.moved",
+        Step::Live => "domain.live",
         Step::Return(_) => "domain.returned",
         Step::Release => "domain.released",
         Step::Contest => "domain.contested",

@@ -39,6 +39,8 @@ pub struct Facts {
     pub rests_until: Option<Timestamp>,
     /// There is a certificate to serve it with.
     pub has_certificate: bool,
+    /// That certificate was brought by the tenant: no order of ours comes to its end and says that it is served.
+    pub brought: bool,
     /// The tenant's plan covers domains of one's own.
     pub covered: bool,
 }
@@ -61,6 +63,8 @@ pub enum Step {
     Fail,
     /// It leads elsewhere: the grace begins.
     Move,
+    /// It leads here, and is served with a certificate that its tenant brought.
+    Live,
     /// It leads here again.
     Return(DomainState),
     /// It is given up.
@@ -213,6 +217,7 @@ fn held(
             progress.moved = Some(now);
             return (Step::Move, Some(now + schedule::MOVED));
         }
+        (DomainState::Verified, Some(true)) if facts.brought => return (Step::Live, daily),
         // Proven, and never led here: it is waited for, as an order is.
         _ => {}
     }

@@ -22,7 +22,7 @@ fn config() -> config::Domains {
 }
 
 fn facts(proven: Option<bool>, points_here: Option<bool>) -> Facts {
-    Facts { proven, points_here, holder: None, rests_until: None, has_certificate: true, covered: true }
+    Facts { proven, points_here, holder: None, rests_until: None, has_certificate: true, brought: false, covered: true }
 }
 
 fn step(state: DomainState, facts: &Facts, after: Duration) -> (Step, Option<Timestamp>) {

@@ -12,6 +12,8 @@ use tracing::Level;
 use super::context::RequestContext;
 use super::redaction;
 use super::rejection::{Fault, Rejection};
+use super::series::{CLASSES, class_of};
+use crate::config::Log;
 use crate::metrics::Metrics;
 use crate::traffic::Ended;
 
@@ -56,7 +58,9 @@ pub fn record(ctx: &RequestContext, outcome: &Outcome, metrics: &Metrics) {
             limited: refusal.and_then(Rejection::limit),
         });
     }
-    if is_wanted(ctx, status, fault) {
+    let path = ctx.asked.as_ref().map(|asked| asked.target.path());
+    let failed = fault != Fault::None || status >= 400;
+    if is_wanted(&ctx.live.config.log, path, ctx.request_id(), failed) {
         write_line(ctx, outcome, (status, fault), &times, sent);
     }
 }
@@ -83,14 +87,18 @@ impl Times {
 fn count(ctx: &RequestContext, metrics: &Metrics, (status, fault): (u16, Fault), times: &Times, sent: u64) {
     let protocol = ctx.asked.as_ref().map_or("none", |asked| protocol(asked.version));
     let class = class_of(status);
-    metrics.requests.with_label_values(&[class, fault.as_str(), protocol]).inc();
+    metrics.requests.with_label_values(&[CLASSES[class], fault.as_str(), protocol]).inc();
     if let Some(route) = ctx.route() {
-        metrics.count_route(&route.name, class);
+        ctx.live.routes.count(&route.name, class);
     }
-    metrics.request_seconds.observe(times.total.as_secs_f64());
+    // How long a WebSocket or a stream of events is kept open says nothing of how long visitors wait.
+    if !ctx.upstream.endless {
+        metrics.request_seconds.observe(times.total.as_secs_f64());
+    }
     metrics.edge_seconds.observe(times.edge.as_secs_f64());
-    if let (Some(time), Some(pool)) = (times.upstream, ctx.pool_name()) {
-        metrics.upstream_seconds.with_label_values(&[pool]).observe(time.as_secs_f64());
+    let pool = ctx.permit.as_ref().and_then(|permit| ctx.live.pools.get(permit.pool()));
+    if let (Some(time), Some(pool)) = (times.upstream, pool) {
+        pool.observe(time);
     }
     metrics.request_bytes.inc_by(ctx.body.received);
     metrics.response_bytes.inc_by(sent);
@@ -100,19 +108,19 @@ fn count(ctx: &RequestContext, metrics: &Metrics, (status, fault): (u16, Fault),
 }
 
 /// Whether this request has a line. What failed always has.
-fn is_wanted(ctx: &RequestContext, status: u16, fault: Fault) -> bool {
-    let log = &ctx.live.config.log;
-    if !log.access || fault != Fault::None || status >= 400 {
-        return log.access;
-    }
-    let Some(asked) = &ctx.asked else { return true };
-    let path = asked.target.path();
-    match log.sample.iter().find(|rule| path.starts_with(&rule.path_prefix)) {
+fn is_wanted(log: &Log, path: Option<&str>, request_id: &str, failed: bool) -> bool {
+    let Some(path) = path.filter(|_| log.access && !failed) else { return log.access };
+    match log.sample.iter().find(|rule| is_beneath(path, &rule.path_prefix)) {
         Some(rule) if rule.one_in == 0 => false,
         // By the request's id, so that every hop that has the same rule keeps the same requests.
-        Some(rule) => FixedState::with_seed(0).hash_one(ctx.request_id()).is_multiple_of(u64::from(rule.one_in)),
+        Some(rule) => FixedState::with_seed(0).hash_one(request_id).is_multiple_of(u64::from(rule.one_in)),
         None => true,
     }
+}
+
+/// A prefix ends where a segment does: `/healthz` is no prefix of `/healthzzz`.
+fn is_beneath(path: &str, prefix: &str) -> bool {
+    path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || prefix.ends_with('/'))
 }
 
 fn write_line(ctx: &RequestContext, outcome: &Outcome, (status, fault): (u16, Fault), times: &Times, sent: u64) {
@@ -125,7 +133,7 @@ fn write_line(ctx: &RequestContext, outcome: &Outcome, (status, fault): (u16, Fa
         target: "access",
         Level::INFO,
         request.id = ctx.request_id(),
-        trace.id = ctx.origin.as_ref().map(|origin| format!("{:032x}", origin.trace.trace)),
+        trace.id = ctx.origin.as_ref().and_then(|origin| Some(format!("{:032x}", origin.trace?.trace))),
         client.address = ctx.origin.as_ref().map(|origin| tracing::field::display(origin.client)),
         tenant.slug = tenant.map(|(view, _)| view.tenant.slug.as_str()),
         tenant.via = tenant.map(|(_, via)| via.as_str()),
@@ -167,21 +175,56 @@ fn fault_of(ctx: &RequestContext, status: u16, outcome: &Outcome) -> Fault {
     }
 }
 
-fn class_of(status: u16) -> &'static str {
-    match status / 100 {
-        1 => "1xx",
-        2 => "2xx",
-        3 => "3xx",
-        4 => "4xx",
-        5 => "5xx",
-        _ => "none",
-    }
-}
-
 fn protocol(version: Version) -> &'static str {
     match version {
         Version::HTTP_2 => "h2",
         Version::HTTP_10 => "http/1.0",
         _ => "http/1.1",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, Sources};
+
+    fn log(lines: &str, tables: &str) -> Log {
+        let tenantry = include_str!("../../config/dev/tenantry.toml").replace("[log]", &format!("[log]\n{lines}"));
+        let tenantry = format!("{tenantry}\n{tables}");
+        let routing = include_str!("../../config/dev/routing.toml");
+        let sources = Sources::new(&tenantry, routing, include_str!("../../config/plans.toml"));
+        Config::parse(&sources, &|_| None).unwrap_or_else(|faults| panic!("{faults}")).log
+    }
+
+    fn lines_of_a_thousand(log: &Log, path: &str, failed: bool) -> usize {
+        (0..1000).filter(|id| is_wanted(log, Some(path), &format!("request-{id}"), failed)).count()
+    }
+
+    #[test]
+    fn the_first_rule_beneath_which_a_path_lies_says_how_many_have_a_line() {
+        let rules = [("/healthz", 0), ("/assets/", 10), ("/assets/fonts", 0), ("/all", 1)];
+        let rules =
+            rules.map(|(prefix, one_in)| format!("[[log.sample]]\npath_prefix = \"{prefix}\"\none_in = {one_in}\n"));
+        let log = log("", &rules.concat());
+        for path in ["/healthz", "/healthz/live"] {
+            assert_eq!(lines_of_a_thousand(&log, path, false), 0, "{path}");
+        }
+        for path in ["/", "/healthzzz", "/assets", "/all", "/all/of"] {
+            assert_eq!(lines_of_a_thousand(&log, path, false), 1000, "{path}");
+        }
+        for path in ["/assets/a.css", "/assets/fonts/b.woff"] {
+            let lines = lines_of_a_thousand(&log, path, false);
+            assert!((50..=160).contains(&lines), "one in ten of {path}: {lines}");
+        }
+        for path in ["/healthz", "/assets/a.css"] {
+            assert_eq!(lines_of_a_thousand(&log, path, true), 1000, "what failed always has one: {path}");
+        }
+        assert!(is_wanted(&log, None, "", false), "a request without a path is worth a look");
+    }
+
+    #[test]
+    fn without_access_lines_there_are_none() {
+        let log = log("access = false", "");
+        assert_eq!((lines_of_a_thousand(&log, "/", false), lines_of_a_thousand(&log, "/", true)), (0, 0));
     }
 }

@@ -1,5 +1,7 @@
 //! What the edge answers by itself: the closed list of its own paths, and redirects to HTTPS.
 
+mod listing;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,11 +10,12 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode, Uri, header};
 use serde_json::json;
 
+use super::look::PICTURES;
 use super::pipeline::Edge;
 use super::rejection::Rejection;
 use crate::config::{Action, Config, HeaderEdits, Route};
 use crate::directory::{Network, Resolution, View};
-use crate::model::{HostClass, Hostname, Standing};
+use crate::model::{Brand, Branding, HostClass, Hostname, Image, Standing};
 
 /// An answer that needs no backend.
 #[derive(Debug)]
@@ -22,7 +25,8 @@ pub struct Answer {
     pub body: Bytes,
 }
 
-/// The paths that the edge answers itself, on every host. Nothing under them is ever forwarded.
+/// The paths that the edge answers itself, on every host but for those of the main site. Nothing under them is ever
+/// forwarded.
 #[derive(Debug, PartialEq, Eq)]
 pub enum OwnPath<'p> {
     /// `/.well-known/acme-challenge/<token>`: http-01 (RFC 8555 §8.3), also without TLS.
@@ -31,17 +35,41 @@ pub enum OwnPath<'p> {
     Jwks,
     /// `/tenants/by-host/<host>`: whom a host leads to, for front ends.
     ByHost(&'p str),
+    /// `/.well-known/tenantry/assets/<hash>`: a picture of the branding of the host's tenant.
+    Picture(&'p str),
+    /// `/directory` of the main site, where `brand.directory` is on.
+    Directory,
+    /// `/sitemap.xml` and `/sitemap-<n>.xml` of the main site, where `brand.directory` is on.
+    Sitemap(Option<usize>),
 }
 
 impl<'p> OwnPath<'p> {
-    pub fn of(path: &'p str) -> Option<Self> {
+    pub fn of(path: &'p str, class: Option<&HostClass>, brand: &Brand) -> Option<Self> {
         if let Some(token) = path.strip_prefix("/.well-known/acme-challenge/") {
             return Some(Self::AcmeChallenge(token));
         }
         if path == "/.well-known/tenantry/jwks.json" {
             return Some(Self::Jwks);
         }
-        path.strip_prefix("/tenants/by-host/").map(Self::ByHost)
+        if let Some(hash) = path.strip_prefix(PICTURES) {
+            return Some(Self::Picture(hash));
+        }
+        if let Some(host) = path.strip_prefix("/tenants/by-host/") {
+            return Some(Self::ByHost(host));
+        }
+        if brand.directory && class == Some(&HostClass::Apex) { Self::of_main_site(path) } else { None }
+    }
+
+    fn of_main_site(path: &str) -> Option<Self> {
+        match path {
+            "/directory" => Some(Self::Directory),
+            "/sitemap.xml" => Some(Self::Sitemap(None)),
+            _ => {
+                let part = path.strip_prefix("/sitemap-")?.strip_suffix(".xml")?;
+                let number = part.parse().ok().filter(|number: &usize| number.to_string() == part)?;
+                Some(Self::Sitemap(Some(number)))
+            }
+        }
     }
 }
 
@@ -138,7 +166,25 @@ impl Edge {
             Resolution::Unknown => Err(Rejection::NotFound),
         }
     }
+
+    /// A picture of the branding of the tenant that the host led to, its own or inherited; of nobody else's.
+    pub(super) async fn answer_picture(&self, hash: &str, view: Option<&View>) -> Result<Answer, Rejection> {
+        let known = view.and_then(|view| view.effective.branding.images.by_hash(hash));
+        let image = known.ok_or(Rejection::NotFound)?;
+        let picture = self.directory.picture(&image.hash).await?.ok_or(Rejection::NotFound)?;
+        let mut answer = Answer::new(picture.media.as_str(), "public, max-age=31536000, immutable", picture.bytes);
+        answer.headers.extend([
+            (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(PICTURE_POLICY)),
+            (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+            // Front ends of the tenant's on other hosts show it as well.
+            (HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("cross-origin")),
+        ]);
+        Ok(answer)
+    }
 }
+
+/// A drawing that is opened by itself runs nothing and loads nothing. Its styles were cleaned.
+const PICTURE_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; sandbox";
 
 fn public_view(view: &Arc<View>) -> serde_json::Value {
     let status = match view.effective.standing {
@@ -147,12 +193,37 @@ fn public_view(view: &Arc<View>) -> serde_json::Value {
         Standing::Suspended => "suspended",
         Standing::Cancelled => "cancelled",
     };
+    let branding = &view.effective.branding;
     json!({
         "slug": view.tenant.slug,
-        "name": view.tenant.name,
+        "name": branding.display_name.as_ref().unwrap_or(&view.tenant.name),
         "status": status,
-        "branding": view.effective.branding,
+        "branding": public_branding(branding),
     })
+}
+
+/// What the tenant's pages show, with pictures as paths on each of its hosts. The style sheet is made for the edge's own
+/// pages alone.
+fn public_branding(branding: &Branding) -> serde_json::Value {
+    let path = |image: &Option<Image>| image.as_ref().map(|image| format!("{PICTURES}{}", image.hash));
+    let images = &branding.images;
+    let mut shown = json!({
+        "tagline": branding.tagline,
+        "blurb": branding.blurb,
+        "primary_colour": branding.primary_colour,
+        "secondary_colour": branding.secondary_colour,
+        "header_colour": branding.header_colour,
+        "text_colour": branding.text_colour,
+        "link_colour": branding.link_colour,
+        "button_colour": branding.button_colour,
+        "logo_light": path(&images.logo_light),
+        "logo_dark": path(&images.logo_dark),
+        "social": path(&images.social),
+    });
+    if let Some(fields) = shown.as_object_mut() {
+        fields.retain(|_, value| !value.is_null());
+    }
+    shown
 }
 
 #[cfg(test)]
@@ -161,11 +232,25 @@ mod tests {
 
     #[test]
     fn own_paths_are_a_closed_list() {
-        assert_eq!(OwnPath::of("/.well-known/acme-challenge/x"), Some(OwnPath::AcmeChallenge("x")));
-        assert_eq!(OwnPath::of("/.well-known/tenantry/jwks.json"), Some(OwnPath::Jwks));
-        assert_eq!(OwnPath::of("/tenants/by-host/a.example"), Some(OwnPath::ByHost("a.example")));
+        let mut brand = Brand::for_base(Hostname::parse("connect.localhost").unwrap());
+        let of = |path: &'static str, brand: &Brand| OwnPath::of(path, Some(&HostClass::Apex), brand);
+        assert_eq!(of("/.well-known/acme-challenge/x", &brand), Some(OwnPath::AcmeChallenge("x")));
+        assert_eq!(of("/.well-known/tenantry/jwks.json", &brand), Some(OwnPath::Jwks));
+        assert_eq!(of("/.well-known/tenantry/assets/ab", &brand), Some(OwnPath::Picture("ab")));
+        assert_eq!(of("/tenants/by-host/a.example", &brand), Some(OwnPath::ByHost("a.example")));
         for path in ["/", "/.well-known/acme-challenge", "/.well-known/other", "/tenants/", "/tenants/by-hosts/x"] {
-            assert_eq!(OwnPath::of(path), None, "{path}");
+            assert_eq!(of(path, &brand), None, "{path}");
         }
+        for path in ["/directory", "/sitemap.xml", "/sitemap-1.xml"] {
+            assert_eq!(of(path, &brand), None, "{path}: an application may have it");
+        }
+        brand.directory = true;
+        assert_eq!(of("/directory", &brand), Some(OwnPath::Directory));
+        assert_eq!(of("/sitemap.xml", &brand), Some(OwnPath::Sitemap(None)));
+        assert_eq!(of("/sitemap-12.xml", &brand), Some(OwnPath::Sitemap(Some(12))));
+        for path in ["/directory/", "/directory/x", "/sitemap-.xml", "/sitemap-01.xml", "/sitemap-x.xml"] {
+            assert_eq!(of(path, &brand), None, "{path}");
+        }
+        assert_eq!(OwnPath::of("/directory", Some(&HostClass::Custom), &brand), None, "only on the main site");
     }
 }

@@ -13,7 +13,7 @@ use super::pipeline::Edge;
 use super::rejection::Rejection;
 use crate::config::Config;
 use crate::directory::{Resolution, View};
-use crate::model::{Hostname, Www};
+use crate::model::{Feature, Hostname, Www};
 
 /// A redirect, and what the access log calls its reason.
 pub struct Canonical {
@@ -32,16 +32,13 @@ impl Edge {
     ) -> Result<Option<Canonical>, Rejection> {
         let Some(port) = config.https_port() else { return Ok(None) };
         let edge = &view.effective.edge;
-        if (edge.primary_domain.is_none() && edge.www.is_none()) || !is_visit(request) {
+        let nothing_set = edge.primary_domain.is_none() && edge.www.is_none();
+        // Nobody is sent to a domain that sends them back.
+        if nothing_set || view.effective.domains_lapsed || !is_visit(request) {
             return Ok(None);
         }
         let Some((better, reason)) = self.better_host(host, view, config).await else { return Ok(None) };
-        let target = request.uri.path_and_query().map_or("/", |target| target.as_str());
-        let mut answer = Answer::to_https(&better, port, target)?;
-        // Browsers keep a 308 for good unless they are told otherwise, and this one is a setting that may change.
-        answer.headers.retain(|(name, _)| name != header::CACHE_CONTROL);
-        answer.headers.push((header::CACHE_CONTROL, HeaderValue::from_static("max-age=60")));
-        Ok(Some(Canonical { answer, reason }))
+        Ok(Some(Canonical { answer: for_now(request, &better, port)?, reason }))
     }
 
     async fn better_host(&self, host: &Hostname, view: &View, config: &Config) -> Option<(Hostname, &'static str)> {
@@ -74,6 +71,27 @@ impl Edge {
             _ => false,
         }
     }
+}
+
+/// The way from a domain of the tenant's own to its slug host, when its plan has not covered such domains for too long. What
+/// follows no redirect is told why instead.
+pub(super) fn lapsed(request: &RequestHeader, view: &View, config: &Config) -> Result<Canonical, Rejection> {
+    let host = config.brand.tenant_host(&view.tenant.slug).ok();
+    match (config.https_port(), host) {
+        (Some(port), Some(host)) if is_visit(request) => {
+            Ok(Canonical { answer: for_now(request, &host, port)?, reason: "domains-lapsed" })
+        }
+        _ => Err(Rejection::not_in_plan(Feature::CUSTOM_DOMAIN, config)),
+    }
+}
+
+/// Browsers keep a 308 for good unless they are told otherwise, and these depend on what may change.
+fn for_now(request: &RequestHeader, host: &Hostname, port: u16) -> Result<Answer, Rejection> {
+    let target = request.uri.path_and_query().map_or("/", |target| target.as_str());
+    let mut answer = Answer::to_https(host, port, target)?;
+    answer.headers.retain(|(name, _)| name != header::CACHE_CONTROL);
+    answer.headers.push((header::CACHE_CONTROL, HeaderValue::from_static("max-age=60")));
+    Ok(answer)
 }
 
 /// What follows redirects: no preflight (Fetch §4.8 forbids it), no WebSocket, no gRPC call.

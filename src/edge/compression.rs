@@ -12,6 +12,7 @@ mod negotiate;
 
 use std::any::Any;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -35,26 +36,35 @@ pub struct Plan {
     length: Option<u64>,
     /// The head is all that goes out: it says what GET's would.
     head_only: bool,
+    /// How many may be under compression at once.
+    most: usize,
 }
 
 /// Makes the module, once for each request.
-pub struct Builder(Arc<Metrics>);
+pub struct Builder {
+    metrics: Arc<Metrics>,
+    under_way: Arc<AtomicUsize>,
+}
 
 /// One request's compression: asleep until it is given a plan.
 struct Compressor {
     state: State,
     metrics: Arc<Metrics>,
+    under_way: Arc<AtomicUsize>,
 }
+
+/// One of those that are under compression, until it is dropped.
+struct Seat(Arc<AtomicUsize>);
 
 enum State {
     Asleep,
     Planned(Plan),
-    Running(Box<Encoder>),
+    Running(Box<Encoder>, Seat),
 }
 
 impl Builder {
     pub fn boxed(metrics: &Arc<Metrics>) -> ModuleBuilder {
-        Box::new(Self(Arc::clone(metrics)))
+        Box::new(Self { metrics: Arc::clone(metrics), under_way: Arc::default() })
     }
 }
 
@@ -85,9 +95,9 @@ pub fn plan(
     if old || has_directive(&request.headers, "no-transform") || (is_foreign(&request.headers) && !shared) {
         return Ok(None);
     }
-    let head_only = request.method == Method::HEAD;
+    let (head_only, most) = (request.method == Method::HEAD, settings.most_at_once);
     let coding = negotiate::choose(&request.headers, &settings.algorithms);
-    Ok(coding.map(|coding| Plan { coding, level: settings.level(coding), length, head_only }))
+    Ok(coding.map(|coding| Plan { coding, level: settings.level(coding), length, head_only, most }))
 }
 
 /// Has the session carry out a plan, or forget what was planned.
@@ -99,7 +109,8 @@ pub fn set_plan(session: &mut Session, plan: Option<Plan>) {
 
 impl HttpModuleBuilder for Builder {
     fn init(&self) -> Module {
-        Box::new(Compressor { state: State::Asleep, metrics: Arc::clone(&self.0) })
+        let (metrics, under_way) = (Arc::clone(&self.metrics), Arc::clone(&self.under_way));
+        Box::new(Compressor { state: State::Asleep, metrics, under_way })
     }
 }
 
@@ -114,16 +125,22 @@ impl HttpModule for Compressor {
         if end && !plan.head_only {
             return Ok(());
         }
-        announce(response, plan)?;
-        if !plan.head_only {
-            let encoder = Encoder::new(plan.coding, plan.level, plan.length).map_err(failed)?;
-            self.state = State::Running(Box::new(encoder));
+        if plan.head_only {
+            return announce(response, plan);
         }
+        // Each has its own memory for as long as its visitor takes: slow visitors must not add up.
+        let Some(seat) = Seat::take(&self.under_way, plan.most) else {
+            self.metrics.compression_skipped.inc();
+            return Ok(());
+        };
+        announce(response, plan)?;
+        let encoder = Encoder::new(plan.coding, plan.level, plan.length).map_err(failed)?;
+        self.state = State::Running(Box::new(encoder), seat);
         Ok(())
     }
 
     fn response_body_filter(&mut self, body: &mut Option<Bytes>, end: bool) -> Result<()> {
-        let State::Running(encoder) = &mut self.state else { return Ok(()) };
+        let State::Running(encoder, _) = &mut self.state else { return Ok(()) };
         let piece = body.take().unwrap_or_default();
         if end {
             *body = self.finish(&piece)?;
@@ -154,12 +171,28 @@ impl HttpModule for Compressor {
 
 impl Compressor {
     fn finish(&mut self, last: &[u8]) -> Result<Option<Bytes>> {
-        let State::Running(encoder) = std::mem::replace(&mut self.state, State::Asleep) else { return Ok(None) };
+        let State::Running(encoder, _seat) = std::mem::replace(&mut self.state, State::Asleep) else {
+            return Ok(None);
+        };
         let (coded, Totals { coding, taken, given }) = encoder.finish(last).map_err(failed)?;
         for (direction, bytes) in [("in", taken), ("out", given)] {
             self.metrics.compression_bytes.with_label_values(&[coding.as_str(), direction]).inc_by(bytes);
         }
         Ok(Some(coded))
+    }
+}
+
+impl Seat {
+    fn take(under_way: &Arc<AtomicUsize>, most: usize) -> Option<Self> {
+        let more = |now: usize| (now < most).then_some(now + 1);
+        under_way.fetch_update(Ordering::AcqRel, Ordering::Acquire, more).ok()?;
+        Some(Self(Arc::clone(under_way)))
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
     }
 }
 

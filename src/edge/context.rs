@@ -12,6 +12,7 @@ use super::cors::Readers;
 use super::forwarded::Origin;
 use super::gates::Permit;
 use super::limits::Quota;
+use super::patient;
 use super::proxy::Live;
 use super::rejection::Rejection;
 use super::spans::{self, Try};
@@ -91,8 +92,12 @@ pub struct UpstreamProgress {
     pub span: u64,
     /// The tries, when spans tell of them.
     pub traced: Vec<Try>,
+    /// To be told when this try has become a tunnel.
+    pub tunnel: Option<patient::Tunnel>,
     /// The stay at the backend of this try.
     pub lease: Option<Lease>,
+    /// Its answer goes on for as long as both sides like: a WebSocket, or a stream of events or calls.
+    pub endless: bool,
     /// When its answer's head arrived, and with which status.
     pub answered: Option<(Instant, u16)>,
 }

@@ -10,6 +10,7 @@ use super::upstream::BUSY;
 pub fn of_error(error: &Error, ctx: &RequestContext) -> Option<Rejection> {
     Some(match (error.etype(), error.esource()) {
         (ErrorType::HTTPStatus(413), _) => Rejection::BodyTooLarge { limit: ctx.body_limit().unwrap_or(u64::MAX) },
+        (ErrorType::HTTPStatus(429), _) => Rejection::TooManyWebSockets,
         (ErrorType::CustomCode(BUSY, _), _) => Rejection::UpstreamBusy,
         (ErrorType::HTTPStatus(502), _) => Rejection::UpstreamFailed,
         (ErrorType::HTTPStatus(503), _) => Rejection::UpstreamUnavailable,

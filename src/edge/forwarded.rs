@@ -5,8 +5,9 @@ use std::net::IpAddr;
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use ipnet::IpNet;
-use uuid::Uuid;
+use uuid::Builder;
 
+use crate::clock::Timestamp;
 use crate::traces::{TraceContext, Tracer};
 
 /// What is known about a request before anything of it is interpreted.
@@ -19,39 +20,32 @@ pub struct Origin {
     /// Whether the peer is a trusted proxy, so that its `Forwarded` family counts.
     pub trusted: bool,
     pub request_id: String,
-    /// The trace that it belongs to: a trusted proxy's, or one that begins here.
-    pub trace: TraceContext,
+    /// The trace that it belongs to: a trusted proxy's, or one that begins here. `None`: nobody would tell of one that
+    /// began here, so none does, and whether one begins behind us is for the backends to say.
+    pub trace: Option<TraceContext>,
 }
 
 impl Origin {
     /// `peer` is the address that the connection comes from (after PROXY protocol), `tls` whether it is encrypted.
-    pub fn of(peer: IpAddr, tls: bool, headers: &HeaderMap, trusted_proxies: &[IpNet]) -> Self {
+    pub fn of(peer: IpAddr, tls: bool, headers: &HeaderMap, trusted_proxies: &[IpNet], now: Timestamp) -> Self {
         let peer = peer.to_canonical();
         let is_trusted = |address: IpAddr| trusted_proxies.iter().any(|net| net.contains(&address));
         if !is_trusted(peer) {
-            return Self {
-                client: peer,
-                https: tls,
-                trusted: false,
-                request_id: new_request_id(),
-                trace: TraceContext::begin(),
-            };
+            return Self { client: peer, https: tls, trusted: false, request_id: new_request_id(now), trace: None };
         }
         Self {
             client: visitor(headers, peer, is_trusted),
             https: last_token(headers, &X_FORWARDED_PROTO).map_or(tls, |proto| proto.eq_ignore_ascii_case("https")),
             trusted: true,
-            request_id: given_request_id(headers).unwrap_or_else(new_request_id),
-            trace: TraceContext::carried_on(headers).unwrap_or_else(TraceContext::begin),
+            request_id: given_request_id(headers).unwrap_or_else(|| new_request_id(now)),
+            trace: TraceContext::carried_on(headers),
         }
     }
 
-    /// Whether spans are to tell of it. Who begins a trace decides for all; of one that begins here, the tracer.
+    /// Begins a trace where none is carried on; whether spans are to tell of the request. Who begins a trace decides for
+    /// all; of one that begins here, the tracer.
     pub fn is_traced(&mut self, tracer: &Tracer) -> bool {
-        if self.trace.parent.is_none() {
-            self.trace.sampled = tracer.samples(self.trace.trace);
-        }
-        self.trace.sampled
+        self.trace.get_or_insert_with(|| tracer.begin()).sampled
     }
 }
 
@@ -91,8 +85,11 @@ fn given_request_id(headers: &HeaderMap) -> Option<String> {
     (!given.is_empty() && given.len() <= 128 && given.bytes().all(plain)).then(|| given.to_owned())
 }
 
-fn new_request_id() -> String {
-    Uuid::now_v7().simple().to_string()
+/// A UUID of version 7, which sorts by time. Its random part is of the thread's own generator: no two requests wait for
+/// each other here.
+fn new_request_id(now: Timestamp) -> String {
+    let millis = u64::try_from(now.millis()).unwrap_or_default();
+    Builder::from_unix_timestamp_millis(millis, &rand::random()).into_uuid().simple().to_string()
 }
 
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -120,7 +117,7 @@ mod tests {
 
     fn origin(peer: &str, pairs: &[(&'static str, &str)]) -> Origin {
         let trusted: Vec<IpNet> = vec!["10.0.0.0/8".parse().unwrap(), "2001:db8:ff::/48".parse().unwrap()];
-        Origin::of(peer.parse().unwrap(), false, &headers(pairs), &trusted)
+        Origin::of(peer.parse().unwrap(), false, &headers(pairs), &trusted, Timestamp(1_700_000_000_000))
     }
 
     #[test]
@@ -131,6 +128,23 @@ mod tests {
         );
         assert_eq!(origin.client.to_string(), "192.0.2.1");
         assert!(!origin.https && !origin.trusted && origin.request_id != "mine");
+    }
+
+    #[test]
+    fn a_requests_id_says_when_it_came_and_nothing_else() {
+        let (one, other) = (origin("192.0.2.1", &[]).request_id, origin("192.0.2.1", &[]).request_id);
+        let read = uuid::Uuid::parse_str(&one).unwrap();
+        assert_eq!((read.get_version_num(), read.get_variant()), (7, uuid::Variant::RFC4122));
+        assert_eq!(read.get_timestamp().unwrap().to_unix().0, 1_700_000_000);
+        assert!(one.len() == 32 && one != other, "{one} {other}");
+    }
+
+    #[test]
+    fn a_trace_begins_only_where_somebody_tells_of_it() {
+        let given = ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+        assert!(origin("192.0.2.1", &[given]).trace.is_none(), "a stranger's is no trace");
+        assert!(origin("10.0.0.1", &[]).trace.is_none());
+        assert!(origin("10.0.0.1", &[given]).trace.unwrap().sampled);
     }
 
     #[test]

@@ -28,6 +28,8 @@ pub struct Contract<'a> {
     pub span: u64,
     /// The pool's own `Host`, where it wants one.
     pub host_header: Option<&'a HeaderValue>,
+    /// The name of the main site's session cookie: it is for the edge, and no backend gets it.
+    pub session_cookie: Option<&'a str>,
 }
 
 /// Who the tenant is.
@@ -39,17 +41,19 @@ pub struct Identity<'a> {
 
 /// Strips and injects.
 pub fn apply(request: &mut RequestHeader, contract: &Contract<'_>) -> Result<()> {
-    let trace = &contract.origin.trace;
+    let trace = contract.origin.trace.as_ref();
     let chain = contract.origin.trusted.then(|| joined(&request.headers, &X_FORWARDED_FOR)).flatten();
     strip(request, |name| match name {
-        "tracestate" => trace.parent.is_some(),
+        "tracestate" => trace.is_some_and(|trace| trace.parent.is_some()),
         name => contract.origin.trusted && is_extra_forwarded(name),
     });
-    join_cookies(request)?;
+    join_cookies(request, contract.session_cookie)?;
     inject_tenant(request, contract)?;
     inject_forwarded(request, contract, chain)?;
     request.insert_header(X_REQUEST_ID, contract.origin.request_id.as_str())?;
-    request.insert_header(TRACEPARENT, trace.header(contract.span))
+    // Without one whoever comes next begins a trace, and decides about it. One of ours that is not sampled would decide
+    // for all that no trace ever is.
+    trace.map_or(Ok(()), |trace| request.insert_header(TRACEPARENT, trace.header(contract.span)))
 }
 
 /// Removes every header whose name a backend could read as one of ours.
@@ -66,13 +70,27 @@ fn strip(request: &mut RequestHeader, keep: impl Fn(&str) -> bool) {
 }
 
 /// HTTP/2 clients may send each cookie as a field of its own; towards HTTP/1 they have to be one again
-/// (RFC 9113 §8.2.3), and no backend minds.
-fn join_cookies(request: &mut RequestHeader) -> Result<()> {
-    let cookies: Vec<&[u8]> = request.headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
-    if cookies.len() < 2 {
+/// (RFC 9113 §8.2.3), and no backend minds. The one named `hidden` stays here.
+fn join_cookies(request: &mut RequestHeader, hidden: Option<&str>) -> Result<()> {
+    let lines: Vec<&[u8]> = request.headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    let is_hidden = |pair: &[u8]| {
+        let (name, pair) = (hidden.unwrap_or_default().as_bytes(), pair.trim_ascii_start());
+        !name.is_empty() && pair.strip_prefix(name).is_some_and(|rest| rest.trim_ascii_start().starts_with(b"="))
+    };
+    let pairs = || lines.iter().flat_map(|line| line.split(|b| *b == b';'));
+    let hides = pairs().any(is_hidden);
+    if lines.len() < 2 && !hides {
         return Ok(());
     }
-    let joined = HeaderValue::from_bytes(&cookies.join(&b"; "[..]));
+    let kept: Vec<&[u8]> = match hides {
+        true => pairs().filter(|pair| !is_hidden(pair)).map(<[u8]>::trim_ascii).collect(),
+        false => lines,
+    };
+    if kept.is_empty() {
+        request.remove_header(&header::COOKIE);
+        return Ok(());
+    }
+    let joined = HeaderValue::from_bytes(&kept.join(&b"; "[..]));
     let joined = joined.map_err(|_| Error::explain(ErrorType::InvalidHTTPHeader, "cookies that cannot be joined"))?;
     request.insert_header(header::COOKIE, joined)
 }

@@ -5,7 +5,6 @@ use std::fmt;
 use std::net::IpAddr;
 
 use http::{HeaderName, header};
-use pingora_error::Result;
 use pingora_http::{RequestHeader, ResponseHeader};
 
 use super::context::RequestContext;
@@ -29,8 +28,9 @@ pub fn check_access(view: &View, client: IpAddr) -> Result<(), Rejection> {
     }
 }
 
-/// Lets a request in under its tenant's rate and concurrency: its place is given back when the request ends. The quota is
-/// noted also when it is used up. A rehearsed request takes nothing, and hears what a real one would hear now.
+/// Lets a request in under its tenant's rate and concurrency: its place is given back when the request ends. One that asks
+/// for a WebSocket is a request like others until the backend agrees ([`upgrade`]), but it is refused here if there would be
+/// no place for its WebSocket. The quota is noted also when it is used up. A rehearsed request takes nothing, and hears what a real one would hear now.
 pub fn enter(view: &View, request: &RequestHeader, ctx: &mut RequestContext) -> Result<(), Rejection> {
     let (limits, meter) = (&view.effective.edge.limits, view.meter());
     if let Some(rate) = limits.rate {
@@ -40,28 +40,44 @@ pub fn enter(view: &View, request: &RequestHeader, ctx: &mut RequestContext) -> 
             return Err(Rejection::TenantRateLimited { retry_after: level.retry_after() });
         }
     }
-    let (kind, most, full) = match is_websocket(request) {
-        true => (Kind::WebSocket, limits.websockets, Rejection::TooManyWebSockets),
-        false => (Kind::Request, limits.concurrent_requests, Rejection::TooManyRequests),
-    };
-    if ctx.rehearsal {
-        return if meter.has_place(kind, most) { Ok(()) } else { Err(full) };
+    if is_websocket(request) && !meter.has_place(Kind::WebSocket, limits.websockets) {
+        return Err(Rejection::TooManyWebSockets);
     }
-    ctx.place = Some(meter.enter(kind, most).ok_or(full)?);
+    let most = limits.concurrent_requests;
+    if ctx.rehearsal {
+        return if meter.has_place(Kind::Request, most) { Ok(()) } else { Err(Rejection::TooManyRequests) };
+    }
+    ctx.place = Some(meter.enter(Kind::Request, most).ok_or(Rejection::TooManyRequests)?);
     Ok(())
 }
 
-/// Other upgrades are not asked of backends: pingora forwards `Upgrade: websocket` alone, over HTTP/1.1.
+/// The backend has agreed to a WebSocket: it takes a place of its kind, and gives the request's back.
+pub fn upgrade(ctx: &mut RequestContext) -> Result<(), Rejection> {
+    // Without a place there is no tenant whose limits could count.
+    if let (Some(_), Some((view, _))) = (&ctx.place, &ctx.tenant) {
+        let place = view.meter().enter(Kind::WebSocket, view.effective.edge.limits.websockets);
+        ctx.place = Some(place.ok_or(Rejection::TooManyWebSockets)?);
+    }
+    Ok(())
+}
+
+/// Whether a request asks for a WebSocket as RFC 6455 §4.1 has it. Other upgrades are not asked of backends: pingora
+/// forwards `Upgrade: websocket` alone, over HTTP/1.1.
 pub fn is_websocket(request: &RequestHeader) -> bool {
     let upgrade = request.headers.get(header::UPGRADE);
-    request.version != http::Version::HTTP_2
+    let connection = request.headers.get_all(header::CONNECTION).iter();
+    request.version == http::Version::HTTP_11
+        && request.method == http::Method::GET
         && upgrade.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
+        && connection
+            .flat_map(|value| value.as_bytes().split(|b| *b == b','))
+            .any(|option| option.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
 }
 
 impl Quota {
     /// `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers-10): a bucket of `q` requests that fills in `w`
     /// seconds, of which `r` are left, and which is full again in `t` seconds. A backend's own quotas stand beside it.
-    pub fn announce(&self, head: &mut ResponseHeader) -> Result<()> {
+    pub fn announce(&self, head: &mut ResponseHeader) -> pingora_error::Result<()> {
         let Rate { per_second, burst } = self.rate;
         let window = burst.div_ceil(per_second.max(1)).max(1);
         head.append_header(RATELIMIT_POLICY, format!("\"tenant\";q={burst};w={window}"))?;

@@ -27,6 +27,7 @@ pub use sockets::{Inherited, PREDECESSOR, SocketError, socket};
 use self::admission::{Admission, Place};
 use self::strangers::{Guarded, Strangers};
 use super::connection::{CloseReason, Conn, Connection, Facts, Protocol, Wire};
+use super::keep_alive::keep_alive;
 use super::registry::Registry;
 use crate::clock::Clock;
 use crate::config::{self, Limits};
@@ -236,6 +237,8 @@ impl<A> Shared<A> {
     ) -> Option<(Wire, Arc<Connection>, Protocol)> {
         // Responses are joined above us; an error means that the client is gone.
         tcp.set_nodelay(true).ok()?;
+        // A socket that cannot be probed serves as well.
+        let _ = keep_alive(&tcp);
         let local = tcp.local_addr().ok()?;
         let id = self.ids.fetch_add(1, Ordering::Relaxed);
         let facts = Facts { id, listener: listener.clone(), peer, client, local, sni: None, tls: None };

@@ -1,10 +1,13 @@
 //! The body of a refusal: a page in the tenant's branding for browsers, a problem document (RFC 9457) for everybody
 //! else. Everything that a tenant chose is escaped or checked here.
 
+use std::borrow::Cow;
+
 use askama::Template;
 use http::{HeaderMap, header};
 use serde_json::json;
 
+use super::look::{BARE_POLICY, Look};
 use super::rejection::Rejection;
 use crate::directory::View;
 use crate::model::Brand;
@@ -14,16 +17,19 @@ use crate::model::Brand;
 pub struct Body {
     pub media_type: &'static str,
     pub text: String,
+    /// Its `Content-Security-Policy`.
+    pub policy: Cow<'static, str>,
 }
 
 /// The body for this refusal, in the form that the client asked for.
 pub fn body(rejection: &Rejection, request: &HeaderMap, view: Option<&View>, brand: &Brand, request_id: &str) -> Body {
     if wants_html(request)
-        && let Some(text) = html(rejection, view, brand, request_id)
+        && let Some((text, look)) = html(rejection, view, brand, request_id)
     {
-        return Body { media_type: "text/html; charset=utf-8", text };
+        return Body { media_type: "text/html; charset=utf-8", text, policy: look.policy().into() };
     }
-    Body { media_type: "application/problem+json", text: problem(rejection, request_id).to_string() }
+    let text = problem(rejection, request_id).to_string();
+    Body { media_type: "application/problem+json", text, policy: BARE_POLICY.into() }
 }
 
 #[derive(Template)]
@@ -31,9 +37,7 @@ pub fn body(rejection: &Rejection, request: &HeaderMap, view: Option<&View>, bra
 struct Page<'a> {
     title: &'a str,
     detail: &'a str,
-    name: &'a str,
-    tagline: Option<&'a str>,
-    colour: &'a str,
+    look: &'a Look,
     main_site: &'a str,
     upgrade_url: Option<&'a str>,
     status: u16,
@@ -41,15 +45,12 @@ struct Page<'a> {
     request_id: &'a str,
 }
 
-fn html(rejection: &Rejection, view: Option<&View>, brand: &Brand, request_id: &str) -> Option<String> {
-    let branding = view.map(|view| &view.effective.branding);
-    let colour = branding.and_then(|b| b.primary_colour).map_or_else(|| "#3b5bdb".to_owned(), |c| c.to_string());
-    Page {
+fn html(rejection: &Rejection, view: Option<&View>, brand: &Brand, request_id: &str) -> Option<(String, Look)> {
+    let look = Look::of(view, brand);
+    let page = Page {
         title: rejection.title(),
         detail: &rejection.detail(),
-        name: view.map_or(&brand.name, |view| &view.tenant.name),
-        tagline: branding.and_then(|b| b.tagline.as_deref()),
-        colour: &colour,
+        look: &look,
         main_site: &brand.main_site,
         upgrade_url: match rejection {
             Rejection::PlanRequired { upgrade_url, .. } => upgrade_url.as_deref(),
@@ -58,9 +59,9 @@ fn html(rejection: &Rejection, view: Option<&View>, brand: &Brand, request_id: &
         status: rejection.status().as_u16(),
         code: rejection.code(),
         request_id,
-    }
-    .render()
-    .ok()
+    };
+    let text = page.render().ok()?;
+    Some((text, look))
 }
 
 fn problem(rejection: &Rejection, request_id: &str) -> serde_json::Value {
@@ -81,7 +82,7 @@ fn problem(rejection: &Rejection, request_id: &str) -> serde_json::Value {
 }
 
 /// Browsers say `text/html` by name; nobody else does.
-fn wants_html(request: &HeaderMap) -> bool {
+pub(super) fn wants_html(request: &HeaderMap) -> bool {
     request
         .get_all(header::ACCEPT)
         .iter()

@@ -6,6 +6,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -18,21 +19,42 @@ use pingora_core::upstreams::peer::HttpPeer;
 use pingora_error::{Error, ErrorType, OrErr, Result};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::{Sleep, sleep, timeout};
+use tokio::time::{Instant, Sleep, sleep, timeout};
+
+use super::keep_alive::keep_alive;
 
 /// Makes `peer` one for an upgrade: it gets a connection of its own, with these manners. The peer's own
-/// `connection_timeout` does not apply any more, hence the argument. `answer_timeout` runs from the request to the first
-/// byte of the answer; after that the tunnel may be silent for as long as both sides like.
-pub fn expect_upgrade(peer: &mut HttpPeer, connect_timeout: Duration, answer_timeout: Option<Duration>) {
-    peer.options.custom_l4 = Some(Arc::new(Patient { connect_timeout, answer_timeout }));
+/// `connection_timeout` does not apply any more, hence the argument. `read_timeout` is for each read, until the
+/// tunnel is said to be open; from then on it may be silent for as long as both sides like. An answer that is none to the
+/// upgrade keeps it to its end.
+pub fn expect_upgrade(peer: &mut HttpPeer, connect_timeout: Duration, read_timeout: Option<Duration>) -> Tunnel {
+    let tunnel = Tunnel::default();
+    peer.options.custom_l4 = Some(Arc::new(Patient { connect_timeout, read_timeout, tunnel: tunnel.clone() }));
     // Not from the pool, where connections without these manners rest.
     peer.group_key = !peer.group_key;
+    tunnel
+}
+
+/// Whether a connection has become a tunnel. Clones are of the same one.
+#[derive(Clone, Debug, Default)]
+pub struct Tunnel(Arc<AtomicBool>);
+
+impl Tunnel {
+    /// The backend has agreed.
+    pub fn opened(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    fn is_open(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
 }
 
 #[derive(Debug)]
 struct Patient {
     connect_timeout: Duration,
-    answer_timeout: Option<Duration>,
+    read_timeout: Option<Duration>,
+    tunnel: Tunnel,
 }
 
 #[async_trait]
@@ -43,9 +65,11 @@ impl Connect for Patient {
             .await
             .or_err(ErrorType::ConnectTimedout, "connecting for an upgrade")?
             .or_err(ErrorType::ConnectError, "connecting for an upgrade")?;
-        let answer = self.answer_timeout.map(|limit| Box::pin(sleep(limit)));
         tcp.set_nodelay(true).or_err(ErrorType::ConnectError, "connecting for an upgrade")?;
-        Ok(Stream::from(VirtualSocketStream::new(Box::new(Socket { tcp, wrote: false, answer }))))
+        keep_alive(&tcp).or_err(ErrorType::ConnectError, "connecting for an upgrade")?;
+        let patience = self.read_timeout.map(|limit| (limit, Box::pin(sleep(limit))));
+        let socket = Socket { tcp, wrote: false, patience, tunnel: self.tunnel.clone() };
+        Ok(Stream::from(VirtualSocketStream::new(Box::new(socket))))
     }
 }
 
@@ -54,15 +78,16 @@ struct Socket {
     tcp: TcpStream,
     /// Something was written since the last read.
     wrote: bool,
-    /// Until when the first byte of the answer has to come; `None` once it has.
-    answer: Option<Pin<Box<Sleep>>>,
+    /// How long a read may take, and until when this one may; `None` once it is a tunnel.
+    patience: Option<(Duration, Pin<Box<Sleep>>)>,
+    tunnel: Tunnel,
 }
 
 impl VirtualSocket for Socket {
     fn set_socket_option(&self, option: VirtualSockOpt) -> io::Result<()> {
         match option {
             VirtualSockOpt::NoDelay => self.tcp.set_nodelay(true),
-            // Keep-alive probes are for connections that rest in a pool.
+            // It has them since it was connected.
             _ => Ok(()),
         }
     }
@@ -75,12 +100,15 @@ impl AsyncRead for Socket {
             return Poll::Pending;
         }
         let read = Pin::new(&mut self.tcp).poll_read(cx, buf);
-        if read.is_ready() {
-            self.answer = None;
-        } else if let Some(deadline) = &mut self.answer
-            && deadline.as_mut().poll(cx).is_ready()
-        {
-            return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "no answer to the upgrade")));
+        if self.tunnel.is_open() {
+            self.patience = None;
+        }
+        if let Some((limit, deadline)) = &mut self.patience {
+            if read.is_ready() {
+                deadline.as_mut().reset(Instant::now() + *limit);
+            } else if deadline.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "no answer to the upgrade")));
+            }
         }
         read
     }

@@ -18,6 +18,7 @@ use super::host;
 use super::limits;
 use super::rejection::Rejection;
 use super::session;
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::directory::{Allowance, Directory, EndedSessions, Resolution, Via, View};
 use crate::metrics::Metrics;
@@ -35,6 +36,7 @@ pub struct Edge {
     /// How often one client may ask `/tenants/by-host/`.
     pub by_host: Allowance,
     pub metrics: Arc<Metrics>,
+    pub clock: Clock,
     /// `None`: traces are only carried on.
     pub tracer: Option<Tracer>,
 }
@@ -58,6 +60,7 @@ impl Edge {
             connection.tls.is_some(),
             &request.headers,
             &config.headers.trusted_proxies,
+            self.clock.now(),
         );
         let (client, https) = (origin.client, origin.https);
         ctx.tracer = self.tracer.as_ref().filter(|tracer| origin.is_traced(tracer)).cloned();
@@ -75,7 +78,9 @@ impl Edge {
         let path = request.uri.path();
         // In normal form too, or a backend that normalises would answer in our name.
         let plain = normal_path(path);
-        let own = OwnPath::of(path).or_else(|| OwnPath::of(&plain));
+        let class = config.brand.classify(&host);
+        let of = |path| OwnPath::of(path, Some(&class), &config.brand);
+        let own = of(path).or_else(|| OwnPath::of(&plain, Some(&class), &config.brand));
         if own.is_some() && !matches!(request.method, Method::GET | Method::HEAD) {
             return Err(Rejection::MethodNotAllowed);
         }
@@ -91,16 +96,18 @@ impl Edge {
                 return Ok(Step::Answer(answer));
             }
         }
-        match own {
-            Some(OwnPath::Jwks) => return Ok(Step::Answer(self.answer_jwks()?)),
-            Some(OwnPath::ByHost(asked)) => {
-                return Ok(Step::Answer(self.answer_by_host(asked, config, client).await?));
-            }
-            Some(OwnPath::AcmeChallenge(_)) | None => {}
+        if let Some(own) = &own
+            && let Some(answer) = self.answer_own(own, request, config, client).await?
+        {
+            return Ok(Step::Answer(answer));
         }
-        let class = config.brand.classify(&host);
         let tenant = self.find_tenant(&host, &class, request, config, client, &connection).await?;
         ctx.tenant.clone_from(&tenant);
+        if let Some(OwnPath::Picture(hash)) = own {
+            // Whatever has become of the tenant: its page shows it.
+            let view = tenant.as_ref().filter(|_| https).map(|(view, _)| &**view);
+            return Ok(Step::Answer(self.answer_picture(hash, view).await?));
+        }
         // A session's tenant has no say over who comes to the operator's main site.
         if let Some((view, Via::CustomDomain | Via::Subdomain)) = &tenant {
             limits::check_access(view, client)?;
@@ -116,6 +123,23 @@ impl Edge {
             limits::enter(view, request, ctx)?;
         }
         choose(request, ctx, (&host, &class), tenant, client)
+    }
+
+    /// The answer to a path of the edge's own that needs no tenant.
+    async fn answer_own(
+        &self,
+        own: &OwnPath<'_>,
+        request: &RequestHeader,
+        config: &Config,
+        client: IpAddr,
+    ) -> Result<Option<Answer>, Rejection> {
+        Ok(Some(match own {
+            OwnPath::Jwks => self.answer_jwks()?,
+            OwnPath::ByHost(asked) => self.answer_by_host(asked, config, client).await?,
+            OwnPath::Directory => self.answer_directory(request.uri.query(), &request.headers, config, client).await?,
+            OwnPath::Sitemap(part) => self.answer_sitemap(*part, config, client).await?,
+            OwnPath::AcmeChallenge(_) | OwnPath::Picture(_) => return Ok(None),
+        }))
     }
 
     /// Whom a host leads to, under this configuration.

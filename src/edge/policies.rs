@@ -7,6 +7,7 @@ use std::sync::Arc;
 use pingora_http::RequestHeader;
 
 use super::answer::Answer;
+use super::canonical::lapsed;
 use super::context::RequestContext;
 use super::cors;
 use super::gates::check_standing;
@@ -35,6 +36,11 @@ impl Edge {
         }
         check_standing(&view)?;
         maintenance::check(&view, client)?;
+        if via == Via::CustomDomain && view.effective.domains_lapsed {
+            let canonical = lapsed(request, &view, config)?;
+            ctx.policy = Some(canonical.reason);
+            return Ok(Some(canonical.answer));
+        }
         // A script that may read the answer is not sent elsewhere: browsers forget its origin on the way.
         if !at_home || ctx.readers.as_ref().is_some_and(cors::Readers::is_shared) {
             return Ok(None);

@@ -13,12 +13,12 @@ use pingora_core::protocols::http::ServerSession as HttpSession;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_error::{Error, ErrorSource, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
-use pingora_proxy::{FailToProxy, ProxyHttp, Session};
+use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use tracing::debug;
 
 use super::access_log::Outcome;
 use super::compression;
-use super::connection::Connection;
+use super::connection::{Connection, Visitor};
 use super::context::{Asked, RequestContext};
 use super::cors::Readers;
 use super::failure::of_error;
@@ -30,15 +30,36 @@ use super::rejection::{Fault, Rejection};
 use super::respond;
 use super::response;
 use super::route;
+use super::series::RouteSeries;
 use super::spans::Try;
-use super::upstream::{self, BUSY, NoBackend, Pool, Pools};
+use super::upstream::{self, BUSY, NoBackend, Pool, PoolError, Pools, Surroundings};
 use crate::config::{Config, Route};
+use crate::directory::Via;
 use crate::traces::new_span;
 
 /// One loaded configuration with its pools: swapped as a whole, loaded once per request.
 pub struct Live {
     pub config: Arc<Config>,
     pub pools: Pools,
+    pub routes: RouteSeries,
+}
+
+impl Live {
+    /// What may be put in force after `previous`, of which nothing is touched before [`Live::take_over`].
+    pub fn build(config: &Arc<Config>, previous: Option<&Self>, around: &Surroundings) -> Result<Self, PoolError> {
+        let pools = Pools::build(&config.routing, previous.map(|previous| &previous.pools), around)?;
+        let routes = previous.map(|previous| &previous.routes);
+        let routes = RouteSeries::new(&config.routing, routes, around.metrics());
+        Ok(Self { config: Arc::clone(config), pools, routes })
+    }
+
+    /// This is in force from now on, in the place of `previous`.
+    pub fn take_over(&self, previous: Option<&Self>, around: &Surroundings) {
+        self.pools.take_over(previous.map(|previous| &previous.pools), around);
+        if let Some(previous) = previous {
+            self.routes.take_over(&previous.routes);
+        }
+    }
 }
 
 /// The application that pingora runs.
@@ -118,7 +139,7 @@ impl ProxyHttp for Proxy {
             let answer = peer.options.read_timeout.take();
             // A WebSocket may be silent for as long as both sides like, once the backend has agreed to it.
             peer.options.set_http_version(1, 1);
-            patient::expect_upgrade(&mut peer, pool.connect_timeout, answer);
+            ctx.upstream.tunnel = Some(patient::expect_upgrade(&mut peer, pool.connect_timeout, answer));
         } else if let Some(total) = total_timeout(ctx) {
             let left = total.saturating_sub(ctx.started.elapsed()).max(Duration::from_millis(1));
             let within_total = |timeout: &mut Option<Duration>| *timeout = timeout.map(|timeout| timeout.min(left));
@@ -176,6 +197,9 @@ impl ProxyHttp for Proxy {
             // pingora refuses it too, but loses the refusal when the backend hangs up at the same time.
             return Err(Error::explain(ErrorType::InvalidHTTPHeader, "101 for no upgrade").into_up());
         }
+        if response.status == StatusCode::SWITCHING_PROTOCOLS {
+            become_tunnel(ctx)?;
+        }
         let interim = response.status.is_informational();
         if !interim {
             ctx.upstream.answered.get_or_insert_with(|| (Instant::now(), response.status.as_u16()));
@@ -185,6 +209,7 @@ impl ProxyHttp for Proxy {
         {
             lease.answered();
         }
+        ctx.upstream.endless |= response::is_endless(response);
         // Of course the body is still to come when the backend says `100 Continue`: no reason to close the connection.
         session.as_mut().set_close_on_response_before_downstream_finish(!interim);
         // An HTTP/1.0 client knows no chunks, which pingora adds where no length is known: the connection's end is the
@@ -309,6 +334,22 @@ impl ProxyHttp for Proxy {
     fn suppress_error_log(&self, _session: &Session, _ctx: &RequestContext, _error: &Error) -> bool {
         true
     }
+
+    /// The same goes for a try that failed and was repeated: the line has the tries, metrics the pool's retries.
+    fn suppress_proxy_warn_log(
+        &self,
+        _session: &Session,
+        _ctx: &RequestContext,
+        _error: &Error,
+        _context: ProxyWarnLogContext,
+    ) -> bool {
+        true
+    }
+
+    /// What pingora's own lines say of a request: never its target, whose query carries tokens, nor its host.
+    fn request_summary(&self, _session: &Session, ctx: &RequestContext) -> String {
+        ctx.request_id().to_owned()
+    }
 }
 
 impl Proxy {
@@ -362,6 +403,7 @@ impl Proxy {
                 tenant,
                 span: ctx.upstream.span,
                 host_header: pool.host_header.as_ref(),
+                session_cookie: ctx.live.config.tenancy.session_cookie.as_deref(),
             },
         )
     }
@@ -415,6 +457,19 @@ async fn end_in_good_order(session: &mut Session) {
     {
         h1.shutdown().await;
     }
+}
+
+/// The backend has agreed to a WebSocket.
+fn become_tunnel(ctx: &mut RequestContext) -> Result<()> {
+    limits::upgrade(ctx).map_err(|_| Error::explain(ErrorType::HTTPStatus(429), "no place for a WebSocket"))?;
+    if let Some(tunnel) = &ctx.upstream.tunnel {
+        tunnel.opened();
+    }
+    if let (Some(connection), Some(origin)) = (&ctx.connection, &ctx.origin) {
+        let at_home = ctx.tenant.as_ref().is_some_and(|(_, via)| *via != Via::Session);
+        connection.note_visitor(Visitor { address: origin.client, at_home });
+    }
+    Ok(())
 }
 
 fn is_websocket(session: &Session) -> bool {

@@ -6,15 +6,24 @@ use std::borrow::Cow;
 use http::Uri;
 
 use crate::config::{Log, LogPattern};
+use crate::model::normal_path;
 
 /// What stands in the place of a secret.
 const STRUCK: &str = "***";
 
-/// The path, with whatever a rule matches struck out.
+/// The path, with whatever a rule matches struck out. Rules are held against the path in the normal form by which it was
+/// routed, which no spelling of it escapes, and that is what is written where one matches; then against the path as it came.
 pub fn path<'t>(log: &Log, target: &'t Uri) -> Cow<'t, str> {
-    log.redact_paths.iter().fold(Cow::Borrowed(target.path()), |path, rule| match strike(rule, &path) {
-        Some(struck) => Cow::Owned(struck),
-        None => path,
+    let raw = target.path();
+    let struck = strike_all(log, &normal_path(raw)).or_else(|| strike_all(log, raw));
+    struck.map_or(Cow::Borrowed(raw), Cow::Owned)
+}
+
+/// `None` where no rule matches.
+fn strike_all(log: &Log, path: &str) -> Option<String> {
+    log.redact_paths.iter().fold(None, |struck: Option<String>, rule| {
+        let next = strike(rule, struck.as_deref().unwrap_or(path));
+        next.or(struck)
     })
 }
 
@@ -22,10 +31,10 @@ pub fn path<'t>(log: &Log, target: &'t Uri) -> Cow<'t, str> {
 pub fn query(log: &Log, target: &Uri) -> Option<String> {
     let query = target.query().filter(|_| log.query)?;
     let mut out = String::with_capacity(query.len());
-    for (index, pair) in query.split('&').enumerate() {
-        if index > 0 {
-            out.push('&');
-        }
+    // Some servers part by `;`, and a URL within a value brings parameters of its own behind a `?`.
+    for piece in query.split_inclusive(['&', ';', '?']) {
+        let pair = piece.trim_end_matches(['&', ';', '?']);
+        let end = &piece[pair.len()..];
         match pair.split_once('=') {
             Some((name, _)) if is_secret(&log.redact, name) => {
                 out.push_str(name);
@@ -36,6 +45,7 @@ pub fn query(log: &Log, target: &Uri) -> Option<String> {
             None if is_secret(&log.redact, pair) => out.push_str(STRUCK),
             _ => out.push_str(pair),
         }
+        out.push_str(end);
     }
     Some(out)
 }
@@ -95,6 +105,10 @@ mod tests {
             ("/a?API-KEY=x=y&z=1", "API-KEY=***&z=1"),
             ("/a?%74oken=x", "%74oken=***"),
             ("/a?token", "***"),
+            ("/a?page=1;token=x;z", "page=1;token=***;z"),
+            ("/a?next=/login?token=x&page=2", "next=/login?token=***&page=2"),
+            ("/a?url=https://b/?code=x;y?sig=z", "url=https://b/?code=***;y?sig=***"),
+            ("/a?b=?", "b=?"),
             ("/a?", ""),
         ] {
             assert_eq!(query(&loud, &target.parse().unwrap()).as_deref(), Some(expected), "{target}");
@@ -111,6 +125,10 @@ mod tests {
             ("/files/0123456789abcdef0/1", "/files/***/1"),
             ("/invite/a/0123456789abcdef", "/invite/***/***"),
             ("/u/yx", "/***/***"),
+            ("//invite/s3cret", "/invite/***"),
+            ("/%69nvite/s3cret/accept", "/invite/***/accept"),
+            ("/x/../invite/./s3cret", "/invite/***"),
+            ("//plain//a", "//plain//a"),
             ("/plain", "/plain"),
         ] {
             assert_eq!(path(&rules, &target.parse().unwrap()), expected, "{target}");

@@ -11,8 +11,9 @@ use arc_swap::ArcSwap;
 use tokio::sync::mpsc;
 use tracing::info;
 
-use super::connection::{CloseReason, Connection};
+use super::connection::{CloseReason, Connection, Visitor};
 use super::gates::check_standing;
+use super::limits::check_access;
 use super::maintenance;
 use super::proxy::Live;
 use crate::directory::{Directory, EndedSessions, Resolution, Subscriber, View};
@@ -49,9 +50,9 @@ enum Place {
 
 /// What becomes of the connections on which a tenant was served.
 enum Verdict {
-    GoOn,
-    /// The next request will be told; only a WebSocket has none.
-    Maintenance(Arc<View>),
+    CannotTell,
+    /// Requests are told each for itself; only a WebSocket has none.
+    GoOn(Arc<View>),
     Ended,
 }
 
@@ -217,10 +218,10 @@ impl Reaper {
                     Entry::Vacant(unknown) => unknown.insert(self.verdict(tenant).await),
                 };
                 match verdict {
-                    Verdict::GoOn => {}
-                    Verdict::Maintenance(view) => {
-                        if maintenance::check(view, connection.client.ip()).is_err() {
-                            connection.close_websocket(CloseReason::TryLater);
+                    Verdict::CannotTell => {}
+                    Verdict::GoOn(view) => {
+                        if let Some(reason) = connection.visitor().and_then(|visitor| unwelcome(view, visitor)) {
+                            connection.close_websocket(reason);
                         }
                     }
                     Verdict::Ended => {
@@ -250,11 +251,19 @@ impl Reaper {
         let suspend_expired = live.config.tenancy.suspend_expired_trials;
         match self.directory.tenant(tenant, &live.config.catalogue, suspend_expired).await {
             Ok(Some(view)) if check_standing(&view).is_err() => Verdict::Ended,
-            Ok(Some(view)) if view.effective.edge.maintenance.is_some() => Verdict::Maintenance(view),
-            Ok(Some(_)) | Err(_) => Verdict::GoOn,
+            Ok(Some(view)) => Verdict::GoOn(view),
+            Err(_) => Verdict::CannotTell,
             Ok(None) => Verdict::Ended,
         }
     }
+}
+
+/// Why a visitor's WebSocket does not go on: as its request would be refused now.
+fn unwelcome(view: &View, visitor: Visitor) -> Option<CloseReason> {
+    if visitor.at_home && check_access(view, visitor.address).is_err() {
+        return Some(CloseReason::Policy);
+    }
+    maintenance::check(view, visitor.address).is_err().then_some(CloseReason::TryLater)
 }
 
 const SHARDS: usize = 32;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 
+use crate::config::Config;
 use crate::directory::Trouble;
 use crate::model::{Feature, PlanName};
 use crate::traffic::Limit;
@@ -100,6 +101,18 @@ impl From<Trouble> for Rejection {
 }
 
 impl Rejection {
+    /// The tenant has not got this feature of Tenantry's own.
+    pub fn not_in_plan(feature: &str, config: &Config) -> Self {
+        let catalogue = &config.catalogue;
+        match Feature::parse(feature) {
+            Ok(feature) => {
+                let (plans, upgrade_url) = (catalogue.plans_with(&feature), catalogue.upgrade_url.clone());
+                Self::PlanRequired { feature, plans, upgrade_url }
+            }
+            Err(_) => Self::NotFound,
+        }
+    }
+
     pub fn status(&self) -> StatusCode {
         match self {
             Self::TenantNotFound | Self::DomainNotConfigured | Self::RouteNotFound | Self::NotFound => {

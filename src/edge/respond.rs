@@ -69,7 +69,7 @@ async fn write_page(session: &mut Session, ctx: &RequestContext, rejection: &Rej
     head.insert_header(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))?;
     head.insert_header(header::VARY, HeaderValue::from_static("accept"))?;
     head.insert_header(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"))?;
-    head.insert_header(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(PAGE_POLICY))?;
+    head.insert_header(header::CONTENT_SECURITY_POLICY, &*body.policy)?;
     head.insert_header(X_REQUEST_ID, request_id)?;
     say_readers(&mut head, ctx)?;
     if let Some(after) = rejection.retry_after() {
@@ -78,7 +78,8 @@ async fn write_page(session: &mut Session, ctx: &RequestContext, rejection: &Rej
     if let Some(quota) = &ctx.quota {
         quota.announce(&mut head)?;
     }
-    let own = OwnPath::of(session.req_header().uri.path());
+    let class = ctx.host.as_ref().map(|host| config.brand.classify(host));
+    let own = OwnPath::of(session.req_header().uri.path(), class.as_ref(), &config.brand);
     if matches!(rejection, Rejection::MethodNotAllowed) {
         let allowed = if own.is_some() { "GET, HEAD" } else { "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS" };
         head.insert_header(header::ALLOW, HeaderValue::from_static(allowed))?;
@@ -127,6 +128,3 @@ async fn write(session: &mut Session, mut head: ResponseHeader, body: Bytes) -> 
     }
     session.write_response_body(Some(body), true).await
 }
-
-/// The pages carry their own style and nothing else.
-const PAGE_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'";

@@ -37,6 +37,12 @@ pub fn clean(response: &mut ResponseHeader, ctx: &RequestContext, metrics: &Metr
     response.insert_header(X_REQUEST_ID, ctx.request_id())
 }
 
+/// Whether it goes on for as long as both sides like: a WebSocket, or a stream of events.
+pub fn is_endless(response: &ResponseHeader) -> bool {
+    let media = response.headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    response.status == http::StatusCode::SWITCHING_PROTOCOLS || media.starts_with(b"text/event-stream")
+}
+
 /// Says that the answer depends on this request header (RFC 9110 §12.5.5), once.
 pub fn add_vary(response: &mut ResponseHeader, name: &'static str) -> Result<()> {
     let said = response.headers.get_all(header::VARY).iter().filter_map(|value| value.to_str().ok());

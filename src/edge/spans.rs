@@ -21,7 +21,7 @@ pub struct Try {
 
 /// Tells of a request that has ended.
 pub fn tell(tracer: &Tracer, ctx: &RequestContext, status: u16, fault: Fault) {
-    let Some(trace) = ctx.origin.as_ref().map(|origin| origin.trace) else { return };
+    let Some(trace) = ctx.origin.as_ref().and_then(|origin| origin.trace) else { return };
     let tries = &ctx.upstream.traced;
     for (index, this) in tries.iter().enumerate() {
         let next = tries.get(index + 1);

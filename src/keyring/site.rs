@@ -1,14 +1,16 @@
-//! The signed session cookie of the main site: which of their tenants a member has picked. A JWT with HMAC-SHA-256, written
-//! by the control plane, read at the edge. Whether its session was ended since is not known here.
+//! What a browser carries for us: claims in a JWT with HMAC-SHA-256, each kind for an audience of its own. The session cookie
+//! of the main site is one: which of their tenants a member has picked; written by the control plane, read at the edge.
+//! Whether its session was ended since is not known here.
 
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::Keyring;
 use crate::clock::Timestamp;
 use crate::model::{SessionId, TenantId};
 
-/// What the cookie says.
+/// What the session cookie says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SiteCookie {
     /// The session at the edge: what ends when a person signs out, or is a member no more.
@@ -19,11 +21,43 @@ pub struct SiteCookie {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Claims {
+struct Envelope<T> {
     aud: String,
+    exp: i64,
+    #[serde(flatten)]
+    body: T,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Site {
     sid: SessionId,
     tenant: TenantId,
-    exp: i64,
+}
+
+impl Keyring {
+    /// A text that says `body` until `expires`, for `audience` alone. `None` only when the ring has no key that signs yet.
+    pub fn sign(&self, audience: &str, expires: Timestamp, body: &impl Serialize, now: Timestamp) -> Option<String> {
+        let key = self.current(now)?;
+        let mut header = Header::new(Algorithm::HS256);
+        header.kid = Some(key.id.clone());
+        let claims = Envelope { aud: audience.to_owned(), exp: expires.secs(), body };
+        jsonwebtoken::encode(&header, &claims, &EncodingKey::from_secret(key.session_secret())).ok()
+    }
+
+    /// What a text says, and until when: `None` for anything forged, expired, meant for others, or signed by a key that is
+    /// gone.
+    pub fn verify<T: DeserializeOwned>(&self, audience: &str, text: &str, now: Timestamp) -> Option<(T, Timestamp)> {
+        let key = self.find(&jsonwebtoken::decode_header(text).ok()?.kid?)?;
+        let mut validation = Validation::new(Algorithm::HS256);
+        validation.set_audience(&[audience]);
+        // The expiry is checked against our own clock below.
+        validation.validate_exp = false;
+        validation.set_required_spec_claims(&["aud", "exp"]);
+        let key = DecodingKey::from_secret(key.session_secret());
+        let claims = jsonwebtoken::decode::<Envelope<T>>(text, &key, &validation).ok()?.claims;
+        let expires = Timestamp(claims.exp.checked_mul(1000)?);
+        (claims.exp > now.secs()).then_some((claims.body, expires))
+    }
 }
 
 impl SiteCookie {
@@ -33,25 +67,13 @@ impl SiteCookie {
 
     /// The cookie's value. `None` only when the ring has no key that signs yet.
     pub fn sign(&self, keyring: &Keyring, now: Timestamp) -> Option<String> {
-        let key = keyring.current(now)?;
-        let mut header = Header::new(Algorithm::HS256);
-        header.kid = Some(key.id.clone());
-        let claims = Claims { aud: AUDIENCE.into(), sid: self.session, tenant: self.tenant, exp: self.expires.secs() };
-        jsonwebtoken::encode(&header, &claims, &EncodingKey::from_secret(key.session_secret())).ok()
+        keyring.sign(AUDIENCE, self.expires, &Site { sid: self.session, tenant: self.tenant }, now)
     }
 
-    /// What a cookie's value says: `None` for anything forged, expired or signed by a key that is gone.
+    /// What a cookie's value says; `None` for anything that is not ours, or is over.
     pub fn verify(cookie: &str, keyring: &Keyring, now: Timestamp) -> Option<Self> {
-        let key = keyring.find(&jsonwebtoken::decode_header(cookie).ok()?.kid?)?;
-        let mut validation = Validation::new(Algorithm::HS256);
-        validation.set_audience(&[AUDIENCE]);
-        // The expiry is checked against our own clock below.
-        validation.validate_exp = false;
-        validation.set_required_spec_claims(&["aud", "exp"]);
-        let key = DecodingKey::from_secret(key.session_secret());
-        let claims = jsonwebtoken::decode::<Claims>(cookie, &key, &validation).ok()?.claims;
-        let expires = Timestamp(claims.exp.checked_mul(1000)?);
-        (claims.exp > now.secs()).then_some(Self { session: claims.sid, tenant: claims.tenant, expires })
+        let (site, expires): (Site, _) = keyring.verify(AUDIENCE, cookie, now)?;
+        Some(Self { session: site.sid, tenant: site.tenant, expires })
     }
 }
 
@@ -75,5 +97,6 @@ mod tests {
         assert_eq!(SiteCookie::verify("", &ring, now), None);
         let (head, _) = text.rsplit_once('.').unwrap();
         assert_eq!(SiteCookie::verify(&format!("{head}.AAAA"), &ring, now), None);
+        assert!(ring.verify::<Site>("tenantry-other", &text, now).is_none(), "meant for others");
     }
 }

@@ -26,6 +26,8 @@ pub struct Brand {
     pub verification_prefix: String,
     /// What API keys begin with: `arc`, as in `arc_live_<prefix>_<secret>`.
     pub key_prefix: String,
+    /// Whether the edge answers `/directory` and `/sitemap.xml` on the main site.
+    pub directory: bool,
 }
 
 /// What kind of host a name is, before anyone looks for its tenant.
@@ -76,6 +78,7 @@ impl Brand {
             verification_label: "_arythmatic-verification".into(),
             verification_prefix: "arythmatic-verify=".into(),
             key_prefix: "arc".into(),
+            directory: false,
             base,
         }
     }

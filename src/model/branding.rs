@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Colour, Tenant, TenantId};
+use super::{Colour, Hostname, Slug, Tenant, TenantId};
 use crate::clock::Timestamp;
 
 /// How the edge's own pages look for this tenant. A field that is missing is the parent's, then the installation's.
@@ -111,6 +111,7 @@ pub struct Asset {
 /// Whether and where a tenant stands in the public directory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = TenantListing)]
 pub struct Listing {
     /// Whether it is shown while it is active.
     pub listed: bool,
@@ -123,6 +124,9 @@ pub struct Listing {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Listed {
     pub id: TenantId,
+    pub slug: Slug,
+    /// The custom domain that it is visited at, where it has chosen one.
+    pub primary_domain: Option<Hostname>,
     pub priority: i32,
     pub members: u64,
     pub created: Timestamp,

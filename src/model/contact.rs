@@ -3,14 +3,16 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::Email;
+
 /// A person or a desk at a tenant.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Contact {
     /// 1–120 characters.
     pub name: String,
-    /// `local@domain` (RFC 5321 §4.1.2), at most 254 characters.
-    pub email: String,
+    #[schema(value_type = String, format = Email)]
+    pub email: Email,
     pub kind: ContactKind,
 }
 

@@ -31,6 +31,8 @@ pub struct Effective {
     pub public_reason: Option<String>,
     /// A trial whose end has passed: badged, still reachable.
     pub trial_expired: bool,
+    /// Its plan has not covered domains of its own for longer than the grace: they redirect to its slug host.
+    pub domains_lapsed: bool,
     pub valid_until: Timestamp,
 }
 
@@ -62,10 +64,16 @@ impl Effective {
                 public_reason = tenant.suspend_reason.clone().filter(|_| tenant.reason_public);
             }
         }
+        let features = catalogue.features_of(&plan, &on, &off);
+        let until = own.life.domains_until.filter(|_| !features.contains(Feature::CUSTOM_DOMAIN));
+        if let Some(until) = until.filter(|until| *until > now) {
+            valid_until = valid_until.min(until);
+        }
         Some(Self {
             standing,
             status,
-            features: catalogue.features_of(&plan, &on, &off),
+            domains_lapsed: until.is_some_and(|until| until <= now),
+            features,
             edge: EdgePolicy::of(chain, catalogue.plan(&plan)),
             plan,
             branding: Branding::inherited(chain),
@@ -76,7 +84,7 @@ impl Effective {
     }
 }
 
-fn standing_of(status: Status, trial_is_over: bool) -> Standing {
+pub(super) fn standing_of(status: Status, trial_is_over: bool) -> Standing {
     match status {
         Status::Trial if trial_is_over => Standing::Suspended,
         Status::Trial | Status::Active => Standing::Served,
@@ -86,7 +94,7 @@ fn standing_of(status: Status, trial_is_over: bool) -> Standing {
     }
 }
 
-fn severity(standing: Standing) -> u8 {
+pub(super) fn severity(standing: Standing) -> u8 {
     match standing {
         Standing::Served => 0,
         Standing::Pending => 1,

@@ -12,14 +12,18 @@ mod edge_settings;
 mod effective;
 mod explanation;
 mod hostname;
+mod member;
 mod path;
 mod person;
 mod plan;
 mod pool_status;
+mod provenance;
 mod scope;
 mod search_key;
+mod setting;
 mod slug;
 mod tenant;
+mod units;
 
 pub use brand::{Brand, BrandError, HostClass};
 pub use branding::{Asset, Branding, Image, ImageKind, Images, Listed, Listing, MediaType};
@@ -34,14 +38,18 @@ pub use edge_settings::{
 pub use effective::{Effective, Standing};
 pub use explanation::{Explanation, Question, Told, Unclear, Verdict};
 pub use hostname::{Hostname, HostnameError};
+pub use member::{MemberState, Position, RoleName, RoleNameError};
 pub use path::{folded_path, normal_path};
-pub use person::{Email, EmailError, Person, PersonId, SessionId};
+pub use person::{Email, EmailError, InvitationId, Person, PersonId, SessionId, UnitId};
 pub use plan::{Catalogue, CatalogueError, Feature, FeatureError, Plan, PlanName};
 pub use pool_status::{BackendStatus, PoolStatus};
+pub use provenance::{Origin, Provenance, Traced};
 pub use scope::{Grant, Reach, Realm, Rights, Role, Scope, within_a_tenant};
 pub use search_key::{later_words, reversed_labels, search_key};
+pub use setting::{Setting, SettingKind, Source, holding};
 pub use slug::{Slug, SlugError};
 pub use tenant::{Life, Status, Tenant, TenantId};
+pub use units::{UnitNode, UnitTree, UnitTreeError};
 
 /// One more place than the store has heard of: what a change touched, and therefore what every follower forgets.
 #[derive(Clone, PartialEq, Eq, Debug, Hash)]

@@ -55,6 +55,10 @@ ids! {
     PersonId;
     /// A session's name, for its owner and for the edge. It is no secret: that is in the cookie, or in its signature.
     SessionId;
+    /// A business unit of a tenant.
+    UnitId;
+    /// An invitation's name. It is no secret: that is its token.
+    InvitationId;
 }
 
 /// Somebody who can sign in.

@@ -13,6 +13,11 @@ use super::LimitSettings;
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Feature(Arc<str>);
 
+impl Feature {
+    /// Lets a tenant have domains of its own. The one feature that Tenantry itself asks for by name at the edge.
+    pub const CUSTOM_DOMAIN: &str = "custom_domain";
+}
+
 /// The name of a plan, by the same rule as a [`Feature`] (dashes allowed).
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PlanName(Arc<str>);
@@ -90,6 +95,8 @@ pub struct Plan {
     pub members: Option<u64>,
     /// AI tokens a month. `None`: unlimited.
     pub ai_tokens: Option<u64>,
+    /// How long lines of the tenant's audit ledger are kept, in days.
+    pub audit_days: u32,
     /// What a tenant of this plan may take at once, on each node.
     pub limits: LimitSettings,
 }
@@ -114,6 +121,11 @@ pub enum CatalogueError {
     UnknownPlan(String, String),
     #[error("the feature {0} is not in the catalogue; there are {1}")]
     UnknownFeature(String, String),
+}
+
+impl Plan {
+    /// No plan keeps the audit ledger for less.
+    pub const AUDIT_DAYS_LEAST: u32 = 30;
 }
 
 impl Catalogue {

@@ -257,6 +257,11 @@ impl Rights {
         Self { realm: Realm::Installation, scopes: Scope::ALL.iter().copied().collect(), rank: None }
     }
 
+    /// Nothing, nowhere: somebody who is known, and no more.
+    pub fn none() -> Self {
+        Self { realm: Realm::Tenant(TenantId(uuid::Uuid::nil())), scopes: BTreeSet::new(), rank: Some(Role::Guest) }
+    }
+
     pub fn has(&self, scope: Scope) -> bool {
         self.scopes.contains(&scope)
     }

@@ -1,28 +1,101 @@
-//! The audit ledger: lines are added in the transaction that they tell of, numbered without gaps, and never changed.
+//! The audit ledger: lines are added in the transaction that they tell of, numbered without gaps, each hashed onto the one
+//! before it in its chain, and never changed. What is personal in a line lives beside it, where it can be erased.
 
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use serde_json::Value;
 use sqlx::any::AnyRow;
-use sqlx::query;
+use sqlx::{AssertSqlSafe, query};
 
+use super::connect::Statement;
 use super::feed::feed_row;
-use super::row::{Row, storable, to_json};
+use super::links::{Links, batches, chains_of, insert_lines, insert_personal, select_heads, upsert_heads, with_line};
+use super::row::{Row, storable};
 use super::{Page, Store, StoreError, Write};
 use crate::clock::Timestamp;
+use crate::ledger::{self, Hash, Linked, Personal, Record, Split};
 use crate::model::TenantId;
 
-/// One line of the audit ledger. (The hash chain comes with the admin service's own issue.)
-#[derive(Clone, PartialEq, Debug)]
+/// One line of the audit ledger, as it is handed in.
+#[derive(Clone, PartialEq, Debug, Default)]
 pub struct AuditEntry {
-    /// Who did it: `operator:<token name>`, `cli`, `system`.
+    /// Who did it: `operator:<token name>`, `token:<name>`, `person:<id>`, `cli`, `system`.
     pub actor: String,
+    /// In whose place.
+    pub on_behalf: Option<String>,
+    /// The caller's address. Kept as personal data of the actor.
+    pub from: Option<IpAddr>,
     /// `tenant.suspend`, `domain.add`, …
     pub action: String,
     pub tenant: Option<TenantId>,
     /// What it was done to: a slug, a domain, a token's name.
     pub subject: String,
-    /// What was asked for or changed, as JSON. Never a secret.
-    pub detail: serde_json::Value,
+    /// What was asked for, as JSON. Never a secret.
+    pub detail: Value,
+    /// What it was before and after, as JSON. Never a secret.
+    pub before: Option<Value>,
+    pub after: Option<Value>,
     pub request_id: Option<String>,
+    /// The id of the person whom the marked values are about.
+    pub person: Option<String>,
+    /// Where in the line something names a person, as JSON pointers: `/subject`, `/detail/name`. A text that is an e-mail
+    /// address is taken for one without being marked. Not read back.
+    pub personal: Vec<String>,
 }
+
+impl AuditEntry {
+    /// With what it was before and after.
+    pub fn changed(self, before: Value, after: Value) -> Self {
+        Self { before: Some(before), after: Some(after), ..self }
+    }
+
+    /// Says that what stands at these places (`/subject`, `/detail/name`) is personal data of that person.
+    pub fn about_person(self, person: impl ToString, places: &[&str]) -> Self {
+        let personal = places.iter().map(|place| (*place).to_owned()).collect();
+        Self { person: Some(person.to_string()), personal, ..self }
+    }
+}
+
+/// A line as it is read back.
+#[derive(Clone, PartialEq, Debug)]
+pub struct AuditLine {
+    /// Its number among all lines of the store.
+    pub id: i64,
+    pub at: Timestamp,
+    /// Its chain, its number there and its hash; `None`: it is older than the chains.
+    pub link: Option<(String, i64, Hash)>,
+    pub entry: AuditEntry,
+}
+
+/// Which lines to list. Times are those of the lines: `from` included, `until` not.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct AuditFilter {
+    pub tenant: Option<TenantId>,
+    pub actor: Option<String>,
+    /// The action, or the first part of it: `tenant.`
+    pub action: Option<String>,
+    pub subject: Option<String>,
+    pub from: Option<Timestamp>,
+    pub until: Option<Timestamp>,
+}
+
+/// In which order lines are listed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum AuditOrder {
+    #[default]
+    NewestFirst,
+    OldestFirst,
+}
+
+/// The columns of a line, in the order of [`insert_lines`].
+macro_rules! columns {
+    () => {
+        "id, at, revision, actor, action, tenant, subject, detail, request_id, on_behalf, state_before, state_after, \
+         chain, number, prev, hash"
+    };
+}
+pub(super) use columns;
 
 impl Store {
     /// Lines newest first, with number and time; of one tenant or of all. `page.after` is a line's number.
@@ -31,57 +104,219 @@ impl Store {
         tenant: Option<TenantId>,
         page: &Page,
     ) -> Result<Vec<(i64, Timestamp, AuditEntry)>, StoreError> {
-        // What is no number comes after the last page.
-        let before = page.after.as_deref().map_or(i64::MAX, |after| after.parse().unwrap_or(0));
-        macro_rules! select {
-            ($condition:literal) => {
-                concat!(
-                    "SELECT id, at, actor, action, tenant, subject, detail, request_id FROM audit WHERE ",
-                    $condition,
-                    " ORDER BY id DESC LIMIT $2"
-                )
-            };
-        }
-        let statement = match tenant {
-            None => query(select!("id < $1")).bind(before).bind(page.limit()),
-            Some(tenant) => {
-                query(select!("id < $1 AND tenant = $3")).bind(before).bind(page.limit()).bind(tenant.to_string())
+        let filter = AuditFilter { tenant, ..AuditFilter::default() };
+        let lines = self.audit_lines(&filter, AuditOrder::NewestFirst, page).await?;
+        Ok(lines.into_iter().map(|line| (line.id, line.at, line.entry)).collect())
+    }
+
+    /// Lines that the filter lets through. `page.after` is a line's id.
+    pub async fn audit_lines(
+        &self,
+        filter: &AuditFilter,
+        order: AuditOrder,
+        page: &Page,
+    ) -> Result<Vec<AuditLine>, StoreError> {
+        let mut rows = Vec::new();
+        match &filter.action {
+            None => rows = self.all(select(filter, None, order, page)).await?,
+            // An index knows each action's lines in order; a prefix of actions has few.
+            Some(prefix) => {
+                for action in self.actions(prefix).await? {
+                    rows.extend(self.all(select(filter, Some(&action), order, page)).await?);
+                }
             }
-        };
-        self.all(statement).await?.iter().map(line_of).collect()
+        }
+        let mut records = rows.iter().map(linked_of).collect::<Result<Vec<_>, _>>()?;
+        records.sort_by_key(|(_, line)| line.record.id);
+        if order == AuditOrder::NewestFirst {
+            records.reverse();
+        }
+        records.truncate(usize::try_from(page.limit()).unwrap_or(usize::MAX));
+        self.put_personal(&mut records).await?;
+        records.into_iter().map(line_of).collect()
+    }
+
+    /// The actions that there are lines of, by seeking from each to the next.
+    async fn actions(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
+        let mut actions = Vec::new();
+        let mut after = String::new();
+        while actions.len() < MOST_ACTIONS {
+            let sql = "SELECT MIN(action) AS action FROM audit WHERE action > $1";
+            let row = self.one(query(sql).bind(after)).await?;
+            let next = row.as_ref().map(|row| Row::new(row, "audit", "action").optional_text("action")).transpose()?;
+            let Some(next) = next.flatten() else { break };
+            if next.starts_with(prefix) {
+                actions.push(next.to_owned());
+            }
+            after = next.to_owned();
+        }
+        Ok(actions)
+    }
+
+    /// Puts the personal values beside lines that come without theirs.
+    pub(super) async fn put_personal(&self, lines: &mut [(Option<String>, Linked)]) -> Result<(), StoreError> {
+        if lines.is_empty() {
+            return Ok(());
+        }
+        let places: Vec<_> = (1..=lines.len()).map(|place| format!("${place}")).collect();
+        let sql = format!("{PERSONAL} FROM audit_personal WHERE line IN ({}) ORDER BY line, place", places.join(", "));
+        let mut statement = query(AssertSqlSafe(sql)).persistent(false);
+        for (_, line) in lines.iter() {
+            statement = statement.bind(line.record.id);
+        }
+        let rows = self.all(statement).await?;
+        let mut of_line: HashMap<i64, Vec<Personal>> = HashMap::new();
+        for row in &rows {
+            let (line, personal) = personal_of(row)?;
+            of_line.entry(line).or_default().push(personal);
+        }
+        for (_, line) in lines {
+            line.record.personal = of_line.remove(&line.record.id).unwrap_or_default();
+        }
+        Ok(())
     }
 }
 
 impl Write {
     /// Adds a line, with this transaction's time and revision.
     pub async fn audit(&mut self, entry: &AuditEntry) -> Result<(), StoreError> {
-        let rows = self.all(query("UPDATE feed SET audit = audit + 1 WHERE id = 1 RETURNING audit")).await?;
-        let id = feed_row(rows.first())?.int("audit")?;
-        let sql = "INSERT INTO audit (id, at, revision, actor, action, tenant, subject, detail, request_id) \
-                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
-        let statement = query(sql)
-            .bind(id)
-            .bind(self.now().millis())
-            .bind(self.revision())
-            .bind(storable(&entry.actor).into_owned())
-            .bind(storable(&entry.action).into_owned())
-            .bind(entry.tenant.map(|tenant| tenant.to_string()))
-            .bind(storable(&entry.subject).into_owned())
-            .bind(to_json(&entry.detail)?)
-            .bind(entry.request_id.as_deref().map(|id| storable(id).into_owned()));
-        self.execute(statement).await.map(drop)
+        self.audit_all(std::slice::from_ref(entry)).await
+    }
+
+    /// Adds many lines at the price of a few statements.
+    pub async fn audit_all(&mut self, entries: &[AuditEntry]) -> Result<(), StoreError> {
+        if entries.is_empty() {
+            return Ok(());
+        }
+        let counted = query("UPDATE feed SET audit = audit + $1 WHERE id = 1 RETURNING audit");
+        let rows = self.all(counted.bind(entries.len() as i64)).await?;
+        let last = feed_row(rows.first())?.int("audit")?;
+        let mut links = Links::new(self.now(), self.revision(), last - entries.len() as i64);
+        for names in batches(&chains_of(entries)) {
+            links.take(&self.all(select_heads(names)).await?)?;
+        }
+        let lines = entries.iter().map(|entry| links.link(entry)).collect::<Result<Vec<_>, _>>()?;
+        for lines in batches(&lines) {
+            self.execute(insert_lines(lines)).await?;
+        }
+        let personal: Vec<_> = lines.iter().flat_map(|(_, line)| with_line(&line.record)).collect();
+        for personal in batches(&personal) {
+            self.execute(insert_personal(personal)).await?;
+        }
+        let heads = links.heads();
+        for heads in batches(&heads) {
+            self.execute(upsert_heads(heads, &links)).await?;
+        }
+        Ok(())
     }
 }
 
-fn line_of(row: &AnyRow) -> Result<(i64, Timestamp, AuditEntry), StoreError> {
+fn select(filter: &AuditFilter, action: Option<&str>, order: AuditOrder, page: &Page) -> Statement<'static> {
+    // What is no number comes after the last page.
+    let after = page.after.as_deref().map(|after| after.parse::<i64>().unwrap_or(0));
+    let (compare, direction, begin) = match order {
+        AuditOrder::NewestFirst => ("<", "DESC", i64::MAX),
+        AuditOrder::OldestFirst => (">", "ASC", 0),
+    };
+    let text = |text: &str| storable(text).into_owned();
+    let texts = [
+        ("tenant =", filter.tenant.map(|tenant| tenant.to_string())),
+        ("actor =", filter.actor.as_deref().map(text)),
+        ("action =", action.map(text)),
+        ("subject =", filter.subject.as_deref().map(text)),
+    ];
+    let times = [("at >=", filter.from), ("at <", filter.until)];
+    let mut conditions = vec![format!("id {compare} $1")];
+    let given = texts.iter().filter(|(_, value)| value.is_some()).map(|(condition, _)| *condition);
+    let given = given.chain(times.iter().filter(|(_, value)| value.is_some()).map(|(condition, _)| *condition));
+    conditions.extend(given.enumerate().map(|(at, condition)| format!("{condition} ${}", at + 3)));
+    let sql = format!(
+        concat!("SELECT ", columns!(), " FROM audit WHERE {} ORDER BY id {} LIMIT $2"),
+        conditions.join(" AND "),
+        direction
+    );
+    let statement = query(AssertSqlSafe(sql)).bind(after.unwrap_or(begin)).bind(page.limit());
+    let statement = texts.into_iter().filter_map(|(_, value)| value).fold(statement, |s, value| s.bind(value));
+    times.into_iter().filter_map(|(_, value)| value).fold(statement, |s, value| s.bind(value.millis()))
+}
+
+/// A line without its personal values, and its chain.
+pub(super) fn linked_of(row: &AnyRow) -> Result<(Option<String>, Linked), StoreError> {
     let row = Row::new(row, "audit", "id");
-    let entry = AuditEntry {
+    let text = |column| Ok::<_, StoreError>(row.optional_text(column)?.map(str::to_owned));
+    let hash = |column| Ok::<_, StoreError>(row.optional_bytes(column)?.and_then(Hash::from_slice));
+    let record = Record {
+        id: row.int("id")?,
+        at: row.time("at")?,
+        revision: row.int("revision")?,
         actor: row.text("actor")?.to_owned(),
         action: row.text("action")?.to_owned(),
-        tenant: row.optional("tenant", "tenant id", TenantId::parse)?,
+        tenant: text("tenant")?,
         subject: row.text("subject")?.to_owned(),
-        detail: row.json("detail")?,
-        request_id: row.optional_text("request_id")?.map(str::to_owned),
+        detail: row.text("detail")?.to_owned(),
+        before: text("state_before")?,
+        after: text("state_after")?,
+        on_behalf: text("on_behalf")?,
+        request_id: text("request_id")?,
+        personal: Vec::new(),
     };
-    Ok((row.int("id")?, row.time("at")?, entry))
+    let number = row.optional_int("number")?.unwrap_or(0);
+    Ok((text("chain")?, Linked { number, prev: hash("prev")?, hash: hash("hash")?, record }))
 }
+
+/// A row of [`PERSONAL`]: the line's id, and the value.
+pub(super) fn personal_of(row: &AnyRow) -> Result<(i64, Personal), StoreError> {
+    let row = Row::new(row, "audit_personal", "line");
+    let personal = Personal {
+        place: row.text("place")?.to_owned(),
+        person: row.optional_text("person")?.map(str::to_owned),
+        salt: row.optional_bytes("salt")?.map(<[u8]>::to_vec),
+        value: row.optional_text("value")?.map(str::to_owned),
+        digest: row.bytes("digest")?.to_vec(),
+    };
+    Ok((row.int("line")?, personal))
+}
+
+fn line_of((chain, line): (Option<String>, Linked)) -> Result<AuditLine, StoreError> {
+    let Linked { number, hash, record, .. } = line;
+    let id = record.id;
+    let parsed = |what: &str, text: &str| {
+        serde_json::from_str::<Value>(text)
+            .map_err(|error| StoreError::Corrupt(format!("table audit, row id = {id}, column {what}: {error}")))
+    };
+    let mut split = Split {
+        subject: record.subject,
+        detail: parsed("detail", &record.detail)?,
+        before: record.before.map(|text| parsed("state_before", &text)).transpose()?,
+        after: record.after.map(|text| parsed("state_after", &text)).transpose()?,
+    };
+    ledger::merge(&mut split, &record.personal);
+    let from = record.personal.iter().find(|personal| personal.place == FROM).and_then(|from| from.value.as_deref());
+    let tenant = record.tenant.as_deref().map(|text| {
+        let corrupt =
+            || StoreError::Corrupt(format!("table audit, row id = {id}, column tenant: {text:?} is no tenant id"));
+        TenantId::parse(text).ok_or_else(corrupt)
+    });
+    let entry = AuditEntry {
+        actor: record.actor,
+        on_behalf: record.on_behalf,
+        from: from.and_then(|json| json.trim_matches('"').parse().ok()),
+        action: record.action,
+        tenant: tenant.transpose()?,
+        subject: split.subject,
+        detail: split.detail,
+        before: split.before,
+        after: split.after,
+        request_id: record.request_id,
+        person: None,
+        personal: Vec::new(),
+    };
+    Ok(AuditLine { id, at: record.at, link: chain.zip(hash).map(|(chain, hash)| (chain, number, hash)), entry })
+}
+
+/// How a statement that reads personal values begins.
+pub(super) const PERSONAL: &str = "SELECT line, place, person, salt, value, digest";
+/// The place of the caller's address.
+pub(super) const FROM: &str = "/from";
+/// More kinds of actions than there are.
+const MOST_ACTIONS: usize = 1_000;

@@ -6,7 +6,7 @@ use sqlx::query;
 use super::connect::Statement;
 use super::row::Row;
 use super::{Store, StoreError, Write};
-use crate::model::{Listed, Listing, Status, TenantId};
+use crate::model::{EdgeSettings, Listed, Listing, Slug, Status, TenantId};
 
 impl Store {
     /// Of a tenant without a word about it: not listed.
@@ -16,7 +16,7 @@ impl Store {
 
     /// Listed tenants that are active by their own status, by id, at most `limit` after `after`.
     pub async fn listed(&self, after: Option<TenantId>, limit: u32) -> Result<Vec<Listed>, StoreError> {
-        let sql = "SELECT t.id, l.priority, t.created, t.updated, t.parent FROM listings l \
+        let sql = "SELECT t.id, t.slug, t.edge, l.priority, t.created, t.updated, t.parent FROM listings l \
                    JOIN tenants t ON t.id = l.tenant \
                    WHERE l.listed = 1 AND l.tenant > $1 AND t.status = $2 ORDER BY l.tenant LIMIT $3";
         let after = after.map(|id| id.to_string()).unwrap_or_default();
@@ -26,6 +26,8 @@ impl Store {
             let row = Row::new(row, "listings", "id");
             Ok(Listed {
                 id: row.tenant("id")?,
+                slug: row.parsed("slug", "slug", |text| Slug::parse(text).ok())?,
+                primary_domain: row.json::<EdgeSettings>("edge")?.primary_domain,
                 priority: priority_of(&row)?,
                 members: 0,
                 created: row.time("created")?,

@@ -136,7 +136,7 @@ impl Write {
             .bind(self.revision());
         match self.execute(statement).await? {
             0 => Err(missing(person.id)),
-            _ => Ok(()),
+            _ => self.rename_in_members(person.id, &person.name).await,
         }
     }
 

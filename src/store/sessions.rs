@@ -57,11 +57,19 @@ impl Store {
         self.one(statement).await?.as_ref().map(session_of).transpose()
     }
 
-    /// A person's sessions, the oldest first. `page.after` is a session's id.
-    pub async fn sessions_of(&self, person: PersonId, page: &Page) -> Result<Vec<SessionRow>, StoreError> {
+    /// A person's sessions that are not over at `now` and were used after `idle_since`, the oldest first. `page.after` is a
+    /// session's id.
+    pub async fn sessions_of(
+        &self,
+        person: PersonId,
+        (now, idle_since): (Timestamp, Timestamp),
+        page: &Page,
+    ) -> Result<Vec<SessionRow>, StoreError> {
         let after = storable(page.after.as_deref().unwrap_or_default()).into_owned();
-        let statement = query(select!("WHERE person = $1 AND id > $2 ORDER BY id LIMIT $3"));
-        let statement = statement.bind(person.to_string()).bind(after).bind(page.limit());
+        let statement =
+            query(select!("WHERE person = $1 AND id > $2 AND expires > $3 AND seen > $4 ORDER BY id LIMIT $5"));
+        let statement = statement.bind(person.to_string()).bind(after).bind(now.millis()).bind(idle_since.millis());
+        let statement = statement.bind(page.limit());
         self.all(statement).await?.iter().map(session_of).collect()
     }
 
@@ -82,6 +90,11 @@ impl Store {
 }
 
 impl Write {
+    pub async fn session(&mut self, id: SessionId) -> Result<Option<SessionRow>, StoreError> {
+        let statement = query(select!("WHERE id = $1")).bind(id.to_string());
+        self.one(statement).await?.as_ref().map(session_of).transpose()
+    }
+
     pub async fn insert_session(&mut self, session: &SessionRow) -> Result<(), StoreError> {
         let sql = "INSERT INTO sessions (id, hash, person, method, tenant, created, seen, expires, address, agent) \
                    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";

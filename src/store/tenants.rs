@@ -154,6 +154,10 @@ impl Write {
         removed.add("orders", self.delete_orders_of(id).await?);
         removed.add("tokens", self.delete_tokens_of(id).await?);
         removed.add("events", self.delete_events_of(id).await?);
+        removed.add("invitations", self.delete_invitations_of(id).await?);
+        removed.add("members", self.delete_members_of(id).await?);
+        removed.add("roles", self.delete_roles_of(id).await?);
+        removed.add("units", self.delete_units_of(id).await?);
         removed.add("assets", self.delete_assets_of(id).await?);
         self.delete_listing_of(id).await?;
         self.delete_words_of(&tenant.slug).await?;

@@ -1,6 +1,7 @@
 //! Where log lines go: one subscriber, set up once by `main`, whose outputs write from threads of their own, so that no
 //! request waits for a disk or a pipe. Everything about it can be changed while it runs.
 
+mod discretion;
 mod lines;
 mod outlet;
 
@@ -12,6 +13,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Registry, reload};
 
+use self::discretion::Discretion;
 use self::lines::Lines;
 use self::outlet::Outlet;
 use crate::clock::Clock;
@@ -64,7 +66,7 @@ pub fn install(log: &Log) -> Result<(Handle, Guard), LogError> {
     let shape = Arc::new(ArcSwap::from_pointee(Shape::open(log, None, &dropped)?));
     let lines = Lines::new(Arc::clone(&shape), Clock::system());
     // The only error is that a subscriber is there already.
-    let _ = tracing_subscriber::registry().with(filter).with(lines).try_init();
+    let _ = tracing_subscriber::registry().with(filter).with(Discretion).with(lines).try_init();
     let handle = Handle { filter: handle, shape, dropped };
     Ok((handle.clone(), Guard(handle)))
 }

@@ -4,6 +4,8 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::time::Duration;
 
@@ -19,6 +21,8 @@ pub(super) struct Outlet {
     name: &'static str,
     queue: SyncSender<Message>,
     dropped: Dropped,
+    /// The file is to be opened again although the queue had no room to say so.
+    reopen: Arc<AtomicBool>,
 }
 
 enum Message {
@@ -40,10 +44,11 @@ impl Outlet {
             LogOutput::Stderr | LogOutput::Stdout => LogError::Thread(source),
         })?;
         let (queue, lines) = sync_channel(QUEUE);
-        let output = output.clone();
+        let (output, reopen) = (output.clone(), Arc::new(AtomicBool::new(false)));
+        let asked = Arc::clone(&reopen);
         let writer = std::thread::Builder::new().name(format!("{name}-writer"));
-        writer.spawn(move || write_all(&lines, sink, &output)).map_err(LogError::Thread)?;
-        Ok(Self { name, queue, dropped: dropped.clone() })
+        writer.spawn(move || write_all(&lines, sink, &output, &asked)).map_err(LogError::Thread)?;
+        Ok(Self { name, queue, dropped: dropped.clone(), reopen })
     }
 
     pub fn write(&self, line: Vec<u8>) {
@@ -54,10 +59,11 @@ impl Outlet {
         }
     }
 
-    /// Opens a file again, when what came before is written.
+    /// Opens a file again, when what came before is written. When the queue is full, with the next line.
     pub fn reopen(&self) {
-        // A queue that is full belongs to a disk that is stuck: the next signal may find it well.
-        let _ = self.queue.try_send(Message::Reopen);
+        if self.queue.try_send(Message::Reopen).is_err() {
+            self.reopen.store(true, Ordering::Release);
+        }
     }
 
     /// Waits until what came before is written; not for ever.
@@ -70,9 +76,12 @@ impl Outlet {
 }
 
 /// The thread: writes what comes, and flushes whenever nothing waits. Ends with the last sender.
-fn write_all(lines: &Receiver<Message>, mut sink: Sink, output: &LogOutput) {
+fn write_all(lines: &Receiver<Message>, mut sink: Sink, output: &LogOutput, asked: &AtomicBool) {
     let mut next = lines.recv().ok();
     while let Some(message) = next {
+        if asked.swap(false, Ordering::AcqRel) {
+            reopen(&mut sink, output);
+        }
         match message {
             // A disk that is full has no room for a complaint either.
             Message::Line(line) => drop(sink.write_all(&line)),
@@ -141,4 +150,33 @@ impl Sink {
 fn append(path: &Path) -> io::Result<File> {
     use std::os::unix::fs::OpenOptionsExt;
     OpenOptions::new().create(true).append(true).mode(0o640).open(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_opened_again_although_the_queue_is_full_and_lost_lines_are_counted() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let (path, moved) = (dir.path().join("access.log"), dir.path().join("access.log.1"));
+        let output = LogOutput::File(path.clone());
+        let sink = Sink::open(&output).unwrap();
+        // The writer does not write yet: the queue has room for one.
+        let (queue, lines) = sync_channel(1);
+        let dropped = Dropped::default();
+        let options = prometheus::Opts::new("lines_dropped", "Lines.");
+        dropped.set(prometheus::IntCounterVec::new(options, &["output"]).unwrap()).unwrap();
+        let outlet = Outlet { name: "access", queue, dropped: dropped.clone(), reopen: Arc::default() };
+        let asked = Arc::clone(&outlet.reopen);
+        outlet.write(b"first\n".to_vec());
+        outlet.write(b"lost\n".to_vec());
+        outlet.write(b"lost, too\n".to_vec());
+        assert_eq!(dropped.get().unwrap().with_label_values(&["access"]).get(), 2);
+        std::fs::rename(&path, &moved).unwrap();
+        outlet.reopen();
+        drop(outlet);
+        write_all(&lines, sink, &output, &asked);
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "first\n", "in the file that was opened again");
+    }
 }

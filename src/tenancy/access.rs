@@ -3,7 +3,7 @@
 
 use super::error::{Kind, TenancyError};
 use super::tokens::{hash_token, looks_like_a_token};
-use super::{Actor, Tenancy};
+use super::{Actor, SessionState, Tenancy};
 use crate::model::{Realm, Rights, Role, Scope, Slug, TenantId};
 use crate::store::TokenRow;
 
@@ -14,6 +14,8 @@ pub enum Principal {
     Operator { name: String, rights: Rights },
     /// The holder of a token of one tenant.
     Tenant(TenantHolder),
+    /// Somebody who is signed in.
+    Person(Box<SessionState>),
 }
 
 /// The holder of a token of one tenant.
@@ -51,6 +53,7 @@ impl Tenancy {
     pub async fn rights(&self, principal: &Principal, tenant: Option<&str>) -> Result<Rights, TenancyError> {
         match principal {
             Principal::Operator { rights, .. } => Ok(rights.clone()),
+            Principal::Person(state) => self.rights_of_session(state, tenant).await,
             Principal::Tenant(holder) => {
                 let own = tenant.is_none_or(|key| holder.is(key));
                 own.then(|| holder.rights.clone())
@@ -72,6 +75,7 @@ impl Principal {
     pub fn actor(&self, rights: Rights) -> Actor {
         let (name, on_behalf) = match self {
             Self::Operator { name, .. } => (format!("operator:{name}"), None),
+            Self::Person(state) => (format!("person:{}", state.person.id), None),
             Self::Tenant(holder) => match &holder.operator {
                 None => (format!("token:{}", holder.name), None),
                 Some(operator) => (operator.clone(), Some(format!("tenant:{}", holder.slug))),

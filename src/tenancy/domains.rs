@@ -12,7 +12,7 @@ use crate::model::{BrandError, Domain, DomainName, DomainState, Feature, Hostnam
 use crate::store::{Event, Found, Page, StoreError, Write};
 
 /// The feature that lets a tenant have domains of its own.
-pub const CUSTOM_DOMAIN: &str = "custom_domain";
+pub const CUSTOM_DOMAIN: &str = Feature::CUSTOM_DOMAIN;
 
 pub(super) const TOKEN_BYTES: usize = 16;
 
@@ -54,7 +54,7 @@ impl Tenancy {
         let mut write = self.store.write().await?;
         let tenant = current(&mut write, id, key).await?;
         let state = self.state_in(&mut write, tenant).await?;
-        require_feature(&state, &config)?;
+        require_feature(CUSTOM_DOMAIN, &state, &config)?;
         let wanted = if new.verified { DomainState::Verified } else { DomainState::Pending };
         let (domain, is_new) = claim(&mut write, &state.tenant, name, wanted, token, self.clock.now()).await?;
         let action = if new.verified { "domain.add-verified" } else { "domain.add" };
@@ -225,12 +225,12 @@ fn pick(claims: Vec<Domain>, name: &str, tenant: Option<TenantId>) -> Result<Dom
     }
 }
 
-pub(super) fn require_feature(state: &TenantState, config: &Config) -> Result<(), TenancyError> {
-    if state.effective.features.contains(CUSTOM_DOMAIN) {
+pub(super) fn require_feature(name: &str, state: &TenantState, config: &Config) -> Result<(), TenancyError> {
+    if state.effective.features.contains(name) {
         return Ok(());
     }
     let catalogue = &config.catalogue;
-    let feature = Feature::parse(CUSTOM_DOMAIN).map_err(|e| StoreError::Corrupt(e.to_string()))?;
+    let feature = Feature::parse(name).map_err(|e| StoreError::Corrupt(e.to_string()))?;
     let licensed = catalogue.licence.as_ref().is_none_or(|licence| licence.contains(&feature));
     let plans = if licensed { catalogue.plans_with(&feature) } else { Vec::new() };
     Err(TenancyError::PlanRequired { feature, plans, upgrade_url: catalogue.upgrade_url.clone() })

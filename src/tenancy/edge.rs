@@ -2,6 +2,8 @@
 //! force when the write is answered. What a setting means for a request is not known here.
 
 use ipnet::IpNet;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::error::{Fault, Faults, TenancyError};
@@ -86,9 +88,9 @@ fn within_rights(actor: &Actor, was: &EdgeSettings, edge: &EdgeSettings) -> Resu
     }
 }
 
-/// The settings with the patch applied, in their strict form.
-fn patched(edge: &EdgeSettings, patch: &Value) -> Result<EdgeSettings, TenancyError> {
-    let mut value = serde_json::to_value(edge).unwrap_or_default();
+/// Settings with the patch applied, in their strict form.
+pub(super) fn patched<T: Serialize + DeserializeOwned>(settings: &T, patch: &Value) -> Result<T, TenancyError> {
+    let mut value = serde_json::to_value(settings).unwrap_or_default();
     merge(&mut value, patch);
     serde_path_to_error::deserialize(value).map_err(|error| {
         let path = error.path().to_string();

@@ -4,7 +4,7 @@
 use serde::Serialize;
 
 use super::lifecycle::TransitionError;
-use crate::model::{Feature, PlanName, Scope};
+use crate::model::{Feature, PlanName, Role, Scope};
 use crate::store::StoreError;
 
 /// One thing wrong with one field of what was sent.
@@ -31,8 +31,17 @@ pub enum Kind {
     Domain,
     Token,
     Certificate,
+    Person,
+    Session,
+    Member,
+    Role,
+    /// A business unit.
+    Unit,
+    Invitation,
     /// A certificate that is wanted from an authority.
     Order,
+    /// A picture of a branding.
+    Picture,
 }
 
 impl Kind {
@@ -42,7 +51,14 @@ impl Kind {
             Self::Domain => "domain",
             Self::Token => "token",
             Self::Certificate => "certificate",
+            Self::Person => "person",
+            Self::Session => "session",
+            Self::Member => "member",
+            Self::Role => "role",
+            Self::Unit => "unit",
+            Self::Invitation => "invitation",
             Self::Order => "order for a certificate of",
+            Self::Picture => "picture",
         }
     }
 }
@@ -69,6 +85,12 @@ pub enum TenancyError {
     /// Whoever asks does not hold these scopes, and so can neither use nor hand them out.
     #[error("this needs {}, which you do not hold", scopes(.0))]
     Forbidden(Vec<Scope>),
+    /// It is about somebody, or would make somebody, of a higher rank than whoever asks.
+    #[error("this is about the role {wanted}, which is above your own, {own}")]
+    Outranked { wanted: Role, own: Role },
+    /// The tenant's plan has no room for one more. What there is already stays.
+    #[error("the plan has room for {cap} members, and there are as many or more{}", larger(.plans))]
+    OverCap { cap: u64, plans: Vec<PlanName>, upgrade_url: Option<String> },
     /// Asked for too often.
     #[error("this was asked for too often; again in {} s", .retry_after.as_secs().max(1))]
     TooOften { retry_after: std::time::Duration },
@@ -120,5 +142,12 @@ fn offer(plans: &[PlanName]) -> String {
         plans => {
             format!("; plans that have it: {}", plans.iter().map(PlanName::as_str).collect::<Vec<_>>().join(", "))
         }
+    }
+}
+
+fn larger(plans: &[PlanName]) -> String {
+    match plans {
+        [] => String::new(),
+        plans => format!("; plans with more: {}", plans.iter().map(PlanName::as_str).collect::<Vec<_>>().join(", ")),
     }
 }

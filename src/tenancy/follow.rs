@@ -4,7 +4,7 @@
 use serde_json::json;
 
 use super::lineage::parents_in;
-use super::{CUSTOM_DOMAIN, Tenancy, TenancyError, agenda};
+use super::{Actor, CUSTOM_DOMAIN, Tenancy, TenancyError, agenda};
 use crate::model::{Status, Tenant, TenantId};
 use crate::store::{Event, StoreError, Write};
 
@@ -30,21 +30,26 @@ impl Tenancy {
         Ok(())
     }
 
-    /// A look at one of its domains has found that its plan covers them, or does not. The grace begins, or ends; whatever
-    /// it was, it is put right.
-    pub async fn domains_looked_at(&self, write: &mut Write, id: TenantId) -> Result<(), TenancyError> {
-        let Some(mut tenant) = write.tenant(id).await? else { return Ok(()) };
-        let before = tenant.life;
-        self.watch_domains(write, &mut tenant).await?;
-        tenant.life.due = agenda::due(&tenant, &self.config().tenancy, self.clock.now());
-        if tenant.life != before {
-            write.update_tenant(&tenant).await?;
+    /// A look at one of its domains has found that its plan covers them, or does not, and that this is news: the grace
+    /// begins, or ends. Whatever it was, it is put right.
+    pub async fn domains_looked_at(&self, id: TenantId) -> Result<(), StoreError> {
+        let mut write = self.store.write().await?;
+        let Some(before) = write.tenant(id).await? else { return Ok(()) };
+        let mut tenant = before.clone();
+        self.watch_domains(&mut write, &mut tenant).await?;
+        if tenant.life.domains_until == before.life.domains_until {
+            return Ok(());
         }
+        tenant.life.due = agenda::due(&tenant, &self.config().tenancy, self.clock.now());
+        write.update_tenant(&tenant).await?;
+        let detail = json!({ "domains_until": tenant.life.domains_until });
+        write.audit(&Actor::new("system").entry("tenant.domains", Some(id), &tenant.slug, detail)).await?;
+        write.commit().await?;
         Ok(())
     }
 
     /// Begins or ends the grace of its domains.
-    async fn watch_domains(&self, write: &mut Write, tenant: &mut Tenant) -> Result<(), TenancyError> {
+    async fn watch_domains(&self, write: &mut Write, tenant: &mut Tenant) -> Result<(), StoreError> {
         let parents = parents_in(write, tenant).await?;
         let covered = self.assemble(tenant.clone(), &parents, &self.config())?.effective.features;
         let until = match (covered.contains(CUSTOM_DOMAIN), tenant.life.domains_until) {
@@ -59,7 +64,7 @@ impl Tenancy {
         tenant.life.domains_until = until;
         let kind = if until.is_some() { "tenant.domains-uncovered" } else { "tenant.domains-covered" };
         let detail = json!({ "feature": CUSTOM_DOMAIN, "until": until });
-        Ok(write.event(&event(kind, tenant, detail)).await?)
+        write.event(&event(kind, tenant, detail)).await
     }
 
     /// What is archived is not renewed; what comes back wants its certificates again.

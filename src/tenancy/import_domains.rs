@@ -9,7 +9,7 @@ use super::domains::{TOKEN_BYTES, check_name, require_feature};
 use super::error::{Fault, TenancyError};
 use super::import::{CHUNK, Column, Imported, Line, Seen, Table, sha256};
 use super::lineage::Known;
-use super::{Actor, Done, Tenancy, tokens};
+use super::{Actor, CUSTOM_DOMAIN, Done, Tenancy, tokens};
 use crate::config::Config;
 use crate::model::{Domain, DomainName, DomainState, TenantId};
 use crate::store::Write;
@@ -144,7 +144,7 @@ impl Tenancy {
         for tenant in self.store.tenants_named(&strangers).await? {
             let (id, slug) = (tenant.id, tenant.slug.to_string());
             let state = self.state_of(tenant, &mut owners.parents).await?;
-            let owner = match require_feature(&state, config) {
+            let owner = match require_feature(CUSTOM_DOMAIN, &state, config) {
                 Ok(()) => Ok(id),
                 Err(error @ TenancyError::PlanRequired { .. }) => {
                     Err(Fault::new("/tenant", "plan-required", format!("{slug}: {error}")))

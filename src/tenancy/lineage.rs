@@ -33,7 +33,13 @@ impl Tenancy {
     /// Puts the tenant's facts, its parents', the catalogue and the time together.
     pub(super) async fn state_of(&self, tenant: Tenant, known: &mut Known) -> Result<TenantState, TenancyError> {
         let parents = self.parents_of(&tenant, known).await?;
-        self.assemble(tenant, &parents, &self.config())
+        Ok(self.assemble(tenant, &parents, &self.config())?)
+    }
+
+    /// A tenant and those above it, nearest first.
+    pub(super) async fn line_of(&self, tenant: Tenant, known: &mut Known) -> Result<Vec<Tenant>, TenancyError> {
+        let parents = self.parents_of(&tenant, known).await?;
+        Ok(std::iter::once(tenant).chain(parents).collect())
     }
 
     /// The parents of a tenant, nearest first.
@@ -53,10 +59,10 @@ impl Tenancy {
         Ok(parents)
     }
 
-    /// The same inside a writing transaction, so that nothing need be read after the commit.
+    /// [`Tenancy::state_of`] inside a writing transaction, so that nothing need be read after the commit.
     pub(super) async fn state_in(&self, write: &mut Write, tenant: Tenant) -> Result<TenantState, TenancyError> {
         let parents = parents_in(write, &tenant).await?;
-        self.assemble(tenant, &parents, &self.config())
+        Ok(self.assemble(tenant, &parents, &self.config())?)
     }
 
     pub(super) fn assemble(
@@ -64,7 +70,7 @@ impl Tenancy {
         tenant: Tenant,
         parents: &[Tenant],
         config: &Config,
-    ) -> Result<TenantState, TenancyError> {
+    ) -> Result<TenantState, StoreError> {
         let chain: Vec<&Tenant> = std::iter::once(&tenant).chain(parents).collect();
         let expired_is_suspended = config.tenancy.suspend_expired_trials;
         let effective = Effective::of(&chain, &config.catalogue, expired_is_suspended, self.clock.now())
@@ -75,7 +81,7 @@ impl Tenancy {
 }
 
 /// The parents of a tenant, nearest first.
-pub(super) async fn parents_in(write: &mut Write, tenant: &Tenant) -> Result<Vec<Tenant>, TenancyError> {
+pub(super) async fn parents_in(write: &mut Write, tenant: &Tenant) -> Result<Vec<Tenant>, StoreError> {
     let mut parents = Vec::new();
     let mut above = tenant.parent;
     while let Some(id) = above {

@@ -1,124 +1,56 @@
-//! Lists and counts across tenants, for those who look after all of them. Reads only.
+//! Whether and where a tenant stands in the public directory.
 
-use super::error::{Kind, TenancyError};
-use super::lineage::Known;
-use super::{Tenancy, TenantState};
-use crate::model::{DomainState, Hostname, PlanName, Status, TenantId};
-use crate::store::{DomainFilter, DomainSort, Found, Page, Span, TenantCounts, TenantFilter, TenantSort};
-use crate::tenancy::DomainClaim;
+use serde_json::json;
 
-/// The longest text to search for, in characters. The shortest has one that is no blank.
-pub const SEARCH_MAX: usize = 100;
+use super::error::{Faults, TenancyError};
+use super::tenants::current;
+use super::{Actor, Done, Expect, Tenancy};
+use crate::model::{Listing, Scope};
 
-/// Which tenants to list, as it was asked for.
-#[derive(Clone, Debug, Default)]
-pub struct TenantQuery {
-    /// For whoever may see no other.
-    pub only: Option<TenantId>,
-    /// What a slug, a word of a name or a held domain begins with. The list is then in the order of what is found.
-    pub search: Option<String>,
-    pub status: Option<Status>,
-    /// The tenants' own plan.
-    pub plan: Option<String>,
-    /// Id or slug.
-    pub parent: Option<String>,
-    /// Slugs that begin like this.
-    pub prefix: Option<String>,
-    pub created: Span,
-    pub updated: Span,
-    pub trial_ends: Span,
-    /// `None`: by the end of the trial where that is asked for, else by slug.
-    pub sort: Option<TenantSort>,
-    pub descending: bool,
-}
+/// The highest priority, and below zero the lowest.
+pub const PRIORITY_MAX: i32 = 1_000;
 
-/// Which claims to list, as it was asked for.
-#[derive(Clone, Debug, Default)]
-pub struct DomainQuery {
-    /// Id or slug.
-    pub tenant: Option<String>,
-    pub state: Option<DomainState>,
-    /// Names that begin like this, in lower case and A-labels.
-    pub prefix: Option<String>,
-    /// Names beneath this one.
-    pub beneath: Option<Hostname>,
-    pub sort: DomainSort,
-    pub descending: bool,
-}
-
-/// The counts of a dashboard. They are kept, not counted, and exact.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Stats {
-    pub tenants: TenantCounts,
-    /// Claims by state.
-    pub domains: Vec<(DomainState, u64)>,
-}
-
-impl TenantQuery {
-    /// What the list is ordered by; `None`: by what is found.
-    pub fn order(&self) -> Option<TenantSort> {
-        match (&self.search, self.sort) {
-            (Some(_), _) => None,
-            (None, Some(sort)) => Some(sort),
-            (None, None) if self.trial_ends != Span::default() => Some(TenantSort::TrialEnds),
-            (None, None) => Some(TenantSort::Slug),
-        }
-    }
+/// A tenant's listing, with the revision of the tenant.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ListingState {
+    pub listing: Listing,
+    pub revision: i64,
 }
 
 impl Tenancy {
-    /// A page of tenants, each with what holds for it. `page.after` is [`Found::next`] of the page before. A page may be
-    /// short, or empty, and not be the last: only a `next` that is `None` ends the list.
-    pub async fn list(&self, query: &TenantQuery, page: &Page) -> Result<Found<TenantState>, TenancyError> {
-        let filter = self.filter(query).await?;
-        let Some(filter) = filter else { return Ok(Found { rows: Vec::new(), next: None }) };
-        let found = match (&query.search, query.order()) {
-            (Some(text), _) => self.store.search_tenants(text, &filter, page).await?,
-            (None, sort) => self.store.list_tenants(&filter, sort.unwrap_or_default(), query.descending, page).await?,
-        };
-        let mut known = Known::default();
-        let mut rows = Vec::with_capacity(found.rows.len());
-        for tenant in found.rows {
-            rows.push(self.state_of(tenant, &mut known).await?);
+    pub async fn listing(&self, key: &str) -> Result<ListingState, TenancyError> {
+        let tenant = self.find(key).await?;
+        Ok(ListingState { listing: self.store.listing(tenant.id).await?, revision: tenant.revision })
+    }
+
+    /// Only operators change a priority: everybody wants to stand first.
+    pub async fn set_listing(
+        &self,
+        actor: &Actor,
+        key: &str,
+        expect: &Expect,
+        listing: Listing,
+    ) -> Result<Done<ListingState>, TenancyError> {
+        let mut faults = Faults::default();
+        if !(-PRIORITY_MAX..=PRIORITY_MAX).contains(&listing.priority) {
+            let detail = format!("-{PRIORITY_MAX} to {PRIORITY_MAX}, and this is {}", listing.priority);
+            faults.add("/priority", "out-of-range", detail);
         }
-        Ok(Found { rows, next: found.next })
-    }
-
-    /// A page of claims, of one tenant or of all. `page.after` is [`Found::next`] of the page before.
-    pub async fn list_domains(&self, query: &DomainQuery, page: &Page) -> Result<Found<DomainClaim>, TenancyError> {
-        let tenant = match &query.tenant {
-            Some(key) => Some(self.find(key).await?.id),
-            None => None,
-        };
-        let prefix = query.prefix.as_ref().map(|text| text.trim().to_ascii_lowercase());
-        let filter = DomainFilter { tenant, state: query.state, prefix, beneath: query.beneath.clone() };
-        let found = self.store.list_domains(&filter, query.sort, query.descending, page).await?;
-        Ok(self.described(found))
-    }
-
-    /// The dashboard's counts; `expiring` are trials that end within this many days, or have ended.
-    pub async fn stats(&self, expiring_days: u32) -> Result<Stats, TenancyError> {
-        let before = self.clock.now() + super::tenants::days_long(expiring_days);
-        Ok(Stats { tenants: self.store.tenant_counts(before).await?, domains: self.store.domain_counts().await? })
-    }
-
-    /// `None`: whatever the filter is, nobody passes it.
-    async fn filter(&self, query: &TenantQuery) -> Result<Option<TenantFilter>, TenancyError> {
-        let parent = match &query.parent {
-            None => None,
-            Some(key) => match self.find(key).await {
-                Ok(parent) => Some(parent.id),
-                // Nobody has a parent that there is none of; and whoever sees one tenant alone learns nothing here.
-                Err(TenancyError::NotFound(Kind::Tenant, _)) => return Ok(None),
-                Err(error) => return Err(error),
-            },
-        };
-        let plan = match query.plan.as_deref().map(PlanName::parse) {
-            None => None,
-            Some(Ok(plan)) => Some(plan),
-            Some(Err(_)) => return Ok(None),
-        };
-        let TenantQuery { only, status, prefix, created, updated, trial_ends, .. } = query.clone();
-        Ok(Some(TenantFilter { only, status, plan, parent, prefix, created, updated, trial_ends }))
+        faults.or(Some(()))?;
+        let id = self.find(key).await?.id;
+        let mut write = self.store.write().await?;
+        let mut tenant = current(&mut write, id, key).await?;
+        expect.check(tenant.revision)?;
+        let was = write.listing(id).await?;
+        if was.priority != listing.priority && actor.rights.only().is_some() {
+            return Err(TenancyError::Forbidden(vec![Scope::TenantsManage]));
+        }
+        write.set_listing(id, listing).await?;
+        tenant.updated = self.clock.now();
+        tenant.revision = write.revision();
+        write.update_tenant(&tenant).await?;
+        let entry = actor.entry("tenant.listing", Some(id), &tenant.slug, json!({ "from": was, "to": listing }));
+        let revision = tenant.revision;
+        self.finish(write, entry, ListingState { listing, revision }).await
     }
 }

@@ -7,25 +7,42 @@
 
 mod access;
 mod agenda;
+mod branding;
 mod checks;
+mod contacts;
 mod delete;
 mod domains;
 mod edge;
+mod erasure;
 mod error;
+mod explained;
+mod export;
 mod follow;
 mod hosts;
 mod import;
 mod import_domains;
 mod import_tenants;
+mod invitations;
+mod ledger;
 pub mod lifecycle;
 mod lineage;
 mod listing;
+mod lists;
+mod members;
+mod memberships;
+mod operators;
 mod parent;
+mod people;
+mod rank;
 mod records;
+mod roles;
+mod sessions;
+mod settings;
 mod status;
 mod tenants;
 mod timers;
 mod tokens;
+mod units;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -36,19 +53,34 @@ use async_trait::async_trait;
 
 pub use access::{Principal, TenantHolder};
 pub use agenda::Occasion;
+pub use branding::{Advice, BLURB_MAX, Branded, CSS_MAX, Dropped, PICTURE_MAX, TAGLINE_MAX, Upload};
 pub use checks::{NAME_MAX, REASON_MAX, TRIAL_DAYS_MAX};
+pub use contacts::Contacts;
 pub use delete::{Deleted, Deletion};
 pub use domains::{CUSTOM_DOMAIN, DomainClaim, NewDomain};
+pub use erasure::{CANCELLABLE, MemberExport};
 pub use error::{Fault, Kind, TenancyError};
+pub use explained::{Explained, Sourced};
+pub use export::{Export, Part};
 pub use hosts::{HostAnswer, Via, Visit};
 pub use import::{FAULTS_TOLD, Imported};
+pub use invitations::{INVITED_FOR, IssuedInvitation, Joiner, MESSAGE_MAX, NewInvitation};
 pub use lineage::MAX_DEPTH;
-pub use listing::{DomainQuery, SEARCH_MAX, Stats, TenantQuery};
+pub use listing::{ListingState, PRIORITY_MAX};
+pub use lists::{DomainQuery, SEARCH_MAX, Stats, TenantQuery};
+pub use members::{MemberChange, NewMember, RESTORABLE};
+pub use memberships::{CUSTOM_ROLES, Membership};
+pub use people::PersonChange;
 pub use records::{Record, Wanted, wanted};
+pub use roles::{MOST_ROLES, NewRole, RoleChange};
+pub use sessions::{NewSession, Origin, Picked, SessionState, csrf_token};
+pub use settings::{SettingState, SettingsState};
 pub use status::Suspension;
 pub use tenants::{NewTenant, TenantState};
 pub use tokens::{IMPERSONATION_MAX, Impersonation, IssuedToken, NewToken, hash_token};
+pub use units::{Heir, MOST_UNITS, UnitChange};
 
+use crate::audit::Notes;
 use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
 use crate::model::{Rights, TenantId};
@@ -61,6 +93,7 @@ pub struct Tenancy {
     config: Arc<ArcSwap<Config>>,
     clock: Clock,
     applied: Arc<dyn Applied>,
+    notes: Notes,
 }
 
 /// Knows when this node's directory has caught up with a revision.
@@ -122,7 +155,8 @@ const APPLY_PATIENCE: Duration = Duration::from_secs(5);
 
 impl Tenancy {
     pub fn new(store: Store, config: Arc<ArcSwap<Config>>, clock: Clock, applied: Arc<dyn Applied>) -> Self {
-        Self { store, config, clock, applied }
+        let notes = Notes::new(store.clone());
+        Self { store, config, clock, applied, notes }
     }
 
     pub fn config(&self) -> Arc<Config> {
@@ -170,11 +204,14 @@ impl Actor {
     ) -> AuditEntry {
         AuditEntry {
             actor: self.name.clone(),
+            on_behalf: self.on_behalf.clone(),
+            from: self.from,
             action: action.to_owned(),
             tenant,
             subject: subject.to_string(),
             detail,
             request_id: self.request_id.clone(),
+            ..AuditEntry::default()
         }
     }
 }

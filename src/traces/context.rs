@@ -1,7 +1,6 @@
 //! The place of a request in a trace, as `traceparent` has it.
 
 use http::HeaderMap;
-use uuid::Uuid;
 
 /// Which trace, beneath which span of somebody else's, and whether it is recorded. Its own span stands for what the edge
 /// does with the request.
@@ -12,12 +11,14 @@ pub struct TraceContext {
     pub parent: Option<u64>,
     pub span: u64,
     pub sampled: bool,
+    /// The trace's id is random (W3C trace context level 2), so that whoever samples by it may.
+    pub random: bool,
 }
 
 impl TraceContext {
     /// A trace that begins here, not sampled yet.
-    pub fn begin() -> Self {
-        Self { trace: Uuid::now_v7().as_u128(), parent: None, span: new_span(), sampled: false }
+    pub(super) fn begin() -> Self {
+        Self { trace: random_id(), parent: None, span: new_span(), sampled: false, random: true }
     }
 
     /// The trace that these headers carry on, if they say one and say it once. Whether they may be believed is for the
@@ -28,34 +29,48 @@ impl TraceContext {
         Self::parse(text.to_str().ok()?)
     }
 
-    /// Version 00; of any other nothing is known.
+    /// Version 00. A later one begins as this one does, and may have more behind it; `ff` is none.
     fn parse(text: &str) -> Option<Self> {
-        let mut parts = text.split('-');
+        let (known, more) = text.split_at_checked(LENGTH)?;
+        let mut parts = known.split('-');
         let (version, trace, parent, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-        if version != "00" || parts.next().is_some() {
+        let goes_on = version != "00" && more.starts_with('-');
+        if parts.next().is_some() || !(more.is_empty() || goes_on) {
             return None;
         }
         let hex = |part: &str, length: usize| {
             let lower = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
             (part.len() == length && part.bytes().all(lower)).then(|| u128::from_str_radix(part, 16).ok()).flatten()
         };
-        let (trace, parent, flags) = (hex(trace, 32)?, hex(parent, 16)? as u64, hex(flags, 2)?);
-        let sound = trace != 0 && parent != 0;
-        sound.then(|| Self { trace, parent: Some(parent), span: new_span(), sampled: flags & 1 == 1 })
+        let (version, trace) = (hex(version, 2)?, hex(trace, 32)?);
+        let (parent, flags) = (hex(parent, 16)? as u64, hex(flags, 2)?);
+        let sound = version != 0xff && trace != 0 && parent != 0;
+        let (sampled, random) = (flags & SAMPLED != 0, flags & RANDOM != 0);
+        sound.then(|| Self { trace, parent: Some(parent), span: new_span(), sampled, random })
     }
 
     /// The header for whoever works for `span` of this trace.
     pub fn header(&self, span: u64) -> String {
-        format!("00-{:032x}-{span:016x}-{:02x}", self.trace, u8::from(self.sampled))
+        let flag = |is: bool, flag| if is { flag } else { 0 };
+        let flags = flag(self.sampled, SAMPLED) | flag(self.random, RANDOM);
+        format!("00-{:032x}-{span:016x}-{flags:02x}", self.trace)
     }
 }
 
 /// A new span's id: random, never 0.
 pub fn new_span() -> u64 {
-    let [.., a, b, c, d, e, f, g, h] = Uuid::now_v7().into_bytes();
-    // The two topmost bits are the UUID's variant, `10`: it cannot be 0.
-    u64::from_be_bytes([a, b, c, d, e, f, g, h])
+    rand::random::<u64>().max(1)
 }
+
+/// A new trace's id: random, never 0.
+fn random_id() -> u128 {
+    rand::random::<u128>().max(1)
+}
+
+/// Of version 00.
+const LENGTH: usize = 55;
+const SAMPLED: u128 = 0x01;
+const RANDOM: u128 = 0x02;
 
 #[cfg(test)]
 mod tests {
@@ -80,6 +95,17 @@ mod tests {
         let begun = TraceContext::begin();
         let read = TraceContext::carried_on(&headers(&[&begun.header(begun.span)])).unwrap();
         assert_eq!((read.trace, read.parent, read.sampled), (begun.trace, Some(begun.span), false));
+        assert!(read.random && begun.header(1).ends_with("-02"));
+    }
+
+    #[test]
+    fn a_later_version_is_read_as_far_as_it_is_known() {
+        let known = "0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331";
+        for (text, flags) in [("01-", "-01"), ("cc-", "-01-what the future will be like"), ("fe-", "-03-")] {
+            let context = TraceContext::carried_on(&headers(&[&format!("{text}{known}{flags}")])).unwrap();
+            assert_eq!((context.parent, context.sampled), (Some(0xb7ad_6b71_6920_3331), true), "{text}{flags}");
+            assert!(context.header(1).starts_with("00-"), "what is sent on is of the version that is spoken here");
+        }
     }
 
     #[test]
@@ -96,6 +122,8 @@ mod tests {
             &["00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-x"],
             &["00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-+1"],
             &["ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"],
+            &["0-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-"],
+            &["cc-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01.what"],
         ] {
             assert_eq!(TraceContext::carried_on(&headers(values)), None, "{values:?}");
         }

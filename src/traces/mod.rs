@@ -52,8 +52,8 @@ pub enum Value {
 #[derive(Clone)]
 pub struct Tracer {
     queue: mpsc::Sender<Message>,
-    /// Of 2^64 traces that begin here, how many are sampled.
-    threshold: u128,
+    /// Of 2^56 traces that begin here, how many are sampled.
+    threshold: u64,
     clock: Clock,
     metrics: Arc<Metrics>,
 }
@@ -72,13 +72,14 @@ impl Tracer {
     ) -> Result<(Self, impl Future<Output = ()> + Send + use<>), ExportError> {
         let (queue, spans) = mpsc::channel(settings.queue);
         let exporter = export::Exporter::new(settings, Arc::clone(&metrics))?;
-        let threshold = (1u128 << 64).checked_div(u128::from(settings.one_in)).unwrap_or(0);
+        let threshold = threshold(settings.one_in);
         Ok((Self { queue, threshold, clock, metrics }, exporter.run(spans)))
     }
 
-    /// Whether a trace that begins here is sampled: by its id, so that everybody with the same ratio decides alike.
-    pub fn samples(&self, trace: u128) -> bool {
-        u128::from(trace as u64) < self.threshold
+    /// A trace that begins here, sampled or not: by its id, so that everybody with the same ratio decides alike.
+    pub fn begin(&self) -> TraceContext {
+        let begun = TraceContext::begin();
+        TraceContext { sampled: is_below(begun.trace, self.threshold), ..begun }
     }
 
     /// Leaves a span to be sent.
@@ -101,5 +102,46 @@ impl Tracer {
             }
         };
         let _ = tokio::time::timeout(at_most, all).await;
+    }
+}
+
+/// The part of an id that is random by contract: its last seven bytes
+/// (<https://www.w3.org/TR/trace-context-2/#randomness-of-trace-id>).
+const RANDOM_BITS: u32 = 56;
+
+/// How many of all values of the random part make one in so many; 0: none.
+fn threshold(one_in: u32) -> u64 {
+    (1u64 << RANDOM_BITS).checked_div(u64::from(one_in)).unwrap_or(0)
+}
+
+fn is_below(trace: u128, threshold: u64) -> bool {
+    let part = trace as u64 & ((1u64 << RANDOM_BITS) - 1);
+    part < threshold
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_in_so_many_is_sampled() {
+        const IDS: u32 = 100_000;
+        for one_in in [2, 10, 100] {
+            let threshold = threshold(one_in);
+            let sampled = (0..IDS).filter(|_| is_below(TraceContext::begin().trace, threshold)).count();
+            let share = 1.0 / f64::from(one_in);
+            let (expected, sigma) = (f64::from(IDS) * share, (f64::from(IDS) * share * (1.0 - share)).sqrt());
+            // Six sigma: one run in a thousand million fails by chance.
+            assert!((sampled as f64 - expected).abs() < 6.0 * sigma, "one in {one_in}: {sampled} of {IDS}");
+        }
+        assert!((0..1000).all(|_| is_below(TraceContext::begin().trace, threshold(1))), "1: all");
+        assert!((0..1000).all(|_| !is_below(TraceContext::begin().trace, threshold(0))), "0: none");
+    }
+
+    #[test]
+    fn no_two_spans_have_one_id() {
+        let ids: std::collections::HashSet<_> = (0..10_000).map(|_| new_span()).collect();
+        assert_eq!(ids.len(), 10_000);
+        assert!(!ids.contains(&0));
     }
 }

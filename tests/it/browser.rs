@@ -1,7 +1,9 @@
 //! A real browser on two slugs that share one wildcard certificate. Chromium reuses an HTTP/2 connection for every name
 //! that its certificate covers (RFC 9113 §9.1.1); the edge answers 421, and the browser must try again by itself.
 
+use std::collections::HashMap;
 use std::convert::Infallible;
+use std::process::Output;
 use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -69,6 +71,28 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Inf
 /// Starts Chromium headless, lets the page come to rest, and returns its document. `trusted_keys` of certificates stand
 /// between commas.
 pub async fn document(url: &str, trusted_keys: &str) -> String {
+    let output = chromium(&["--virtual-time-budget=20000", "--dump-dom", url], trusted_keys).await;
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// How many pixels of each colour there are on the page.
+async fn colours(url: &str, trusted_keys: &str) -> HashMap<[u8; 3], usize> {
+    let directory = TempDir::new().unwrap();
+    let file = directory.path().join("page.png");
+    let into = format!("--screenshot={}", file.display());
+    chromium(&["--window-size=800,600", "--force-color-profile=srgb", &into, url], trusted_keys).await;
+    let decoder = png::Decoder::new(std::io::BufReader::new(std::fs::File::open(file).unwrap()));
+    let mut reader = decoder.read_info().unwrap();
+    let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
+    let frame = reader.next_frame(&mut pixels).unwrap();
+    let mut counts = HashMap::new();
+    for pixel in pixels[..frame.buffer_size()].chunks(frame.color_type.samples()) {
+        *counts.entry([pixel[0], pixel[1], pixel[2]]).or_default() += 1;
+    }
+    counts
+}
+
+async fn chromium(how: &[&str], trusted_keys: &str) -> Output {
     let profile = TempDir::new().unwrap();
     let chromium = Command::new("chromium")
         .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"])
@@ -76,11 +100,10 @@ pub async fn document(url: &str, trusted_keys: &str) -> String {
         .arg(format!("--user-data-dir={}", profile.path().display()))
         // As if the authority were installed: a certificate that is merely tolerated is never shared between hosts.
         .arg(format!("--ignore-certificate-errors-spki-list={trusted_keys}"))
-        .args(["--virtual-time-budget=20000", "--dump-dom", url])
+        .args(how)
         .kill_on_drop(true)
         .output();
-    let output = tokio::time::timeout(Duration::from_secs(90), chromium).await.expect("Chromium ends").unwrap();
-    String::from_utf8_lossy(&output.stdout).into_owned()
+    tokio::time::timeout(Duration::from_secs(90), chromium).await.expect("Chromium ends").unwrap()
 }
 
 /// The leaf's public key as Chromium's flag wants it.
@@ -113,4 +136,38 @@ async fn a_browser_that_shares_a_connection_between_slugs_recovers_by_itself() {
     world.suspend("beta").await;
     let page = document(&format!("https://{}:{port}/", world.host("beta")), &key).await;
     assert!(page.contains("<h1>Suspended</h1>") && page.contains("tenant-suspended"), "{page}");
+}
+
+/// The policy lets no script look at the page, so its picture is looked at.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_browser_shows_a_page_in_its_tenants_colours_and_logo() {
+    let world = World::start().await;
+    world.tenant("acme", "growth").await;
+    world
+        .branding(
+            "acme",
+            serde_json::json!({
+                "header_colour": "#102030", "text_colour": "#000",
+                "custom_css": "main{background:#aa00cc} .edge-foot{display:none} body ~ *{display:none}",
+            }),
+        )
+        .await;
+    let kind = tenantry::model::ImageKind::LogoDark;
+    world
+        .picture(
+            "acme",
+            kind,
+            "image/svg+xml",
+            crate::support::picture::svg("#00ee11", "<style>rect{fill:#00ee11}</style>"),
+        )
+        .await;
+    world.suspend("acme").await;
+    let stream = client::tls(&world, &world.host("acme"), &["h2"]).await.unwrap();
+    let key = key_of(&stream.get_ref().1.peer_certificates().unwrap()[0]);
+    let url = format!("https://{}:{}/", world.host("acme"), world.https().port());
+    let colours = colours(&url, &key).await;
+    for (what, colour) in [("header", [0x10, 0x20, 0x30]), ("logo", [0, 0xee, 0x11]), ("style sheet", [0xaa, 0, 0xcc])]
+    {
+        assert!(colours.get(&colour).is_some_and(|pixels| *pixels > 500), "{what}: {:?}", colours.get(&colour));
+    }
 }

@@ -9,9 +9,9 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tenantry::app::{self, App, Origin, Roles, Running};
 use tenantry::clock::Clock;
-use tenantry::model::{Hostname, Status};
+use tenantry::model::{Hostname, ImageKind, Listing, Status};
 use tenantry::seal::KeyFile;
-use tenantry::tenancy::{Actor, Expect, NewDomain, NewTenant, NewToken, Suspension};
+use tenantry::tenancy::{Actor, Expect, NewDomain, NewTenant, NewToken, Suspension, Upload};
 use tenantry::tls::LocalCa;
 
 use super::backend::Backend;
@@ -33,6 +33,7 @@ pub struct World {
 /// What a world is to be made of; the defaults suit most tests.
 pub struct Builder {
     tenantry: String,
+    brand: String,
     routing: Option<String>,
     plans: String,
     store: Option<String>,
@@ -41,6 +42,7 @@ pub struct Builder {
     clock: Clock,
     ports: (u16, u16),
     bare: bool,
+    admin: String,
 }
 
 impl World {
@@ -53,6 +55,7 @@ impl World {
     pub fn builder() -> Builder {
         Builder {
             tenantry: String::new(),
+            brand: String::new(),
             routing: None,
             plans: include_str!("../../config/plans.toml").to_owned(),
             store: None,
@@ -61,6 +64,7 @@ impl World {
             clock: Clock::system(),
             ports: (0, 0),
             bare: false,
+            admin: String::new(),
         }
     }
 
@@ -143,6 +147,25 @@ impl World {
         self.running.tenancy().patch_edge(&actor(), slug, &Expect::Anything, &patch).await.unwrap();
     }
 
+    /// Patches how a tenant looks.
+    pub async fn branding(&self, slug: &str, patch: serde_json::Value) {
+        self.running.tenancy().patch_branding(&actor(), slug, &Expect::Anything, &patch).await.unwrap();
+    }
+
+    /// Uploads a picture, and returns where the edge serves it.
+    pub async fn picture(&self, slug: &str, kind: ImageKind, media: &str, bytes: impl Into<Vec<u8>>) -> String {
+        let upload = Upload { kind, declared: media.into(), bytes: bytes.into() };
+        let done = self.running.tenancy().put_picture(&actor(), slug, &Expect::Anything, upload).await.unwrap();
+        let image = done.value.state.tenant.branding.images.get(kind).cloned().unwrap();
+        format!("/.well-known/tenantry/assets/{}", image.hash)
+    }
+
+    /// Lists a tenant in the public directory.
+    pub async fn list(&self, slug: &str, priority: i32) {
+        let listing = Listing { listed: true, priority };
+        self.running.tenancy().set_listing(&actor(), slug, &Expect::Anything, listing).await.unwrap();
+    }
+
     /// A new operator's token.
     pub async fn token(&self, name: &str) -> String {
         let issued = self
@@ -174,9 +197,21 @@ impl Builder {
         self
     }
 
+    /// More lines for `[admin]`, sections within it included.
+    pub fn admin(mut self, toml: &str) -> Self {
+        self.admin.push_str(toml);
+        self
+    }
+
     /// A store somewhere else: `postgres://…`, or the SQLite file of another world.
     pub fn store(mut self, url: &str) -> Self {
         self.store = Some(url.to_owned());
+        self
+    }
+
+    /// More lines for `[brand]`.
+    pub fn brand(mut self, toml: &str) -> Self {
+        self.brand.push_str(toml);
         self
     }
 
@@ -216,13 +251,15 @@ impl Builder {
         let store = self.store.unwrap_or_else(|| format!("sqlite:{}", dir.path().join("tenantry.db").display()));
         let backend = Backend::start().await;
         let tenantry = format!(
-            "[brand]\nname = \"Test\"\nbase = \"{BASE}\"\n\
+            "[brand]\nname = \"Test\"\nbase = \"{BASE}\"\n{}\
              [[listener]]\nname = \"https\"\naddress = \"127.0.0.1:{}\"\n\
              [[listener]]\nname = \"http\"\naddress = \"127.0.0.1:{}\"\ntls = false\n\
-             [admin]\naddress = \"127.0.0.1:0\"\n\
+             [admin]\naddress = \"127.0.0.1:0\"\n{}\
              [store]\nurl = \"{store}\"\nkey = \"file:{}\"\n{}",
+            self.brand,
             self.ports.0,
             self.ports.1,
+            self.admin,
             key.display(),
             self.tenantry
         );

@@ -6,6 +6,9 @@ mod properties;
 mod selectors;
 mod values;
 
+#[cfg(test)]
+mod tests;
+
 use cssparser::{
     AtRuleParser, CowRcStr, DeclarationParser, ParseError, ParseErrorKind, Parser, ParserState, QualifiedRuleParser,
     RuleBodyItemParser, RuleBodyParser, SourceLocation, StyleSheetParser,
@@ -62,6 +65,7 @@ pub(super) fn drawing_value(property: &str, css: &str) -> Option<String> {
 fn clean(css: &str, scope: Option<&'static str>, urls: Urls) -> CleanCss {
     let mut rules = Rules::new(scope, urls);
     let css = body(&mut parser(css), &mut rules);
+    rules.dropped.sort_by_key(|dropped| dropped.line);
     CleanCss { css, dropped: rules.dropped }
 }
 

@@ -3,6 +3,8 @@
 //! output is a fixed point: cleaned again, it is the same.
 
 mod names;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeSet, HashSet};
 use std::fmt::Write as _;
@@ -139,7 +141,8 @@ impl Writer {
     /// What draws something that draws something … multiplies: one step is all there is.
     fn may_use(&mut self, node: &Node<'_, '_>) -> bool {
         self.uses += 1;
-        let target = href(node).and_then(|href| href.strip_prefix('#'));
+        let cleaned = node.attributes().filter_map(|attribute| cleaned(&attribute)).find(|(name, _)| *name == "href");
+        let target = cleaned.as_ref().and_then(|(_, href)| href.strip_prefix('#'));
         self.uses <= USES_MAX && target.is_some_and(|id| !self.users.contains(id))
     }
 
@@ -176,10 +179,6 @@ fn cleaned(found: &Attribute<'_, '_>) -> Option<(&'static str, String)> {
         Sort::Reference => (value.len() > 1 && value.starts_with('#') && good("#-_.")).then(|| value.to_owned()),
     }?;
     Some((name, value))
-}
-
-fn href<'n>(node: &Node<'n, '_>) -> Option<&'n str> {
-    node.attribute("href").or_else(|| node.attribute((XLINK, "href")))
 }
 
 fn is_svg(node: &Node<'_, '_>) -> bool {

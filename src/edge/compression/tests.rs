@@ -140,6 +140,39 @@ fn settings_count() {
     let asked = request("GET", &[("accept-encoding", "gzip, br, zstd")]);
     let own = settings("types = [\"image/*\"]\nmin_bytes = \"10B\"\nalgorithms = [\"br\"]\nbrotli_level = 9\n");
     let planned = plan(&own, &asked, &mut answer, false).unwrap().unwrap();
-    assert_eq!(planned, Plan { coding: Coding::Brotli, level: 9, length: Some(10), head_only: false });
+    assert_eq!(planned, Plan { coding: Coding::Brotli, level: 9, length: Some(10), head_only: false, most: 256 });
     assert_eq!(plan(&settings("enabled = false"), &asked, &mut response(200, &[HTML]), false).unwrap(), None);
+}
+
+#[tokio::test]
+async fn no_more_answers_are_under_compression_than_may_be() {
+    let metrics = Arc::new(Metrics::new().unwrap());
+    let builder = Builder { metrics: Arc::clone(&metrics), under_way: Arc::default() };
+    let begin = async || {
+        let mut compressor = Compressor {
+            state: State::Asleep,
+            metrics: Arc::clone(&metrics),
+            under_way: Arc::clone(&builder.under_way),
+        };
+        let mut answer = response(200, &[HTML]);
+        let planned = plan(&settings("most_at_once = 2"), &request("GET", &[GZIP]), &mut answer, false).unwrap();
+        compressor.state = planned.map_or(State::Asleep, State::Planned);
+        compressor.response_header_filter(&mut answer, false).await.unwrap();
+        assert_eq!(answer.headers["vary"], "accept-encoding");
+        (compressor, answer.headers.contains_key("content-encoding"))
+    };
+    let (mut one, first) = begin().await;
+    let (two, second) = begin().await;
+    let (mut plain, third) = begin().await;
+    assert_eq!((first, second, third), (true, true, false));
+    let mut body = Some(Bytes::from_static(b"as it is"));
+    plain.response_body_filter(&mut body, true).unwrap();
+    assert_eq!(body.as_deref(), Some(&b"as it is"[..]));
+    assert_eq!(metrics.compression_skipped.get(), 1);
+    // One ends, one is cut off: both leave room.
+    one.response_body_filter(&mut Some(Bytes::from_static(b"the end")), true).unwrap();
+    drop(two);
+    let again = (begin().await, begin().await);
+    assert!(again.0.1 && again.1.1);
+    assert_eq!(builder.under_way.load(Ordering::Acquire), 2);
 }

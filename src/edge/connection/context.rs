@@ -2,7 +2,7 @@
 //! the connection closed.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -55,7 +55,17 @@ pub struct Connection {
     close_asked: Notify,
     close_sent: Notify,
     waker: AtomicWaker,
+    visitor: OnceLock<Visitor>,
     ended_because: OnceLock<&'static str>,
+}
+
+/// Whose WebSocket a connection carries.
+#[derive(Clone, Copy, Debug)]
+pub struct Visitor {
+    /// The visitor's own, where a trusted proxy stands before it.
+    pub address: IpAddr,
+    /// At one of the tenant's own hosts, where the tenant says who may come.
+    pub at_home: bool,
 }
 
 /// How long a WebSocket may take to come to the end of a frame, to send our close frame and to be closed by its peer.
@@ -79,6 +89,7 @@ impl Connection {
             close_asked: Notify::new(),
             close_sent: Notify::new(),
             waker: AtomicWaker::new(),
+            visitor: OnceLock::new(),
             ended_because: OnceLock::new(),
         })
     }
@@ -166,6 +177,17 @@ impl Connection {
             tenants.push(tenant);
         }
         new
+    }
+
+    /// Remembers whose WebSocket it has become.
+    pub fn note_visitor(&self, visitor: Visitor) {
+        // Nothing follows on a connection that has become a WebSocket.
+        let _ = self.visitor.set(visitor);
+    }
+
+    /// Whose WebSocket it is; `None`: it is none.
+    pub fn visitor(&self) -> Option<Visitor> {
+        self.visitor.get().copied()
     }
 
     /// Forgets them: on a connection that a proxy shares between visitors, the next request is somebody else's.

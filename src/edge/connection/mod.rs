@@ -20,7 +20,7 @@ mod wire;
 mod write;
 
 pub use conn::{Conn, Protocol};
-pub use context::{Connection, Facts};
+pub use context::{Connection, Facts, Visitor};
 pub use head::HeadFault;
 pub use websocket::CloseReason;
 pub use wire::Wire;

@@ -61,6 +61,12 @@ impl State {
         self.down.store(down, Ordering::Relaxed);
     }
 
+    /// Nobody looks at it any more: what looks said is forgotten.
+    pub fn forget_looks(&self) {
+        *lock(&self.looks) = Looks::default();
+        self.set_down(false);
+    }
+
     pub fn out_until(&self) -> Timestamp {
         Timestamp(self.out_until.load(Ordering::Relaxed))
     }
@@ -122,8 +128,7 @@ impl Lease {
         shared.series.ejections.inc();
         let (pool, address) = (&*shared.name, self.state.address);
         warn!(pool, backend = %address, why, until = %until, "upstream.ejected");
-        self.roster.show(&self.state);
-        self.roster.show_after(&self.state, until.since(now));
+        self.roster.tell_return(&self.state, until, until.since(now));
     }
 }
 

@@ -102,11 +102,11 @@ impl<'a, W: Fn(&Backend) -> Option<u8>> Choice<'a, W> {
     fn hashed(&self, key: &Key, share: impl Fn(&Backend) -> u8) -> Option<&'a Backend> {
         let ring = self.members.ring.as_ref()?;
         let draw = (FixedState::with_seed(0).hash_one(key.0) % u64::from(FULL)) as u8;
-        let around = || ring.node_iter(&key.0).take(self.members.all.len() * POINTS);
-        let find = |good: &dyn Fn(u8) -> bool| {
-            around().find_map(|address| self.members.backend(*address).filter(|backend| good(share(backend))))
-        };
-        find(&|share| draw < share).or_else(|| find(&|share| share > 0))
+        // The ring has many points for each backend: it is only walked when there is somebody on it to be found.
+        let best = self.members.all.iter().map(&share).max().filter(|best| *best > 0)?;
+        let least = if best > draw { draw + 1 } else { 1 };
+        let mut around = ring.node_iter(&key.0).take(self.members.all.len() * POINTS);
+        around.find_map(|address| self.members.backend(*address).filter(|backend| share(backend) >= least))
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{info, warn};
 
 use super::roster::Roster;
@@ -17,31 +18,41 @@ pub trait Resolver: Send + Sync {
     async fn resolve(&self, host: &str) -> Result<(Vec<IpAddr>, Duration), String>;
 }
 
-/// Follows the name at this place of the pool, for as long as it is polled.
+/// Follows the name at this place of the pool, for as long as it is polled. What is known of it already holds until it is
+/// over, but for no longer than the pool as it is now allows.
 pub(super) async fn follow(roster: Arc<Roster>, index: usize, host: String, resolver: Arc<dyn Resolver>) {
-    let rules = roster.config.balancing.discovery.clone();
+    if let Some(due) = roster.due(index) {
+        sleep_until(due.min(Instant::now() + roster.config.balancing.discovery.max_ttl)).await;
+    }
     loop {
-        let answer = resolver.resolve(&host).await;
-        let answer = answer.and_then(|(addresses, ttl)| match addresses.is_empty() {
-            true => Err("no address".to_owned()),
-            false => Ok((addresses, ttl)),
-        });
-        let pool = &*roster.shared.name;
-        let wait = match answer {
-            Ok((addresses, ttl)) => {
-                if roster.asked(index, Ok(addresses)) {
-                    info!(pool, host, addresses = ?roster.addresses(index), "upstream.resolved");
-                }
-                ttl.clamp(rules.min_ttl, rules.max_ttl)
+        sleep(ask(&roster, index, &host, &*resolver).await).await;
+    }
+}
+
+/// Asks for the name at this place once. Answers after what time it is to be asked for again.
+pub(super) async fn ask(roster: &Roster, index: usize, host: &str, resolver: &dyn Resolver) -> Duration {
+    let rules = &roster.config.balancing.discovery;
+    let answer = resolver.resolve(host).await;
+    let answer = answer.and_then(|(addresses, ttl)| match addresses.is_empty() {
+        true => Err("no address".to_owned()),
+        false => Ok((addresses, ttl)),
+    });
+    let pool = &*roster.shared.name;
+    match answer {
+        Ok((addresses, ttl)) => {
+            let wait = ttl.clamp(rules.min_ttl, rules.max_ttl);
+            if roster.asked(index, Ok(addresses), Instant::now() + wait) {
+                info!(pool, host, addresses = ?roster.addresses(index), "upstream.resolved");
             }
-            Err(why) => {
-                if roster.asked(index, Err(why.clone())) {
-                    let kept = roster.addresses(index);
-                    warn!(pool, host, why, kept = ?kept, "upstream.not_resolved: the last answer is kept");
-                }
-                rules.min_ttl
+            wait
+        }
+        Err(why) => {
+            let wait = rules.min_ttl;
+            if roster.asked(index, Err(why.clone()), Instant::now() + wait) {
+                let kept = roster.addresses(index);
+                warn!(pool, host, why, kept = ?kept, "upstream.not_resolved: the last answer is kept");
             }
-        };
-        tokio::time::sleep(wait).await;
+            wait
+        }
     }
 }

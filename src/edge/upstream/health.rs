@@ -1,7 +1,9 @@
 //! Looks at backends: each is asked now and then, beside all requests, whether it can take some. One connector serves all
 //! pools, because each has the platform's authorities in memory; every look makes a connection of its own.
 
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream;
@@ -10,7 +12,7 @@ use pingora_core::connectors::http::Connector;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_http::RequestHeader;
 use tokio::net::TcpStream;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{info, warn};
 
 use super::backend::Backend;
@@ -59,10 +61,9 @@ impl Looks {
 
 /// Looks at all backends of a pool, for as long as it is polled.
 pub(super) async fn watch(roster: Arc<Roster>, check: HealthCheck, connector: Arc<Connector>) {
-    let mut turn = interval(check.interval);
-    turn.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        turn.tick().await;
+    let jitter = RandomState::new();
+    for turn in 0_u64.. {
+        let began = Instant::now();
         let members = roster.members.load_full();
         let (roster, members, check, connector) = (&roster, &members, &check, &connector);
         let looks = stream::iter(0..members.all.len());
@@ -71,8 +72,21 @@ pub(super) async fn watch(roster: Arc<Roster>, check: HealthCheck, connector: Ar
                 look_at(roster, backend, check, connector).await;
             }
         };
-        looks.for_each_concurrent(AT_ONCE, look).await;
+        looks.for_each_concurrent(at_once(members.all.len(), check), look).await;
+        sleep_until(began + pause(check, jitter.hash_one(turn))).await;
     }
+}
+
+/// How many are looked at at the same time: so many that all of them are within one interval, should none of them answer.
+fn at_once(backends: usize, check: &HealthCheck) -> usize {
+    let share = check.timeout.as_secs_f64() / check.interval.as_secs_f64().max(f64::EPSILON);
+    ((backends as f64 * share).ceil() as usize).clamp(AT_ONCE, MOST_AT_ONCE)
+}
+
+/// From one turn to the next: the interval, give or take a tenth, so that pools and nodes that began together do not go on
+/// looking together.
+fn pause(check: &HealthCheck, lot: u64) -> Duration {
+    check.interval.mul_f64(0.9 + (lot % 1000) as f64 / 5000.0)
 }
 
 async fn look_at(roster: &Roster, backend: &Backend, check: &HealthCheck, connector: &Connector) {
@@ -89,7 +103,6 @@ async fn look_at(roster: &Roster, backend: &Backend, check: &HealthCheck, connec
         Some(why) => warn!(pool, backend = %address, why, "upstream.unhealthy"),
         None => info!(pool, backend = %address, "upstream.healthy"),
     }
-    roster.show(state);
 }
 
 async fn look(roster: &Roster, backend: &Backend, check: &HealthCheck, connector: &Connector) -> Result<(), String> {
@@ -139,14 +152,31 @@ fn alone(peer: &HttpPeer) -> HttpPeer {
     peer
 }
 
-/// Backends of a pool that are looked at at the same time.
+/// Backends of a pool that are looked at at the same time at least, and at most however many there are.
 const AT_ONCE: usize = 16;
+const MOST_AT_ONCE: usize = 512;
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
+
+    #[test]
+    fn all_are_looked_at_within_an_interval_and_not_in_step() {
+        let check = |timeout: u64, interval: u64| HealthCheck {
+            kind: CheckKind::Tcp,
+            interval: Duration::from_secs(interval),
+            timeout: Duration::from_secs(timeout),
+            healthy_after: 1,
+            unhealthy_after: 1,
+        };
+        for (backends, timeout, interval, expected) in
+            [(3, 2, 10, 16), (1_000, 2, 10, 200), (1_000, 10, 10, 512), (81, 2, 10, 17)]
+        {
+            assert_eq!(at_once(backends, &check(timeout, interval)), expected);
+        }
+        let pauses: std::collections::BTreeSet<_> = (0..1000).map(|lot| pause(&check(2, 10), lot)).collect();
+        assert!(pauses.len() > 900 && pauses.iter().all(|pause| (9_000..=11_000).contains(&pause.as_millis())));
+    }
 
     #[test]
     fn it_takes_looks_in_a_row_but_the_first_counts_alone() {

@@ -6,12 +6,13 @@ mod balance;
 mod budget;
 mod discovery;
 mod ejection;
+mod gauges;
 mod health;
 mod peer;
 mod roster;
 mod shared;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
@@ -36,6 +37,7 @@ use crate::model::PoolStatus;
 
 pub use self::backend::Lease;
 pub use self::discovery::Resolver;
+pub use self::gauges::Gauges;
 pub use self::peer::address;
 
 /// Every pool of one configuration, ready to hand out peers.
@@ -96,15 +98,19 @@ impl Surroundings {
         Self { clock, metrics, resolver, runtime: Handle::current(), connector: Arc::default() }
     }
 
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
     fn connector(&self) -> Arc<Connector> {
         Arc::clone(self.connector.get_or_init(|| Arc::new(Connector::new(None))))
     }
 }
 
 impl Pools {
-    /// Builds the pools of a configuration that is about to be put in force. `previous` is what is in force: its pools that
-    /// are the same are used again; of the others of the same name, the health of backends, the requests under way and the
-    /// answers of DNS are kept. From then on only the new ones are looked at. Reads authorities' files; asks nobody.
+    /// Builds the pools of a configuration that may be put in force. `previous` is what is in force: its pools that are the
+    /// same are used again; of the others of the same name, the health of backends, the requests under way and the answers
+    /// of DNS are kept. Nothing of what is in force is touched until [`Pools::take_over`]. Asks nobody.
     pub fn build(routing: &Routing, previous: Option<&Self>, around: &Surroundings) -> Result<Self, PoolError> {
         let before: HashMap<&str, &Arc<Pool>> =
             previous.into_iter().flat_map(|previous| &previous.0).map(|pool| (&*pool.name, pool)).collect();
@@ -112,32 +118,40 @@ impl Pools {
         for config in &routing.pools {
             pools.push(Pool::build(config, before.get(&*config.name).copied(), around)?);
         }
-        let pools = Self(pools);
-        pools.take_over(&before, around);
-        Ok(pools)
+        Ok(Self(pools))
     }
 
-    /// Nothing can fail any more: the old ones are looked at no longer, the new ones are.
-    fn take_over(&self, before: &HashMap<&str, &Arc<Pool>>, around: &Surroundings) {
+    /// These are in force from now on, in the place of `previous`: the old ones are looked at no longer, the new ones are.
+    pub fn take_over(&self, previous: Option<&Self>, around: &Surroundings) {
         let now: HashMap<&str, &Arc<Pool>> = self.0.iter().map(|pool| (&*pool.name, pool)).collect();
-        for (name, old) in before {
-            match now.get(name) {
-                Some(new) if Arc::ptr_eq(old, new) => continue,
+        let mut kept: HashSet<&str> = HashSet::new();
+        for old in previous.into_iter().flat_map(|previous| &previous.0) {
+            match now.get(&*old.name) {
+                Some(new) if Arc::ptr_eq(old, new) => {
+                    kept.insert(&*old.name);
+                    continue;
+                }
                 Some(_) => {}
-                None => old.roster.shared.forget_series(),
+                None => old.roster.shared.end(),
             }
             lock(&old.tasks).clear();
         }
-        for pool in self.0.iter().filter(|pool| !before.get(&*pool.name).is_some_and(|old| Arc::ptr_eq(old, pool))) {
-            pool.roster.show_all();
+        for pool in self.0.iter().filter(|pool| !kept.contains(&*pool.name)) {
+            pool.roster.shared.begin();
             pool.watch(around);
         }
     }
 
-    /// Waits until every backend's name has been asked for, or for as long as `within`: what has no answer then is a fault
-    /// of that backend alone.
-    pub async fn resolved(&self, within: Duration) {
-        let _ = timeout(within, join_all(self.0.iter().map(|pool| pool.roster.resolved()))).await;
+    /// Asks for every name that nobody has asked for yet, for as long as `within`: what has no answer then is a fault of
+    /// that backend alone.
+    pub async fn resolve(&self, around: &Surroundings, within: Duration) {
+        let names =
+            self.0.iter().flat_map(|pool| pool.roster.names().into_iter().map(move |name| (&pool.roster, name)));
+        let unasked = names.filter(|(roster, (index, _))| roster.due(*index).is_none());
+        let asking = unasked.map(|(roster, (index, host))| async move {
+            discovery::ask(roster, index, &host, &*around.resolver).await;
+        });
+        let _ = timeout(within, join_all(asking)).await;
     }
 
     pub fn get(&self, id: PoolId) -> Option<&Pool> {
@@ -192,6 +206,8 @@ impl Pool {
         if let Some(check) = &self.roster.config.balancing.health {
             let watching = health::watch(Arc::clone(&self.roster), check.clone(), around.connector());
             tasks.push(AbortOnDropHandle::new(around.runtime.spawn(watching)));
+        } else {
+            self.roster.forget_looks();
         }
     }
 
@@ -250,6 +266,11 @@ impl Pool {
             shared.series.budget_exhausted.inc()
         }
         may
+    }
+
+    /// A request's time at the backends, from when it was given to the first until the head of an answer.
+    pub fn observe(&self, time: Duration) {
+        self.roster.shared.observe(time);
     }
 
     pub fn status(&self) -> PoolStatus {

@@ -12,6 +12,7 @@ use rustls_pki_types::pem::PemObject;
 
 use super::PoolError;
 use crate::config::{self, Protocol};
+use crate::edge::keep_alive::keep_alive_upstream;
 
 /// The authorities of a pool, with the file that they were read from: the same file makes the same ones.
 #[derive(Clone)]
@@ -65,6 +66,7 @@ pub(super) fn new(config: &config::Pool, address: SocketAddr, authorities: Optio
     peer.options.read_timeout = Some(config.read_timeout);
     peer.options.write_timeout = Some(config.write_timeout);
     peer.options.idle_timeout = Some(config.idle_timeout);
+    keep_alive_upstream(&mut peer.options);
     peer
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use pingora_ketama::{Bucket, Continuum};
 use tokio::runtime::Handle;
-use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::backend::{Backend, State};
 use super::ejection::most_out;
@@ -25,8 +25,6 @@ pub(super) struct Roster {
     pub authorities: Option<Authorities>,
     pub members: ArcSwap<Members>,
     sources: Mutex<Vec<Source>>,
-    /// Names that DNS has not been asked for yet.
-    unasked: watch::Sender<usize>,
     runtime: Handle,
 }
 
@@ -54,7 +52,33 @@ pub(super) struct Named {
     pub addresses: Vec<IpAddr>,
     /// Why the last question was not answered.
     pub trouble: Option<String>,
-    asked: bool,
+    /// When it is to be asked for again; `None`: it has not been asked for yet.
+    due: Option<Instant>,
+}
+
+/// How a backend is, as metrics tell it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Condition {
+    Healthy,
+    /// Looks say so.
+    Unhealthy,
+    /// It failed too many requests.
+    Ejected,
+    /// A name that has no address.
+    Unresolved,
+}
+
+impl Condition {
+    pub const ALL: [Self; 4] = [Self::Healthy, Self::Unhealthy, Self::Ejected, Self::Unresolved];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Healthy => "healthy",
+            Self::Unhealthy => "unhealthy",
+            Self::Ejected => "ejected",
+            Self::Unresolved => "unresolved",
+        }
+    }
 }
 
 impl Roster {
@@ -68,7 +92,6 @@ impl Roster {
     ) -> Self {
         let known: Vec<Source> = before.map(|before| lock(&before.sources).clone()).unwrap_or_default();
         let sources: Vec<_> = config.backends.iter().map(|backend| Source::new(backend, &known)).collect();
-        let unasked = sources.iter().filter(|source| matches!(source, Source::Name(name) if !name.asked)).count();
         let members = ArcSwap::from_pointee(Members { all: Vec::new(), places: HashMap::new(), ring: None });
         let roster = Self {
             shared,
@@ -76,10 +99,9 @@ impl Roster {
             authorities,
             members,
             sources: Mutex::new(sources),
-            unasked: watch::Sender::new(unasked),
             runtime: runtime.clone(),
         };
-        roster.members.store(Arc::new(roster.gather()));
+        roster.members.store(Arc::new(roster.gather(&lock(&roster.sources))));
         roster
     }
 
@@ -92,11 +114,21 @@ impl Roster {
         lock(&self.sources).iter().enumerate().filter_map(name).collect()
     }
 
-    /// DNS was asked for the name at this place. Answers whether the answer is another than the last one.
-    pub fn asked(&self, index: usize, answer: Result<Vec<IpAddr>, String>) -> bool {
+    /// When the name at this place is to be asked for again; `None`: it has not been asked for yet.
+    pub fn due(&self, index: usize) -> Option<Instant> {
+        match lock(&self.sources).get(index) {
+            Some(Source::Name(name)) => name.due,
+            _ => None,
+        }
+    }
+
+    /// DNS was asked for the name at this place, and is to be asked again when `due`. Answers whether the answer is another
+    /// than the last one.
+    pub fn asked(&self, index: usize, answer: Result<Vec<IpAddr>, String>, due: Instant) -> bool {
+        // Held until the snapshot is stored: of two names that are answered at once neither may undo the other.
         let mut sources = lock(&self.sources);
         let Some(Source::Name(name)) = sources.get_mut(index) else { return false };
-        let first = !std::mem::replace(&mut name.asked, true);
+        name.due = Some(due);
         let changed = match answer {
             Ok(mut addresses) => {
                 addresses.sort_unstable();
@@ -107,13 +139,8 @@ impl Roster {
             }
             Err(why) => name.trouble.replace(why).is_none(),
         };
-        drop(sources);
         if changed {
-            self.members.store(Arc::new(self.gather()));
-            self.show_all();
-        }
-        if first {
-            self.unasked.send_modify(|count| *count = count.saturating_sub(1));
+            self.members.store(Arc::new(self.gather(&sources)));
         }
         changed
     }
@@ -124,11 +151,6 @@ impl Roster {
             Some(Source::Name(name)) => name.addresses.clone(),
             _ => Vec::new(),
         }
-    }
-
-    /// Waits until every name has been asked for once.
-    pub async fn resolved(&self) {
-        let _ = self.unasked.subscribe().wait_for(|count| *count == 0).await;
     }
 
     /// Whether one more backend may be ejected.
@@ -143,31 +165,34 @@ impl Roster {
         self.config.balancing.health.is_some() && state.is_down()
     }
 
-    /// It gets requests.
-    pub fn is_healthy(&self, state: &State, now: Timestamp) -> bool {
-        !self.is_down(state) && state.out_until() <= now
-    }
-
-    /// Shows in the metrics how a backend is.
-    pub fn show(&self, state: &State) {
-        self.shared.show(state.address, self.is_healthy(state, self.shared.clock.now()));
-    }
-
-    /// The same for all, and forgets those that are gone.
-    pub fn show_all(&self) {
+    /// How each is: by its address, or a name that has none.
+    pub fn conditions(&self, mut tell: impl FnMut(Option<SocketAddr>, Condition)) {
         let (now, members) = (self.shared.clock.now(), self.members.load());
-        let all = members.all.iter();
-        self.shared.show_only(all.map(|backend| (backend.state.address, self.is_healthy(&backend.state, now))));
+        for Backend { state, .. } in &members.all {
+            let condition = match (self.is_down(state), state.out_until() > now) {
+                (true, _) => Condition::Unhealthy,
+                (false, true) => Condition::Ejected,
+                (false, false) => Condition::Healthy,
+            };
+            tell(Some(state.address), condition);
+        }
+        for _ in lock(&self.sources).iter().filter(|source| source.addresses().is_empty()) {
+            tell(None, Condition::Unresolved);
+        }
     }
 
-    /// The same again when an ejection is over.
-    pub fn show_after(self: &Arc<Self>, state: &Arc<State>, time: Duration) {
-        let (roster, state) = (Arc::downgrade(self), Arc::clone(state));
+    /// Nobody looks at its backends any more.
+    pub fn forget_looks(&self) {
+        self.members.load().all.iter().for_each(|backend| backend.state.forget_looks());
+    }
+
+    /// Says in the log when an ejection is over, unless it has been made longer.
+    pub fn tell_return(&self, state: &Arc<State>, until: Timestamp, wait: Duration) {
+        let (pool, state) = (Arc::clone(&self.shared.name), Arc::downgrade(state));
         self.runtime.spawn(async move {
-            tokio::time::sleep(time).await;
-            if let Some(roster) = roster.upgrade() {
-                roster.show(&state);
-                tracing::info!(pool = &*roster.shared.name, backend = %state.address, "upstream.returned");
+            tokio::time::sleep(wait).await;
+            if let Some(state) = state.upgrade().filter(|state| state.out_until() == until) {
+                tracing::info!(pool = &*pool, backend = %state.address, "upstream.returned");
             }
         });
     }
@@ -210,10 +235,10 @@ impl Roster {
         }
     }
 
-    fn gather(&self) -> Members {
+    fn gather(&self, sources: &[Source]) -> Members {
         let mut all: Vec<Backend> = Vec::new();
         let mut places = HashMap::new();
-        for address in lock(&self.sources).iter().flat_map(Source::addresses) {
+        for address in sources.iter().flat_map(Source::addresses) {
             if let std::collections::hash_map::Entry::Vacant(place) = places.entry(address) {
                 place.insert(all.len());
                 let state = self.shared.state(address, self.config.protocol);
@@ -239,13 +264,13 @@ impl Source {
             return Self::Address(address);
         }
         let (host, port) = backend.rsplit_once(':').unwrap_or((backend, "0"));
-        let same = |source: &&Self| matches!(source, Self::Name(name) if name.host == host && name.asked);
+        let same = |source: &&Self| matches!(source, Self::Name(name) if name.host == host && name.due.is_some());
         let port = port.parse().unwrap_or(0);
         match known.iter().find(same) {
             Some(Self::Name(name)) => Self::Name(Named { port, ..name.clone() }),
             _ => {
                 let (addresses, trouble) = (Vec::new(), None);
-                Self::Name(Named { host: host.to_owned(), port, addresses, trouble, asked: false })
+                Self::Name(Named { host: host.to_owned(), port, addresses, trouble, due: None })
             }
         }
     }
@@ -282,5 +307,52 @@ impl Members {
     /// The backend at this address.
     pub fn backend(&self, address: SocketAddr) -> Option<&Backend> {
         self.places.get(&address).and_then(|place| self.all.get(*place))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+
+    use super::*;
+    use crate::clock::Clock;
+    use crate::config::{Config, Sources};
+    use crate::metrics::Metrics;
+
+    #[tokio::test]
+    async fn of_two_names_that_are_answered_at_once_neither_undoes_the_other() {
+        const ROUNDS: u8 = 250;
+        let routing = "[[pool]]\nname = \"app\"\nbackends = [\"a.test:1\", \"b.test:2\"]\n\
+                       [[route]]\nname = \"all\"\nhost = \"any\"\npool = \"app\"\n";
+        let tenantry = "[[listener]]\nname = \"http\"\naddress = \"127.0.0.1:0\"\ntls = false\n\
+                        [admin]\naddress = \"127.0.0.1:0\"\n[store]\nurl = \"sqlite:x.db\"\nkey = \"x.key\"\n";
+        let sources = Sources::new(tenantry, routing, include_str!("../../../config/plans.toml"));
+        let config = Config::parse(&sources, &|_| None).unwrap();
+        let shared = Shared::new("app", &Clock::system(), &Arc::new(Metrics::new().unwrap()));
+        let pool = &config.routing.pools[0];
+        let roster = Roster::new(Arc::new(shared), pool, None, None, &Handle::current());
+        let together = Barrier::new(3);
+        std::thread::scope(|scope| {
+            for place in [0, 1] {
+                let (roster, together) = (&roster, &together);
+                scope.spawn(move || {
+                    for round in 0..ROUNDS {
+                        together.wait();
+                        let address = IpAddr::from([127, 0, place as u8, round]);
+                        roster.asked(place, Ok(vec![address]), Instant::now());
+                        together.wait();
+                    }
+                });
+            }
+            for round in 0..ROUNDS {
+                together.wait();
+                together.wait();
+                let members = roster.members.load_full();
+                for (place, port) in [(0, 1), (1, 2)] {
+                    let address = SocketAddr::from(([127, 0, place, round], port));
+                    assert!(members.backend(address).is_some(), "{address} is lost");
+                }
+            }
+        });
     }
 }

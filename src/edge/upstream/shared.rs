@@ -1,12 +1,13 @@
 //! What a pool keeps across reloads, found by its name: the states of its backends, its turn, who waits, the retry budget,
 //! and its series in the metrics, which end with it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::time::Duration;
 
-use prometheus::{IntCounter, IntGauge};
+use prometheus::{Histogram, IntCounter, IntGauge};
 
 use super::backend::State;
 use super::budget::Budget;
@@ -25,9 +26,19 @@ pub(super) struct Shared {
     /// Requests that wait for the head of their answer.
     pending: AtomicU64,
     states: Mutex<HashMap<(SocketAddr, Protocol), Weak<State>>>,
-    /// Backends that the metrics show.
-    shown: Mutex<BTreeSet<SocketAddr>>,
+    /// Made with the first request: each is a dozen series.
+    seconds: OnceLock<Histogram>,
+    life: Mutex<Life>,
     metrics: Arc<Metrics>,
+}
+
+/// Whether the pool has series in the metrics: whoever still holds one of a pool that is gone must not bring it back.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Life {
+    /// Of a configuration that may yet be refused.
+    Built,
+    InForce,
+    Gone,
 }
 
 /// The pool's own series, looked up once.
@@ -60,7 +71,8 @@ impl Shared {
             next: AtomicUsize::new(0),
             pending: AtomicU64::new(0),
             states: Mutex::default(),
-            shown: Mutex::default(),
+            seconds: OnceLock::new(),
+            life: Mutex::new(Life::Built),
             metrics: Arc::clone(metrics),
         }
     }
@@ -102,30 +114,29 @@ impl Shared {
         state
     }
 
-    /// Shows whether a backend gets requests; those that are no longer in the pool are not shown again.
-    pub fn show(&self, address: SocketAddr, healthy: bool) {
-        if lock(&self.shown).contains(&address) {
-            self.gauge(address).set(i64::from(healthy));
+    /// A request's time at the backends, from when it was given to the first until the head of an answer.
+    pub fn observe(&self, time: Duration) {
+        let seconds = self.seconds.get().or_else(|| {
+            let life = lock(&self.life);
+            let make = || self.metrics.upstream_seconds.with_label_values(&[&self.name]);
+            (*life != Life::Gone).then(|| self.seconds.get_or_init(make))
+        });
+        if let Some(seconds) = seconds {
+            seconds.observe(time.as_secs_f64());
         }
     }
 
-    /// Shows these backends and no others.
-    pub fn show_only(&self, backends: impl Iterator<Item = (SocketAddr, bool)>) {
-        let mut shown = lock(&self.shown);
-        let mut now = BTreeSet::new();
-        for (address, healthy) in backends {
-            self.gauge(address).set(i64::from(healthy));
-            now.insert(address);
-        }
-        for gone in shown.difference(&now) {
-            let _ = self.metrics.upstream_healthy.remove_label_values(&[&*self.name, &gone.to_string()]);
-        }
-        *shown = now;
+    /// The configuration that has the pool is in force.
+    pub fn begin(&self) {
+        *lock(&self.life) = Life::InForce;
     }
 
     /// The pool is gone: so are its series.
-    pub fn forget_series(&self) {
-        self.show_only(std::iter::empty());
+    pub fn end(&self) {
+        let mut life = lock(&self.life);
+        if std::mem::replace(&mut *life, Life::Gone) == Life::Gone {
+            return;
+        }
         let label: &[&str] = &[&self.name];
         let _ = self.metrics.upstream_in_flight.remove_label_values(label);
         let _ = self.metrics.upstream_pending.remove_label_values(label);
@@ -135,9 +146,15 @@ impl Shared {
         let _ = self.metrics.upstream_breaker_open.remove_label_values(label);
         let _ = self.metrics.upstream_seconds.remove_label_values(label);
     }
+}
 
-    fn gauge(&self, address: SocketAddr) -> IntGauge {
-        self.metrics.upstream_healthy.with_label_values(&[&*self.name, &address.to_string()])
+impl Drop for Shared {
+    /// What was built for a configuration that was refused leaves nothing behind. Of a pool that was in force, another one
+    /// of the name may have come since.
+    fn drop(&mut self) {
+        if *lock(&self.life) == Life::Built {
+            self.end();
+        }
     }
 }
 

@@ -78,6 +78,25 @@ pub(super) const TABLES: &[Table] = &[
     Table { name: "site_sessions", key: "id", columns: &[
         ("id", Text), ("session", Text), ("person", Text), ("tenant", Text), ("expires", Int), ("ended", Int),
     ] },
+    Table { name: "units", key: "id", columns: &[
+        ("id", Text), ("tenant", Text), ("parent", Text), ("name", Text), ("created", Int), ("updated", Int),
+        ("revision", Int),
+    ] },
+    Table { name: "roles", key: "tenant, name", columns: &[
+        ("tenant", Text), ("name", Text), ("title", Text), ("base", Text), ("scopes", Text), ("created", Int),
+        ("updated", Int), ("revision", Int),
+    ] },
+    Table { name: "members", key: "tenant, person", columns: &[
+        ("tenant", Text), ("person", Text), ("state", Text), ("rank", Text), ("role", Text), ("unit", Text),
+        ("email", Text), ("name", Text), ("ended", Int), ("due", Int), ("created", Int), ("updated", Int),
+        ("revision", Int),
+    ] },
+    Table { name: "member_counts", key: "tenant", columns: &[("tenant", Text), ("active", Int)] },
+    Table { name: "invitations", key: "id", columns: &[
+        ("id", Text), ("tenant", Text), ("email", Text), ("rank", Text), ("role", Text), ("unit", Text),
+        ("message", Text), ("hash", Bytes), ("inviter", Text), ("created", Int), ("sent", Int), ("expires", Int),
+        ("revision", Int),
+    ] },
     Table { name: "secrets", key: "name", columns: &[("name", Text), ("sealed", Bytes), ("updated", Int)] },
     Table { name: "orders", key: "name", columns: &[
         ("name", Text), ("names", Text), ("tenant", Text), ("stage", Text), ("data", Text), ("sealed_key", Bytes),
@@ -91,7 +110,15 @@ pub(super) const TABLES: &[Table] = &[
     ] },
     Table { name: "audit", key: "id", columns: &[
         ("id", Int), ("at", Int), ("revision", Int), ("actor", Text), ("action", Text), ("tenant", Text),
-        ("subject", Text), ("detail", Text), ("request_id", Text),
+        ("subject", Text), ("detail", Text), ("request_id", Text), ("on_behalf", Text), ("state_before", Text),
+        ("state_after", Text), ("chain", Text), ("number", Int), ("prev", Bytes), ("hash", Bytes),
+    ] },
+    Table { name: "audit_chains", key: "chain", columns: &[
+        ("chain", Text), ("number", Int), ("head", Bytes), ("cut_number", Int), ("cut_hash", Bytes), ("cut_at", Int),
+        ("cut_key", Text), ("cut_signature", Text), ("due", Int), ("told", Int), ("revision", Int),
+    ] },
+    Table { name: "audit_personal", key: "line, place", columns: &[
+        ("line", Int), ("place", Text), ("person", Text), ("salt", Bytes), ("value", Text), ("digest", Bytes),
     ] },
 ];
 

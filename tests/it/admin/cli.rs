@@ -18,7 +18,7 @@ fn tenantry(world: &World) -> Command {
     command
 }
 
-async fn run(world: &World, line: &[&str]) -> (i32, String, String) {
+pub async fn run(world: &World, line: &[&str]) -> (i32, String, String) {
     ended(tenantry(world).args(line).output().await.unwrap())
 }
 
@@ -27,13 +27,13 @@ fn ended(output: Output) -> (i32, String, String) {
     (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
 }
 
-async fn good(world: &World, line: &[&str]) -> String {
+pub async fn good(world: &World, line: &[&str]) -> String {
     let (code, out, err) = run(world, line).await;
     assert_eq!((code, err.as_str()), (0, ""), "{line:?}");
     out
 }
 
-async fn json_of(world: &World, line: &[&str]) -> Value {
+pub async fn json_of(world: &World, line: &[&str]) -> Value {
     serde_json::from_str(&good(world, line).await).unwrap()
 }
 

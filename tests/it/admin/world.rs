@@ -32,6 +32,7 @@ use tenantry::metrics::Metrics;
 use tenantry::model::{Explanation, PoolStatus, Question, Unclear};
 use tenantry::outbound::Guard;
 use tenantry::seal::Sealer;
+use tenantry::signin::SignIn;
 use tenantry::store::Store;
 use tenantry::tenancy::{Actor, Applied, NewToken, Tenancy};
 use tenantry::traffic::Meters;
@@ -170,6 +171,7 @@ fn services(
     );
     let fleet = Fleet::new(store.clone(), clock.clone(), "test", Arc::new(()));
     let certificates = Certificates::new(tenancy.clone(), Arc::new(NoAuthority));
+    let signin = SignIn::new(tenancy.clone(), &config.load(), clock.clone()).unwrap();
     let acme = Acme::new(Needs {
         store,
         clock,
@@ -184,6 +186,7 @@ fn services(
     });
     Services {
         tenancy,
+        signin,
         certificates,
         domains,
         acme: acme.unwrap(),
@@ -276,6 +279,11 @@ impl World {
 
     /// A call with the operator's token (unless `headers` names another `authorization`, `-` for none at all).
     pub async fn raw(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Reply {
+        self.raw_bytes(method, path, headers, body.as_bytes()).await
+    }
+
+    /// The same with a body that is no text. The text of an answer that is none has replacement characters.
+    pub async fn raw_bytes(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
         let bearer = format!("Bearer {}", self.token);
         let method = Method::try_from(method).unwrap();
         let mut request = Request::builder().method(method).uri(format!("{}{path}", self.base));
@@ -285,9 +293,9 @@ impl World {
         for (name, value) in headers.iter().filter(|(_, value)| *value != "-") {
             request = request.header(*name, *value);
         }
-        let request = request.body(Full::new(Bytes::from(body.to_owned()))).unwrap();
+        let request = request.body(Full::new(Bytes::copy_from_slice(body))).unwrap();
         let (head, body) = self.http.request(request).await.unwrap().into_parts();
-        let text = String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap();
+        let text = String::from_utf8_lossy(&body.collect().await.unwrap().to_bytes()).into_owned();
         let json = serde_json::from_str(&text).unwrap_or(Value::Null);
         Reply { status: head.status, headers: head.headers, text, json }
     }

@@ -141,12 +141,44 @@ async fn a_reload_forgets_no_health_and_shows_nobody_who_is_gone() {
     let shown = world.running.metrics().render();
     let shown: Vec<_> = shown.lines().filter(|line| line.starts_with("tenantry_upstream_healthy{")).collect();
     assert!(shown.len() == 2 && !shown.join(" ").contains(&three[2].to_string()), "{shown:?}");
+    let states = |world: &crate::support::world::World| {
+        ["healthy", "ejected"].map(|state| {
+            metric(world, &format!("tenantry_upstream_backends{{pool=\"app\",state=\"{state}\"}}")).unwrap()
+        })
+    };
+    assert_eq!(states(&world), [1, 1]);
+    world.clock.advance(secs(3601));
+    assert_eq!(states(&world), [2, 0], "back, also after a reload");
 
     let other = routing(&texts(&three[1..]), "").replace("\"app\"", "\"next\"");
     world.write("routing", &other);
     world.running.reloader().reload(false).await.unwrap();
     assert!(!world.running.metrics().render().contains("pool=\"app\""), "no series of a pool that is gone");
     assert_eq!(spread(&world, 6).await.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_looks_said_holds_over_a_reload_and_goes_when_nobody_looks_any_more() {
+    let a = Arc::new(AtomicU16::new(500));
+    let one = looked_at(&a, "a").await;
+    let all = [one.address];
+    let world = world(&all, LOOKS).await;
+    until("it is out", || !backend(&world, all[0]).healthy).await;
+    let reload = async |pool: &str| {
+        world.write("routing", &routing(&texts(&all), pool));
+        world.running.reloader().reload(false).await.unwrap();
+    };
+    reload(&format!("read_timeout = \"7s\"\n{LOOKS}")).await;
+    assert_eq!(outcome(&world).await, (503, "upstream-unavailable".into()), "still out");
+    reload("").await;
+    assert_eq!(outcome(&world).await.0, 200, "nobody looks");
+    a.store(204, Ordering::SeqCst);
+    // Were it known to be down, a hundred good looks would be needed.
+    let rarely =
+        LOOKS.replace("interval = \"50ms\"", "interval = \"1h\"").replace("healthy_after = 1", "healthy_after = 100");
+    reload(&rarely).await;
+    assert_eq!(outcome(&world).await.0, 200);
+    assert!(backend(&world, all[0]).healthy);
 }
 
 fn secs(seconds: u64) -> Duration {

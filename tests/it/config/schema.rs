@@ -90,6 +90,7 @@ fn a_schema_refuses_what_the_readers_refuse_for_its_kind() {
         "[brand]\nreserved = [\"a\", \"a\"]",
         "[tls.fallback]\nchain = \"a.pem\"",
         "[[acme.authority]]\nname = \"a\"",
+        "[[admin.oidc]]\nname = \"a\"",
         "[acme.dns]\nprovider = \"rfc2136\"\nsecrets = \"x\"",
     ] {
         assert!(!tenantry.is_valid(&parsed(&format!("{least}{wrong}"))), "{wrong}");
@@ -197,13 +198,15 @@ fn shown(text: &str) -> Vec<String> {
 }
 
 /// What is an array of sections in the files, and how the readers write its path.
-const ARRAYS: [(&str, &str); 6] = [
+const ARRAYS: [(&str, &str); 8] = [
     ("log.sample", "log.sample[]"),
     ("listener", "listener[]"),
+    ("admin.oidc", "admin.oidc[]"),
     ("acme.authority", "acme.authority[]"),
     ("pool", "pool[]"),
     ("route", "route[]"),
     ("plan", "plan[]"),
+    ("setting", "setting[]"),
 ];
 
 fn key_of(line: &str) -> Option<&str> {

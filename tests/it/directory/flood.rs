@@ -13,7 +13,7 @@ use tenantry::clock::{Clock, Timestamp};
 use tenantry::config::Config;
 use tenantry::directory::{Directory, DirectorySettings, Gate, GateSettings, Lookup, Resolution, Source, Trouble};
 use tenantry::metrics::Metrics;
-use tenantry::model::{Certificate, SessionId, Tenant, TenantId};
+use tenantry::model::{Asset, Certificate, Listed, SessionId, Tenant, TenantId};
 use tenantry::store::{News, StoreError};
 use tenantry::traffic::Meters;
 use zeroize::Zeroizing;
@@ -83,6 +83,14 @@ impl Source for Numbers {
 
     async fn issuing(&self, _: &tenantry::model::Hostname) -> Result<bool, StoreError> {
         Ok(false)
+    }
+
+    async fn asset(&self, _hash: &str) -> Result<Option<Asset>, StoreError> {
+        Ok(None)
+    }
+
+    async fn listed(&self, _after: Option<TenantId>, _limit: u32) -> Result<Vec<Listed>, StoreError> {
+        Ok(Vec::new())
     }
 
     async fn secret(&self, _name: &str) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use tenantry::clock::Timestamp;
 use tenantry::directory::{Lookup, Source};
-use tenantry::model::{Certificate, SessionId, Tenant, TenantId};
+use tenantry::model::{Asset, Certificate, Listed, SessionId, Tenant, TenantId};
 use tenantry::store::{News, Store, StoreError};
 
 /// The kinds of reads, as they are counted, stalled and failed.
@@ -161,6 +161,14 @@ impl Source for Tap {
 
     async fn issuing(&self, host: &tenantry::model::Hostname) -> Result<bool, StoreError> {
         self.store.issuing(host).await
+    }
+
+    async fn asset(&self, hash: &str) -> Result<Option<Asset>, StoreError> {
+        self.store.asset(hash).await
+    }
+
+    async fn listed(&self, after: Option<TenantId>, limit: u32) -> Result<Vec<Listed>, StoreError> {
+        self.store.listed(after, limit).await
     }
 
     async fn secret(&self, name: &str) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {

@@ -1,7 +1,9 @@
 //! The edge as visitors, tenants and backends see it.
 
 mod assertions;
+mod branding;
 mod certificates;
+mod directory;
 mod first;
 mod first_visitor;
 mod forwarding;

@@ -147,7 +147,7 @@ fn check_page(page: &Answer, row: &Row) {
         _ => assert!(text.contains(&name), "{text}"),
     }
     if matches!(row.slug, "cancelled" | "archived" | "active") {
-        assert!(text.contains("--accent: #12ab9f") && text.contains("&#60;i&#62;ours"), "{text}");
+        assert!(text.contains("--primary:#12ab9f;") && text.contains("&#60;i&#62;ours"), "{text}");
     }
     assert!(!text.contains("unpaid"), "the reason is not public: {text}");
 }

@@ -39,6 +39,13 @@ async fn a_session_picks_a_tenant_on_the_main_site() {
     assert_eq!(visit(&world, BASE, &[format!("a=1; sid={good}; b=2")]).await, by_session);
     assert_eq!(visit(&world, BASE, &["a=1".into(), format!("sid={good}")]).await, by_session);
 
+    // It is the edge's, and no backend sees it.
+    let cookies = format!("a=1; sid={good}; b=2");
+    get_with(&world, BASE, "/", &[("cookie", &cookies)]).await;
+    assert_eq!(world.backend.take()[0].header("cookie"), Some("a=1; b=2"));
+    get_with(&world, &world.host("acme"), "/", &[("cookie", &format!("sid={good}"))]).await;
+    assert_eq!(world.backend.take()[0].header("cookie"), None);
+
     // Only there: other hosts are whose they are.
     world.tenant("beta", "free").await;
     let cookie = [format!("sid={good}")];

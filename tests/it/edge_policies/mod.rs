@@ -4,6 +4,7 @@ mod browser;
 mod canonical;
 mod compression;
 mod cors;
+mod lapsed;
 mod maintenance;
 mod streams;
 

@@ -2,12 +2,18 @@
 
 use std::time::Duration;
 
+use futures_util::{SinkExt, StreamExt};
 use serde_json::json;
 use tenantry::keyring::{Keyring, SiteCookie};
 use tenantry::model::SessionId;
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
 use super::{HOST, meter, set, still};
-use crate::support::client::{get, get_with};
+use crate::support::client::{get, get_with, tls};
 use crate::support::world::{BASE, World};
 
 async fn from(world: &World, client: &str) -> (u16, String) {
@@ -72,4 +78,37 @@ async fn children_inherit_a_list_and_other_tenants_do_not_notice() {
     }
     set(&world, "shop", json!({"access": {}})).await;
     assert_eq!(get(&world, &world.host("shop"), "/").await.status, 200, "its own word counts");
+}
+
+type Socket = WebSocketStream<TlsStream<TcpStream>>;
+
+/// A WebSocket of a visitor behind a trusted proxy.
+async fn websocket_from(world: &World, client: &str) -> Socket {
+    let mut request = format!("wss://{HOST}/ws").into_client_request().unwrap();
+    request.headers_mut().insert("x-forwarded-for", client.parse().unwrap());
+    let stream = tls(world, HOST, &["http/1.1"]).await.unwrap();
+    tokio_tungstenite::client_async(request, stream).await.unwrap().0
+}
+
+/// The code that it is closed with.
+async fn end(socket: &mut Socket) -> u16 {
+    match tokio::time::timeout(Duration::from_secs(10), socket.next()).await.expect("it is closed").unwrap().unwrap() {
+        Message::Close(Some(frame)) => frame.code.into(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_open_websocket_is_judged_by_its_visitors_address_when_lists_and_maintenance_change() {
+    let world = still(World::builder().settings("[headers]\ntrusted_proxies = [\"127.0.0.0/8\"]\n")).await;
+    let mut denied = websocket_from(&world, "192.0.2.1").await;
+    let mut kept = websocket_from(&world, "198.51.100.1").await;
+    let mut stranger = websocket_from(&world, "203.0.113.1").await;
+    set(&world, "acme", json!({"access": {"deny": ["192.0.2.0/24"]}})).await;
+    assert_eq!(end(&mut denied).await, 1008);
+    // The proxy's own address is of no account, neither for nor against anybody.
+    set(&world, "acme", json!({"maintenance": {"allow": ["198.51.100.0/24", "127.0.0.0/8"]}})).await;
+    assert_eq!(end(&mut stranger).await, 1013);
+    kept.send(Message::text("still here")).await.unwrap();
+    assert_eq!(kept.next().await.unwrap().unwrap(), Message::text("still here"));
 }

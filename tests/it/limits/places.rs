@@ -1,5 +1,7 @@
 //! How much may be under way: requests, WebSockets; and that whatever ends gives its place back.
 
+use std::time::{Duration, Instant};
+
 use futures_util::{SinkExt, StreamExt};
 use http::Method;
 use http_body_util::Full;
@@ -10,6 +12,7 @@ use tokio_tungstenite::tungstenite::Message;
 
 use super::{HOST, limit, meter, patient, still, until};
 use crate::support::client::{get, h1, h2, request, send_h1, send_h2, tls, websocket};
+use crate::support::script::{Script, read_head};
 use crate::support::world::World;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -108,4 +111,70 @@ async fn websockets_have_places_of_their_own() {
     one.close(None).await.unwrap();
     until("closed in good order", || meter.under_way(Kind::WebSocket) == 1).await;
     assert_eq!(meter.counts().limited, [0, 0, 1, 0, 0]);
+}
+
+/// A request that asks for a WebSocket.
+fn upgrade() -> http::Request<Full<bytes::Bytes>> {
+    let asked = request(Method::GET, HOST, "/slow").header("connection", "upgrade").header("upgrade", "websocket");
+    let asked = asked.header("sec-websocket-version", "13").header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
+    asked.body(Full::default()).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn asking_for_a_websocket_is_no_way_around_the_limit_of_requests() {
+    let (_backend, go, routing) = patient().await;
+    let world = still(World::builder().routing(&routing)).await;
+    limit(&world, json!({"concurrent_requests": 1})).await;
+    let mut sender = h1(&world, HOST).await;
+    let first = tokio::spawn(async move { send_h1(&mut sender, upgrade()).await.status });
+    until("one is under way", || world.running.metrics().requests_in_flight.get() == 1).await;
+    let meter = meter(&world, "acme").await;
+    until("it has a request's place", || meter.under_way(Kind::Request) == 1).await;
+    let refused = send_h1(&mut h1(&world, HOST).await, upgrade()).await;
+    assert_eq!((refused.status.as_u16(), meter.under_way(Kind::WebSocket)), (429, 0));
+    go.send(true).unwrap();
+    assert_eq!(first.await.unwrap(), 200, "the backend does not agree");
+    until("all places are free", || meter.under_way(Kind::Request) == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_is_no_websocket_keeps_to_the_read_timeout() {
+    let stalls = Script::raw(|mut stream, _| async move {
+        read_head(&mut stream).await;
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf").await;
+        // Until the edge gives up.
+        let _ = stream.read_u8().await;
+    })
+    .await;
+    let routing = format!(
+        "[[pool]]\nname = \"app\"\nbackends = [\"{}\"]\nread_timeout = \"300ms\"\n\
+         [[route]]\nname = \"all\"\nhost = \"any\"\npool = \"app\"\n",
+        stalls.address
+    );
+    let world = still(World::builder().routing(&routing)).await;
+    let mut stream = tls(&world, HOST, &["http/1.1"]).await.unwrap();
+    let head = format!(
+        "GET /ws HTTP/1.1\r\nHost: {HOST}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let started = Instant::now();
+    let mut answer = Vec::new();
+    let read = tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut answer));
+    let _cut_short = read.await.expect("the read timeout ends it");
+    let answer = String::from_utf8_lossy(&answer);
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("half"), "{answer}");
+    assert!(started.elapsed() >= Duration::from_millis(250), "{:?}", started.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_websocket_may_be_silent_for_longer_than_an_answer() {
+    let routing = crate::support::world::ROUTING
+        .replace("backends = [\"${BACKEND}\"]", "backends = [\"${BACKEND}\"]\nread_timeout = \"200ms\"");
+    let world = still(World::builder().routing(&routing)).await;
+    let mut socket = websocket(&world, HOST).await;
+    // Nothing says that a timer did not fire but time.
+    assert!(tokio::time::timeout(Duration::from_millis(700), socket.next()).await.is_err());
+    socket.send(Message::text("still here")).await.unwrap();
+    assert_eq!(socket.next().await.unwrap().unwrap(), Message::text("still here"));
 }

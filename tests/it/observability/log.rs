@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::until;
 use crate::support::client::get_plain_at;
 use crate::support::node::Site;
-use crate::support::program::{Program, port};
+use crate::support::program::{Program, local, port};
 
 /// A process whose access lines go to `access.log` beside its configuration.
 async fn start(log: &str) -> (Site, Program) {
@@ -68,6 +68,26 @@ async fn an_access_line_says_what_became_of_a_request_and_no_secret() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn no_line_has_a_query_however_much_is_logged_and_whatever_fails() {
+    tenantry::app::install_crypto().unwrap();
+    let (site, dead) = (Site::new(port(), port(), "[log]\nfilter = \"trace\"\n").await, local(port()));
+    let file = site.path().join("routing.toml");
+    let routing = std::fs::read_to_string(&file).unwrap().replace("backends = [", &format!("backends = [\"{dead}\", "));
+    std::fs::write(&file, routing).unwrap();
+    let process = site.start();
+    assert!(process.listens(&[site.admin, site.http]).await, "{}", process.log());
+    for _ in 0..4 {
+        let answer = get_plain_at(site.http, "connect.localhost", "/?token=s3cret").await.unwrap();
+        assert_eq!(answer.status, 200);
+    }
+    until("a line of a request that was tried again", async || process.said("\"upstream.tries\":2").then_some(()))
+        .await;
+    let log = process.log();
+    let told: Vec<_> = log.lines().filter(|line| line.contains("s3cret")).collect();
+    assert!(told.is_empty(), "{told:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn files_are_opened_again_when_asked_and_a_reload_changes_the_format() {
     let (site, process) = start("").await;
     let (access, moved) = (site.path().join("access.log"), site.path().join("access.log.1"));
@@ -88,4 +108,30 @@ async fn files_are_opened_again_when_asked_and_a_reload_changes_the_format() {
     ask(&site, "/shape").await;
     let text = line(&access, "/shape").await;
     assert!(text.contains(" http.status=404 ") && text.starts_with("time="), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_output_that_a_reload_opens_is_written_as_eagerly_as_any() {
+    let (site, process) = start("").await;
+    let (file, other) = (site.path().join("tenantry.toml"), site.path().join("other.log"));
+    let text = std::fs::read_to_string(&file).unwrap();
+    let before = format!("access_output = \"{}\"", site.path().join("access.log").display());
+    std::fs::write(&file, text.replace(&before, &format!("access_output = \"{}\"", other.display()))).unwrap();
+    signal("HUP", &site);
+    until("the reload", async || process.said("config.reloaded").then_some(())).await;
+    ask(&site, "/other").await;
+    line(&other, "/other").await;
+    let pid = pid(&site);
+    // proc_pid_stat(5): the nineteenth field; the second, a name in brackets, may hold blanks.
+    let nice = |path: &Path| {
+        let stat = std::fs::read_to_string(path.join("stat")).unwrap();
+        stat.rsplit(')').next().unwrap().split_whitespace().nth(16).unwrap().to_owned()
+    };
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap().map(|task| task.unwrap().path());
+    let named =
+        |task: &std::path::PathBuf| std::fs::read_to_string(task.join("comm")).unwrap().trim() == "access-writer";
+    let writers: Vec<_> = tasks.filter(named).collect();
+    assert!(!writers.is_empty());
+    let own = nice(Path::new(&format!("/proc/{pid}")));
+    assert!(writers.iter().all(|writer| nice(writer) == own), "{writers:?}");
 }

@@ -5,9 +5,13 @@ use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
 use regex::Regex;
 use tempfile::TempDir;
+use tenantry::jobs;
+use tenantry::metrics::Metrics;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::{shipped, until};
 use crate::support::client::{get, get_plain_at};
@@ -49,6 +53,22 @@ async fn a_scrape_keeps_to_the_conventions() {
     ] {
         assert!(scrape.lines().any(|line| line == sample), "{sample}\n{scrape}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_whose_certificate_ends_soon_are_counted() {
+    let world = World::start().await;
+    let soon = world.ca.issue(&["a.example".to_owned(), "b.example".to_owned()], 5).unwrap();
+    let mut write = world.running.store().write().await.unwrap();
+    write.insert_certificate(&soon).await.unwrap();
+    write.commit().await.unwrap();
+    let metrics = Arc::new(Metrics::new().unwrap());
+    let measuring = jobs::measure(world.running.store().clone(), world.clock.clone(), Arc::clone(&metrics));
+    let _measuring = AbortOnDropHandle::new(tokio::spawn(measuring));
+    let within = |days: &str| metrics.names_expiring.with_label_values(&[days]).get();
+    until("they are measured", async || (within("7d") > 0).then_some(())).await;
+    // The world's own end in a month.
+    assert_eq!(["1d", "7d", "21d"].map(within), [0, 2, 2]);
 }
 
 #[test]

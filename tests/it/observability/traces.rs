@@ -147,6 +147,28 @@ async fn what_is_told_last_is_sent_before_the_process_ends() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_trace_that_begins_here_is_sampled_as_configured_and_a_strangers_never_goes_on() {
+    const ASKED: usize = 200;
+    let collector = Collector::start(0).await;
+    let settings = collector.settings("").replace("one_in = 1", "one_in = 4");
+    let world = World::builder().settings(&settings).start().await;
+    world.tenant("acme", "growth").await;
+    let host = world.host("acme");
+    let mut sender = h1(&world, &host).await;
+    for _ in 0..ASKED {
+        let asked = request(Method::GET, &host, "/").header("traceparent", GIVEN).body(Full::default()).unwrap();
+        assert_eq!(send_h1(&mut sender, asked).await.status, 200);
+    }
+    let told: Vec<_> = world.backend.take().iter().map(|seen| seen.header("traceparent").unwrap().to_owned()).collect();
+    assert!(told.iter().all(|told| !told.contains("0af76519") && (told.ends_with("-02") || told.ends_with("-03"))));
+    let sampled = told.iter().filter(|told| told.ends_with("-03")).count();
+    // A quarter, give or take six sigma.
+    assert!((14..=86).contains(&sampled), "{sampled} of {ASKED}");
+    // Each is the request's and its try's.
+    until("their spans", async || (collector.spans().len() == 2 * sampled).then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_trace_that_is_not_sampled_is_told_of_by_nobody_and_a_dead_collector_stops_no_one() {
     let trusted = "[headers]\ntrusted_proxies = [\"127.0.0.0/8\"]\n";
     let nobody = "[traces]\nendpoint = \"http://127.0.0.1:9\"\none_in = 1\nqueue = 64\n";

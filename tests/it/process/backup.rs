@@ -3,6 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 
 use super::{House, until};
+use crate::support::postgres::Server;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_running_process_is_backed_up_restored_and_copied() {
@@ -31,6 +32,11 @@ async fn a_running_process_is_backed_up_restored_and_copied() {
     let copy = format!("sqlite:{}", house.site.path().join("copy.db").display());
     assert!(good(&["store", "copy", "-c", &config, "--to", &copy]).await.contains("change store.url"));
     let (code, said) = house.tenantry(&["store", "copy", "-c", &config, "--to", &copy]).await;
+    assert!(code == 1 && said.contains("not empty"), "{said}");
+    // To the other engine: what arrives is what was there.
+    let fleet = Server::shared().database().await;
+    assert!(good(&["store", "copy", "-c", &config, "--to", &fleet]).await.contains("change store.url"));
+    let (code, said) = house.tenantry(&["store", "copy", "-c", &config, "--to", &fleet]).await;
     assert!(code == 1 && said.contains("not empty"), "{said}");
     let (code, said) = house.tenantry(&["restore", "-c", &config, "/nowhere"]).await;
     assert!(code == 1 && said.contains("/nowhere: "), "{said}");

@@ -1,6 +1,7 @@
 //! The life of a process, seen from outside: how it ends, how it is replaced, and what its service manager is told. The
 //! program itself runs here.
 
+mod access_line;
 mod backup;
 mod drain;
 mod killed;
@@ -128,11 +129,17 @@ impl House {
 
     /// The status that a visitor of the tenant gets.
     async fn visit(&self) -> u16 {
+        self.get("/", &[]).await
+    }
+
+    /// The same elsewhere, with more headers.
+    async fn get(&self, path: &str, headers: &[(&str, &str)]) -> u16 {
         let stream = TokioIo::new(self.tls("http/1.1").await.unwrap());
         let (mut sender, connection) = http1::handshake(stream).await.unwrap();
         tokio::spawn(connection);
-        let request = http::Request::get("/").header("host", self.host()).body(Full::<Bytes>::default()).unwrap();
-        sender.send_request(request).await.unwrap().status().as_u16()
+        let request = http::Request::get(path).header("host", self.host());
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        sender.send_request(request.body(Full::<Bytes>::default()).unwrap()).await.unwrap().status().as_u16()
     }
 
     fn host(&self) -> String {

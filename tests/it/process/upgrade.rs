@@ -4,12 +4,20 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use command_fds::{CommandFdExt, FdMapping};
 use futures_util::{SinkExt, StreamExt};
 use sqlx::Row;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 use tokio_tungstenite::tungstenite::Message;
 
+use tokio::net::{TcpListener, TcpStream};
+use tokio::process::Command;
+
 use super::{House, lives, signal, until};
+use crate::support::client::get_plain_at;
+use crate::support::node::Site;
+use crate::support::program::port;
+use crate::support::world::BASE;
 
 fn script(house: &House, text: &str) -> PathBuf {
     let path = house.site.path().join("broken-program");
@@ -62,6 +70,12 @@ async fn a_process_that_drains_follows_the_changes_and_is_waited_for_by_nobody()
     socket.send(Message::text("hello")).await.unwrap();
     assert_eq!(socket.next().await.unwrap().unwrap(), Message::text("hello"));
     assert!(lives(old));
+    // The first time that it is told: that makes others drain, and it drains already.
+    signal("TERM", old);
+    until("it has heard", async || house.process.said("a second signal ends it at once")).await;
+    socket.send(Message::text("hello")).await.unwrap();
+    assert_eq!(socket.next().await.unwrap().unwrap(), Message::text("hello"));
+    assert!(lives(old));
     let (code, said) = house.tenantry(&["tenant", "suspend", "acme"]).await;
     assert_eq!(code, 0, "{said}");
     let started = Instant::now();
@@ -72,4 +86,61 @@ async fn a_process_that_drains_follows_the_changes_and_is_waited_for_by_nobody()
     let new = house.pid().await;
     signal("TERM", new);
     until("the new one ends when it is told", async || !lives(new)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_is_told_to_end_takes_along_the_one_that_was_starting_to_replace_it() {
+    let house = House::start("").await;
+    let (old, begun) = (house.pid().await, house.site.path().join("begun"));
+    let program = env!("CARGO_BIN_EXE_tenantry");
+    let slow = format!("echo $$ > {}.new; mv {0}.new {0}; sleep 3; exec {program} \"$@\"", begun.display());
+    house.lies_at(&script(&house, &slow));
+    signal("USR2", old);
+    until("a successor starts", async || begun.exists()).await;
+    let next: u64 = std::fs::read_to_string(&begun).unwrap().trim().parse().unwrap();
+    assert!(lives(next));
+    signal("TERM", old);
+    until("the old one has ended", async || !lives(old)).await;
+    assert!(!lives(next), "it was waited for");
+    // What the script had begun has the sockets for a moment longer.
+    until("nobody has the ports", async || TcpStream::connect(house.site.https).await.is_err()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sockets_that_a_service_manager_has_opened_are_taken() {
+    tenantry::app::install_crypto().unwrap();
+    let bind = || std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let (https, http) = (bind(), bind());
+    let site = Site::new(https.local_addr().unwrap().port(), http.local_addr().unwrap().port(), "").await;
+    let config = site.path().display().to_string();
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_tenantry"));
+    command.args(["serve", "-c", &config, "--state", &config]);
+    command.env("LISTEN_FDS", "2").env("LISTEN_FDNAMES", "https:http").env_remove("LISTEN_PID");
+    let mappings = [https, http].into_iter().zip(3..);
+    let mappings = mappings.map(|(socket, child_fd)| FdMapping { parent_fd: socket.into(), child_fd }).collect();
+    command.fd_mappings(mappings).unwrap();
+    // A process that bound the addresses itself would find them taken.
+    let _process = Command::from(command).kill_on_drop(true).spawn().unwrap();
+    until("it answers there", async || get_plain_at(site.http, BASE, "/").await.is_ok_and(|a| a.status == 200)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_is_told_to_end_while_it_starts_ends() {
+    tenantry::app::install_crypto().unwrap();
+    let site = Site::new(port(), port(), "").await;
+    // A database that takes connections and says nothing.
+    let mute = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let file = site.path().join("tenantry.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let url = format!("url = \"postgres://tenantry:x@{}/tenantry?sslmode=disable\"", mute.local_addr().unwrap());
+    let text: Vec<_> = text.lines().map(|line| if line.starts_with("url = ") { &url } else { line }).collect();
+    std::fs::write(&file, text.join("\n")).unwrap();
+    let config = site.path().display().to_string();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tenantry"));
+    command.args(["serve", "-c", &config, "--state", &config]).kill_on_drop(true);
+    let mut process = command.spawn().unwrap();
+    let _held = mute.accept().await.unwrap();
+    signal("TERM", process.id().unwrap().into());
+    let ended = tokio::time::timeout(Duration::from_secs(10), process.wait()).await;
+    assert!(ended.expect("it ends").unwrap().success(), "as it was told");
 }

@@ -2,6 +2,7 @@
 
 mod large;
 mod process;
+mod whole;
 
 use futures_util::{SinkExt, StreamExt};
 use http::Method;
@@ -88,6 +89,10 @@ async fn routes_plans_limits_and_trust_are_reloaded_and_the_rest_waits_for_a_res
     // What waits for a restart is still told of when it has not changed since.
     let changes = reload(&world).await.unwrap().changes;
     assert_eq!((changes.sections.len(), changes.needs_restart.len()), (0, 2));
+    let state = world.running.reloader().state();
+    assert_eq!((state.revision, state.last_reload.unwrap().result), (1, "unchanged"), "nothing was replaced");
+    let kept = std::fs::read_to_string(world.files.join("state/last-good-config.json")).unwrap();
+    assert!(!kept.contains("Else"), "what nobody has been started with is not known to be good");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,12 +1,16 @@
 //! The contract of the store: every test of `contract!` runs on SQLite and on PostgreSQL.
 
+mod assets;
 mod backup;
 mod domains;
 mod engines;
 mod feed;
+mod ledger;
+mod ledger_full;
 mod listing;
 mod opening;
 mod orders;
+mod people;
 mod reseal;
 mod tenants;
 mod vault;

@@ -197,6 +197,7 @@ async fn the_ledger_is_numbered_without_gaps(ground: Ground) {
         subject: format!("acme-{number}"),
         detail: json!({"reason": "späť \"quoted\"", "number": number}),
         request_id: number.is_multiple_of(3).then(|| format!("req-{number}")),
+        ..AuditEntry::default()
     };
     for number in 0..10 {
         let mut write = store.write().await.unwrap();

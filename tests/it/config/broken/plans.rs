@@ -4,6 +4,20 @@ use super::Case;
 
 #[rustfmt::skip]
 pub const PLANS: &[Case] = &[
+    ("name = \"language\"", "name = «\"Language\"", "setting[0].name", "the name of a setting"),
+    ("name = \"time_zone\"", "name = «\"language\"", "setting[1].name", "a second setting of the name \"language\""),
+    ("title = \"Language of messages\"", "", "setting[0].title", "missing"),
+    ("type = \"choice\"", "type = «\"list\"", "setting[0].type", "expected one of \"text\", \"boolean\", \"integer\", \"choice\""),
+    ("choices = [\"en\", \"de\", \"fr\"]", "", "setting[0].choices", "missing, expected a list of words"),
+    ("choices = [\"en\", \"de\", \"fr\"]", "choices = [«\"\"]", "setting[0].choices[0]", "a word to choose"),
+    ("default = \"en\"", "default = «\"xx\"", "setting[0].default", "expected one of en, de, fr"),
+    ("default = \"en\"", "default = «[]", "setting[0].default", "found an array, expected one of en, de, fr"),
+    ("default = \"en\"", "", "setting[0].default", "missing, expected one of en, de, fr"),
+    ("operators_only = false", "operators_only = «1", "setting[0].operators_only", "expected true or false"),
+    ("max_length = 64", "max_length = «0", "setting[1].max_length", "from 1 to 2000"),
+    ("max_length = 64", "«min = 1", "setting[1].min", "unknown key `min`"),
+    ("min = 1\n", "min = «\"1\"\n", "setting[2].min", "found \"1\", expected a whole number"),
+    ("default = 10_000", "default = «0", "setting[2].default", "a whole number from 1 to 1000000"),
     ("default_plan = \"free\"", "default_plan = «\"gratis\"", "default_plan", "there is no plan \"gratis\"; there are free, starter"),
     ("default_plan = \"free\"", "", "default_plan", "missing, expected the name of a plan"),
     ("upgrade_url = \"https://", "upgrade_url = «\"ftp://", "upgrade_url", "starts with https://"),
@@ -13,6 +27,7 @@ pub const PLANS: &[Case] = &[
     ("features = \"all\"", "features = «\"most\"", "plan[5].features", "a list of features, or \"all\""),
     ("name = \"starter\"", "name = «\"free\"", "plan[1].name", "a second plan of the name \"free\""),
     ("name = \"starter\"", "", "plan[1].name", "missing, expected the name of a plan"),
+    ("audit_days = 90", "audit_days = «7", "plan[0].audit_days", "from 30 to 3650"),
     ("title = \"Starter\"", "title = «\"\"", "plan[1].title", "1 to 120 characters"),
     ("members = 250", "", "plan[1].members", "missing, expected a whole number of 0 or more, or \"unlimited\""),
     ("members = 250", "members = «-1", "plan[1].members", "found -1, expected a whole number"),

@@ -1,0 +1,156 @@
+//! The series of the routes in force: counters that are looked up once, not with each request, and that go with their
+//! route. Nothing else is counted here.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use foldhash::fast::RandomState;
+use prometheus::IntCounter;
+
+use crate::config::Routing;
+use crate::metrics::Metrics;
+
+/// The routes of one configuration that have series of their own: the first [`MOST`]. All others are `_other`.
+#[derive(Debug)]
+pub struct RouteSeries {
+    named: HashMap<Arc<str>, Arc<Series>, RandomState>,
+    other: Arc<Series>,
+}
+
+/// The counters of one name, by status class.
+#[derive(Debug)]
+struct Series {
+    name: Arc<str>,
+    metrics: Arc<Metrics>,
+    /// Each made when it is first counted.
+    counters: [OnceLock<IntCounter>; CLASSES.len()],
+    /// The route is gone, and its series with it: a request that still ends on it must not bring them back.
+    ended: Mutex<bool>,
+}
+
+/// Status classes, by the first digit of a status; 0: there was no answer.
+pub const CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
+
+/// The place of a status in [`CLASSES`].
+pub fn class_of(status: u16) -> usize {
+    Some(usize::from(status / 100)).filter(|class| *class < CLASSES.len()).unwrap_or(0)
+}
+
+impl RouteSeries {
+    /// Those of a configuration that may be put in force; a route that `previous` has too goes on with what it has.
+    pub fn new(routing: &Routing, previous: Option<&Self>, metrics: &Arc<Metrics>) -> Self {
+        let series = |name: &Arc<str>| {
+            let before = previous.and_then(|previous| previous.named.get(name)).cloned();
+            (Arc::clone(name), before.unwrap_or_else(|| Series::new(name, metrics)))
+        };
+        let other = previous.map(|previous| Arc::clone(&previous.other));
+        Self {
+            named: routing.routes.iter().take(MOST).map(|route| series(&route.name)).collect(),
+            other: other.unwrap_or_else(|| Series::new(&"_other".into(), metrics)),
+        }
+    }
+
+    /// These are in force from now on, in the place of `previous`.
+    pub fn take_over(&self, previous: &Self) {
+        for (name, series) in previous.named.iter().filter(|(name, _)| !self.named.contains_key(*name)) {
+            debug_assert_eq!(*name, series.name);
+            series.end();
+        }
+    }
+
+    /// Counts a request that took this route and was answered with a status of this class.
+    pub fn count(&self, route: &str, class: usize) {
+        self.named.get(route).unwrap_or(&self.other).count(class);
+    }
+}
+
+impl Series {
+    fn new(name: &Arc<str>, metrics: &Arc<Metrics>) -> Arc<Self> {
+        let (name, metrics) = (Arc::clone(name), Arc::clone(metrics));
+        Arc::new(Self { name, metrics, counters: Default::default(), ended: Mutex::new(false) })
+    }
+
+    fn count(&self, class: usize) {
+        let (Some(slot), Some(label)) = (self.counters.get(class), CLASSES.get(class)) else { return };
+        let counter = slot.get().or_else(|| {
+            let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+            let make = || self.metrics.route_requests.with_label_values(&[&*self.name, label]);
+            (!*ended).then(|| slot.get_or_init(make))
+        });
+        if let Some(counter) = counter {
+            counter.inc();
+        }
+    }
+
+    fn end(&self) {
+        let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        *ended = true;
+        for label in CLASSES {
+            let _ = self.metrics.route_requests.remove_label_values(&[&*self.name, label]);
+        }
+    }
+}
+
+/// Routes by name in metrics; a configuration may have ten thousand.
+const MOST: usize = 1_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Action, HostMatch, PathMatch, PoolId, Route, RouteSettings};
+
+    fn routing(names: &[&str]) -> Routing {
+        let route = |name: &&str| {
+            Arc::new(Route {
+                name: (*name).into(),
+                host: HostMatch::Any,
+                path: PathMatch::Any,
+                methods: Vec::new(),
+                headers: Vec::new(),
+                feature: None,
+                requires: None,
+                gate: None,
+                action: Action::Pool(PoolId(0)),
+                settings: RouteSettings::default(),
+            })
+        };
+        Routing::new(Vec::new(), names.iter().map(route).collect(), Default::default())
+    }
+
+    #[test]
+    fn the_series_of_a_route_go_with_it_and_do_not_come_back() {
+        let metrics = Arc::new(Metrics::new().unwrap());
+        let count = |text: &str| metrics.render().lines().filter(|line| line.contains(text)).count();
+        let old = RouteSeries::new(&routing(&["stays", "goes"]), None, &metrics);
+        old.count("stays", 2);
+        old.count("goes", 2);
+        let new = RouteSeries::new(&routing(&["stays", "comes"]), Some(&old), &metrics);
+        assert_eq!(count("route=\"goes\""), 1, "nothing has changed yet");
+        new.take_over(&old);
+        old.count("goes", 2);
+        old.count("goes", 5);
+        new.count("stays", 2);
+        assert_eq!((count("route=\"goes\""), count("route=\"comes\"")), (0, 0));
+        assert_eq!(count("tenantry_route_requests_total{route=\"stays\",status=\"2xx\"} 2"), 1);
+    }
+
+    #[test]
+    fn routes_beyond_the_first_thousand_are_counted_together_and_names_do_not_add_up_over_reloads() {
+        let metrics = Arc::new(Metrics::new().unwrap());
+        let mut before: Option<RouteSeries> = None;
+        for round in 0..3 {
+            let names: Vec<String> = (0..1_002).map(|n| format!("r{round}-{n}")).collect();
+            let now = routing(&names.iter().map(String::as_str).collect::<Vec<_>>());
+            let now = RouteSeries::new(&now, before.as_ref(), &metrics);
+            if let Some(before) = &before {
+                now.take_over(before);
+            }
+            names.iter().for_each(|name| now.count(name, class_of(204)));
+            before = Some(now);
+        }
+        let text = metrics.render();
+        assert_eq!(text.lines().filter(|line| line.starts_with("tenantry_route_requests_total{")).count(), 1_001);
+        assert!(text.contains("{route=\"_other\",status=\"2xx\"} 6"), "{text}");
+        assert_eq!([0, 101, 200, 599, 999].map(class_of), [0, 1, 2, 5, 0]);
+    }
+}

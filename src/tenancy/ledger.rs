@@ -1,0 +1,133 @@
+//! How long the lines of the audit ledger are kept: a tenant's for as long as its plan says, the installation's for as long
+//! as the configuration does. One node at a time has the lease and cuts; it writes the checkpoints, too.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+use tracing::{info, warn};
+
+use super::{Tenancy, TenancyError};
+use crate::audit::{AuditError, Cut, Ledger};
+use crate::clock::Timestamp;
+use crate::config::Config;
+use crate::ledger::INSTALLATION;
+use crate::store::{AuditEntry, Page, StoreError};
+
+/// The feature that gives a tenant's ledger a year, whatever its plan says.
+pub const AUDIT_365: &str = "audit_365";
+
+const LEASE: &str = "audit";
+/// How often it looks whether there is anything to do, and how long the lease lasts that is not renewed.
+const LOOK: Duration = Duration::from_secs(5);
+const LEASED: Duration = Duration::from_secs(60);
+/// Chains that are looked at in one go.
+const CHAINS: u32 = 100;
+/// A plan that says less takes effect within this time.
+const AT_MOST: Duration = Duration::from_secs(30 * 86_400);
+/// A chain is not looked at more often.
+const AT_LEAST: Duration = Duration::from_secs(3_600);
+/// What is not in order is left alone for so long.
+const AGAIN: Duration = Duration::from_secs(86_400);
+
+impl Tenancy {
+    /// The audit ledger: its check, its checkpoints, its export.
+    pub fn ledger(&self) -> Ledger {
+        Ledger::new(self.store.clone(), self.clock.clone())
+    }
+
+    /// Takes an event that belongs to no change (a refused access, a rejected webhook) for the ledger. Never waits; a flood
+    /// is summed up.
+    pub fn note(&self, entry: AuditEntry) {
+        self.notes.note(entry);
+    }
+
+    /// Looks after the ledger until the task is dropped. `owner`: this process, as leases name it.
+    pub async fn keep_ledger(self, owner: String) {
+        let mut told: Option<Instant> = None;
+        loop {
+            let every = self.config().audit.checkpoint_every;
+            let tell = told.is_none_or(|told| told.elapsed() >= every);
+            match self.pass_ledger(&owner, tell).await {
+                Ok(()) if tell => told = Some(Instant::now()),
+                Ok(()) => {}
+                Err(error) => warn!(%error, "audit.not_kept: trying again"),
+            }
+            sleep(LOOK.min(every)).await;
+        }
+    }
+
+    /// Cuts what is old enough, and writes checkpoints if `tell`. Nothing while another node has the lease.
+    pub async fn pass_ledger(&self, owner: &str, tell: bool) -> Result<(), AuditError> {
+        let (config, now) = (self.config(), self.clock.now());
+        let due = self.store.due_chains(now, CHAINS).await?;
+        let path = config.audit.checkpoints.as_deref().filter(|_| tell);
+        if (due.is_empty() && path.is_none()) || !self.take_ledger(owner).await? {
+            return Ok(());
+        }
+        if let Some(path) = path {
+            let told = self.ledger().export_checkpoints(path).await?.0;
+            if told > 0 {
+                info!(audit.chains = told, "audit.checkpoints_written");
+            }
+        }
+        for row in due {
+            let name = row.chain.name;
+            let next = match self.kept(&name, &config).await {
+                Ok(Some(kept)) => self.cut(&name, kept).await?,
+                Ok(None) => Some(now + AT_MOST),
+                Err(error) => {
+                    warn!(%error, audit.chain = name, "audit.age_unknown: trying again");
+                    Some(now + AT_LEAST)
+                }
+            };
+            if let Some(next) = next {
+                let mut aside = self.store.aside().await?;
+                aside.chain_due(&name, next).await?;
+                aside.commit().await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// When to look at the chain again; `None`: at once, there may be more.
+    async fn cut(&self, chain: &str, kept: Duration) -> Result<Option<Timestamp>, AuditError> {
+        let now = self.clock.now();
+        Ok(match self.ledger().cut(chain, now - kept).await? {
+            Cut::Lines(lines) => {
+                info!(audit.chain = chain, audit.lines = lines, "audit.cut");
+                (lines < u64::from(Page::MOST)).then(|| now + AT_LEAST)
+            }
+            Cut::Kept(_) => Some(now + AGAIN),
+            Cut::Nothing { oldest } => {
+                let due = oldest.map_or(now + kept, |oldest| oldest + kept);
+                Some(due.clamp(now + AT_LEAST, now + AT_MOST))
+            }
+        })
+    }
+
+    /// How long the lines of a chain are kept; `None`: for ever. Those of a tenant that is no more: as long as any plan says.
+    async fn kept(&self, chain: &str, config: &Config) -> Result<Option<Duration>, TenancyError> {
+        if chain == INSTALLATION {
+            return Ok(config.audit.keep);
+        }
+        let catalogue = &config.catalogue;
+        let longest = catalogue.plans.iter().map(|plan| plan.audit_days).max().unwrap_or(365);
+        let days = match self.show(chain).await {
+            Ok(state) => {
+                let plan = catalogue.plan(&state.effective.plan).map_or(longest, |plan| plan.audit_days);
+                let year = state.effective.features.iter().any(|feature| feature.as_str() == AUDIT_365);
+                if year { plan.max(365) } else { plan }
+            }
+            Err(TenancyError::NotFound(..)) => longest,
+            Err(error) => return Err(error),
+        };
+        Ok(Some(Duration::from_secs(u64::from(days) * 86_400)))
+    }
+
+    async fn take_ledger(&self, owner: &str) -> Result<bool, StoreError> {
+        let mut aside = self.store.aside().await?;
+        let ours = aside.take_lease(LEASE, owner, self.clock.now() + LEASED).await?;
+        aside.commit().await?;
+        Ok(ours)
+    }
+}

@@ -1,0 +1,124 @@
+//! What a session is at the edge: when it ends, or the membership does, so does everything that was opened under it, and its
+//! cookie is worth nothing.
+
+use std::time::{Duration, Instant};
+
+use futures_util::{SinkExt, StreamExt};
+use tenantry::keyring::{Keyring, SiteCookie};
+use tenantry::model::{PersonId, SessionId, TenantId};
+use tenantry::store::SiteSession;
+use tokio::net::TcpStream;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+
+use super::{PASSWORD, person};
+use crate::support::client::{get_with, tls};
+use crate::support::visitor::Visitor;
+use crate::support::world::{BASE, World};
+
+const SETTINGS: &str = "[tenancy]\nsession_cookie = \"sid\"\n";
+const AT_MOST: Duration = Duration::from_secs(1);
+
+type Socket = WebSocketStream<tokio_rustls::client::TlsStream<TcpStream>>;
+
+/// The cookie of a session that has picked a tenant, as the store and the keys have it.
+async fn picked(world: &World, person: PersonId, tenant: TenantId) -> String {
+    let store = world.running.store();
+    let when = (world.clock.now(), tenantry::clock::Timestamp(0));
+    let session = store.sessions_of(person, when, &Default::default()).await.unwrap().pop().unwrap();
+    let (id, expires) = (SessionId::new(), session.expires);
+    let mut write = store.write().await.unwrap();
+    let site = SiteSession { id, session: session.id, person, tenant, expires };
+    let id = write.pick_tenant(&site).await.unwrap();
+    write.commit().await.unwrap();
+    let ring = store.secret(Keyring::SECRET).await.unwrap().unwrap();
+    let ring = Keyring::from_bytes(&ring).unwrap();
+    format!("sid={}", SiteCookie::new(id, tenant, expires).sign(&ring, world.clock.now()).unwrap())
+}
+
+async fn tenant_of(world: &World, cookie: &str) -> Option<String> {
+    let answer = get_with(world, BASE, "/", &[("cookie", cookie)]).await;
+    assert_eq!(answer.status, 200);
+    world.backend.take().remove(0).header("x-tenant-slug").map(str::to_owned)
+}
+
+async fn websocket(world: &World, cookie: &str) -> Socket {
+    let stream = tls(world, BASE, &["http/1.1"]).await.unwrap();
+    let mut request = format!("wss://{BASE}/ws").into_client_request().unwrap();
+    request.headers_mut().insert("cookie", cookie.parse().unwrap());
+    let (mut socket, _) = tokio_tungstenite::client_async(request, stream).await.unwrap();
+    socket.send(Message::text("hello")).await.unwrap();
+    assert!(socket.next().await.unwrap().unwrap().is_text());
+    socket
+}
+
+/// How long it takes until the other side closes.
+async fn closed(socket: &mut Socket) -> Duration {
+    let started = Instant::now();
+    loop {
+        match tokio::time::timeout(Duration::from_secs(10), socket.next()).await.expect("it stays open") {
+            Some(Ok(Message::Close(frame))) => {
+                assert_eq!(u16::from(frame.unwrap().code), 1008);
+                return started.elapsed();
+            }
+            Some(Ok(_)) => {}
+            Some(Err(_)) | None => return started.elapsed(),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn signing_out_closes_what_was_opened_under_the_session() {
+    let world = World::builder().settings(SETTINGS).start().await;
+    let other = World::builder().settings(SETTINGS).beside(&world).start().await;
+    world.tenant("acme", "growth").await;
+    let acme = world.running.tenancy().show("acme").await.unwrap().tenant.id;
+    let (ada, eve) = (person(&world, "ada@example.com").await, person(&world, "eve@example.com").await);
+    let mut visitor = Visitor::signed_in(&world, "ada@example.com", PASSWORD).await;
+    let _eve = Visitor::signed_in(&world, "eve@example.com", PASSWORD).await;
+    let (cookie, others) = (picked(&world, ada.id, acme).await, picked(&world, eve.id, acme).await);
+    assert_eq!(tenant_of(&world, &cookie).await.as_deref(), Some("acme"));
+    let mut here = websocket(&world, &cookie).await;
+    let mut there = websocket(&other, &cookie).await;
+    let mut hers = websocket(&world, &others).await;
+    assert_eq!(visitor.delete("/v1/session").await.status, 204);
+    // When the answer is there, this node knows.
+    assert_eq!(tenant_of(&world, &cookie).await, None);
+    let (near, far) = tokio::join!(closed(&mut here), closed(&mut there));
+    assert!(near < AT_MOST && far < AT_MOST, "{near:?} and {far:?}");
+    assert_eq!(tenant_of(&other, &cookie).await, None);
+    // Nobody else's.
+    hers.send(Message::text("still here")).await.unwrap();
+    assert!(hers.next().await.unwrap().unwrap().is_text());
+    assert_eq!(tenant_of(&world, &others).await.as_deref(), Some("acme"));
+    // A node that starts now knows it too.
+    let late = World::builder().settings(SETTINGS).beside(&world).start().await;
+    assert_eq!(tenant_of(&late, &cookie).await, None);
+    assert_eq!(tenant_of(&late, &others).await.as_deref(), Some("acme"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_membership_that_ends_closes_what_was_opened_by_it() {
+    let world = World::builder().settings(SETTINGS).start().await;
+    for slug in ["acme", "beta"] {
+        world.tenant(slug, "growth").await;
+    }
+    let acme = world.running.tenancy().show("acme").await.unwrap().tenant.id;
+    let beta = world.running.tenancy().show("beta").await.unwrap().tenant.id;
+    let ada = person(&world, "ada@example.com").await;
+    let mut visitor = Visitor::signed_in(&world, "ada@example.com", PASSWORD).await;
+    let (in_acme, in_beta) = (picked(&world, ada.id, acme).await, picked(&world, ada.id, beta).await);
+    let mut socket = websocket(&world, &in_acme).await;
+    let mut stays = websocket(&world, &in_beta).await;
+    let mut write = world.running.store().write().await.unwrap();
+    assert_eq!(write.end_site_sessions_of(ada.id, acme).await.unwrap(), 1);
+    write.commit().await.unwrap();
+    let took = closed(&mut socket).await;
+    assert!(took < AT_MOST, "{took:?}");
+    assert_eq!(tenant_of(&world, &in_acme).await, None);
+    assert_eq!(tenant_of(&world, &in_beta).await.as_deref(), Some("beta"));
+    stays.send(Message::text("still here")).await.unwrap();
+    assert!(stays.next().await.unwrap().unwrap().is_text());
+    assert_eq!(visitor.get("/v1/session").await.status, 200, "they are signed in all the same");
+}

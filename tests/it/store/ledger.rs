@@ -1,0 +1,350 @@
+//! The ledger's chains in the store: whatever is done to them behind its back is found and named; what is erased or cut by
+//! the rules is not.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tenantry::audit::{Cut, Format, Ledger, Notes, Report, Summary};
+use tenantry::ledger::{Fault, INSTALLATION, Signed};
+use tenantry::model::TenantId;
+use tenantry::store::{AuditEntry, AuditFilter, AuditOrder, Store};
+use tokio::sync::mpsc;
+
+use super::{Ground, LONG, contract, page};
+
+contract!(
+    chains_grow_and_verify,
+    what_is_done_behind_the_stores_back_is_found_and_named,
+    a_missing_tail_is_told_by_an_exported_checkpoint,
+    personal_data_is_erased_and_the_chain_verifies,
+    what_is_old_is_cut_and_the_rest_verifies,
+    lines_are_found_by_what_they_say,
+    a_flood_of_events_is_a_few_lines,
+);
+
+fn entry(tenant: Option<TenantId>, subject: &str) -> AuditEntry {
+    AuditEntry {
+        actor: "operator:ci".into(),
+        action: "tenant.rename".into(),
+        tenant,
+        subject: subject.into(),
+        detail: json!({"was": subject}),
+        ..AuditEntry::default()
+    }
+}
+
+pub async fn write(store: &Store, entries: &[AuditEntry]) {
+    let mut write = store.write().await.unwrap();
+    write.audit_all(entries).await.unwrap();
+    write.commit().await.unwrap();
+}
+
+/// The faults, each with its chain, and the sum.
+pub async fn verify(ledger: &Ledger, only: Option<&str>) -> (Vec<(String, Fault)>, Summary) {
+    let (sender, mut reports) = mpsc::channel(16);
+    let collect = async {
+        let mut faults = Vec::new();
+        while let Some(report) = reports.recv().await {
+            if let Report::Fault { chain, fault, .. } = report {
+                faults.push((chain, fault));
+            }
+        }
+        faults
+    };
+    let (sum, faults) = tokio::join!(ledger.verify(only, sender), collect);
+    (faults, sum.unwrap())
+}
+
+async fn chains_grow_and_verify(ground: Ground) {
+    let store = ground.open().await;
+    let ledger = Ledger::new(store.clone(), ground.clock.clone());
+    let (one, two) = (TenantId::new(), TenantId::new());
+    let all: Vec<_> = (0..700)
+        .map(|at| entry([None, Some(one), Some(two)][at % 3], &format!("s{at}")).changed(json!(at), json!({"to": at})))
+        .collect();
+    write(&store, &all[..1]).await;
+    write(&store, &all[1..]).await;
+    // What is abandoned leaves no gap.
+    let mut gone = store.write().await.unwrap();
+    gone.audit(&entry(None, "gone")).await.unwrap();
+    drop(gone);
+    let (faults, sum) = verify(&ledger, None).await;
+    // The keys that the check asks for are made once, and that is a line, too.
+    assert_eq!((faults, sum), (vec![], Summary { chains: 3, lines: 701, faults: 0 }));
+    let (faults, sum) = verify(&ledger, Some(&one.to_string())).await;
+    assert_eq!((faults, sum), (vec![], Summary { chains: 1, lines: 233, faults: 0 }));
+    let filter = AuditFilter { tenant: Some(two), ..AuditFilter::default() };
+    let lines = store.audit_lines(&filter, AuditOrder::OldestFirst, &page(1_000, None)).await.unwrap();
+    let numbers: Vec<_> = lines.iter().map(|line| line.link.as_ref().unwrap().1).collect();
+    assert_eq!(numbers, (1..=233).collect::<Vec<_>>());
+    assert_eq!(lines[0].entry, all[2]);
+}
+
+async fn what_is_done_behind_the_stores_back_is_found_and_named(ground: Ground) {
+    let store = ground.open().await;
+    let ledger = Ledger::new(store.clone(), ground.clock.clone());
+    ledger.keys().await.unwrap();
+    let cases: [(&str, &[Fault]); 9] = [
+        ("UPDATE audit SET subject = 'x' WHERE {chain} AND number = 5", &[Fault::Changed { number: 5 }]),
+        ("UPDATE audit SET at = at - 1 WHERE {chain} AND number = 20", &[Fault::Changed { number: 20 }]),
+        ("DELETE FROM audit WHERE {chain} AND number = 7", &[Fault::Missing { from: 7, to: 7 }]),
+        ("DELETE FROM audit WHERE {chain} AND number > 17", &[Fault::Missing { from: 18, to: 20 }]),
+        (
+            "UPDATE audit SET number = 103 - number WHERE {chain} AND number IN (50, 53); \
+             UPDATE audit SET number = 13 - number WHERE {chain} AND number IN (4, 9)",
+            &[Fault::Reordered { number: 4, really: 9 }, Fault::Reordered { number: 9, really: 4 }],
+        ),
+        (
+            "DELETE FROM audit WHERE {chain} AND number = 3; \
+             UPDATE audit SET number = number - 1 WHERE {chain} AND number > 3; \
+             UPDATE audit_chains SET number = number - 1 WHERE {chain}",
+            &[Fault::Missing { from: 3, to: 3 }],
+        ),
+        (
+            "UPDATE audit_personal SET value = '\"192.0.2.9\"' WHERE line = (SELECT id FROM audit WHERE {chain} AND number = 2)",
+            &[Fault::Changed { number: 2 }],
+        ),
+        ("DELETE FROM audit_chains WHERE {chain}", &[Fault::Headless { lines: 20 }]),
+        (
+            "DELETE FROM audit WHERE {chain} AND number < 3; UPDATE audit_chains SET cut_number = 2, cut_hash = \
+             (SELECT prev FROM audit WHERE {chain} AND number = 3) WHERE {chain}",
+            &[Fault::Beginning { number: 3 }],
+        ),
+    ];
+    for (sql, expected) in cases {
+        let tenant = TenantId::new();
+        let from = Some(IpAddr::from([192, 0, 2, 1]));
+        let all: Vec<_> = (1..=20).map(|at| AuditEntry { from, ..entry(Some(tenant), &format!("s{at}")) }).collect();
+        write(&store, &all).await;
+        let chain = tenant.to_string();
+        assert_eq!(verify(&ledger, Some(&chain)).await.0, []);
+        ground.raw(&sql.replace("{chain}", &format!("chain = '{chain}'"))).await;
+        let named = |fault: &Fault| (chain.clone(), *fault);
+        assert_eq!(verify(&ledger, Some(&chain)).await.0, expected.iter().map(named).collect::<Vec<_>>(), "{sql}");
+        // Among all others, too, which have none.
+        let (faults, _) = verify(&ledger, None).await;
+        assert_eq!(faults.iter().filter(|(of, _)| *of == chain).count(), expected.len());
+    }
+    let (faults, sum) = verify(&ledger, None).await;
+    assert_eq!((sum.chains, faults.len()), (10, 10), "{faults:?}");
+}
+
+async fn a_missing_tail_is_told_by_an_exported_checkpoint(ground: Ground) {
+    let store = ground.open().await;
+    let ledger = Ledger::new(store.clone(), ground.clock.clone());
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("checkpoints.jsonl");
+    let tenant = TenantId::new();
+    let chain = tenant.to_string();
+    let all: Vec<_> = (1..=10).map(|at| entry(Some(tenant), &format!("s{at}"))).collect();
+    write(&store, &all).await;
+    assert_eq!(ledger.export_checkpoints(&path).await.unwrap().0, 2);
+    assert_eq!(ledger.export_checkpoints(&path).await.unwrap().0, 0, "nothing has grown");
+    let read = || -> Vec<Signed> {
+        let text = std::fs::read_to_string(&path).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    let comparison = ledger.compare(&read()).await.unwrap();
+    assert_eq!((comparison.compared, comparison.faults.len()), (2, 0));
+
+    // The tail goes, and the chain's row is made to fit: nothing shows but from outside.
+    ground
+        .raw(&format!(
+            "DELETE FROM audit WHERE chain = '{chain}' AND number > 8; UPDATE audit_chains SET number = 8, \
+             head = (SELECT hash FROM audit WHERE chain = '{chain}' AND number = 8) WHERE chain = '{chain}'"
+        ))
+        .await;
+    assert_eq!(verify(&ledger, None).await.0, []);
+    let faults = ledger.compare(&read()).await.unwrap().faults;
+    let told: Vec<_> = faults.iter().map(|told| (told.chain.as_str(), told.fault)).collect();
+    assert_eq!(told, [(chain.as_str(), Some(Fault::Missing { from: 9, to: 10 }))]);
+    // It grows again, over what was there: another chain.
+    write(&store, &all[..3]).await;
+    let faults = ledger.compare(&read()).await.unwrap().faults;
+    assert_eq!(faults[0].fault, Some(Fault::Rewritten { after: 0, number: 10 }));
+    // A whole chain that is gone; and a word that was never given.
+    ground
+        .raw(&format!("DELETE FROM audit WHERE chain = '{chain}'; DELETE FROM audit_chains WHERE chain = '{chain}'"))
+        .await;
+    let mut signed = read();
+    signed.iter_mut().filter(|told| told.checkpoint.chain == INSTALLATION).for_each(|told| told.checkpoint.number += 1);
+    let faults = ledger.compare(&signed).await.unwrap().faults;
+    let told: Vec<_> = faults.iter().map(|told| told.fault).collect();
+    assert_eq!(told, [None, Some(Fault::Missing { from: 1, to: 10 })]);
+}
+
+async fn personal_data_is_erased_and_the_chain_verifies(ground: Ground) {
+    let store = ground.open().await;
+    let ledger = Ledger::new(store.clone(), ground.clock.clone());
+    let from = Some(IpAddr::from([198, 51, 100, 7]));
+    let invite = AuditEntry {
+        actor: "person:0199-ann".into(),
+        action: "member.invite".into(),
+        subject: "Bob@Example.com".into(),
+        detail: json!({"name": "Bob Builder", "role": "admin", "cc": ["carol@example.com"]}),
+        from,
+        ..AuditEntry::default()
+    };
+    let invite = invite.about_person("0199-bob", &["/detail/name"]);
+    write(&store, &[invite.clone(), invite]).await;
+    let lines = async || store.audit(None, &page(10, None)).await.unwrap();
+    let read = lines().await.remove(0).2;
+    assert_eq!((read.subject.as_str(), read.from), ("Bob@Example.com", from));
+    assert_eq!(read.detail, json!({"name": "Bob Builder", "role": "admin", "cc": ["carol@example.com"]}));
+
+    let mut write = store.write().await.unwrap();
+    assert_eq!(write.erase_from_audit(&["0199-bob", "bob@example.com"]).await.unwrap(), 4);
+    write.commit().await.unwrap();
+    let read = lines().await.remove(1).2;
+    assert_eq!((read.subject.as_str(), read.from), ("(erased)", from));
+    assert_eq!(read.detail, json!({"name": "(erased)", "role": "admin", "cc": ["carol@example.com"]}));
+    let mut write = store.write().await.unwrap();
+    assert_eq!(write.erase_from_audit(&["0199-ann"]).await.unwrap(), 2);
+    write.commit().await.unwrap();
+    assert_eq!(lines().await.remove(1).2.from, None);
+    assert_eq!(verify(&ledger, None).await.0, []);
+    // Not by half: a salt that is gone alone is a change.
+    ground.raw("UPDATE audit_personal SET salt = NULL WHERE place = '/detail/cc/0' AND line = 1").await;
+    assert_eq!(verify(&ledger, None).await.0, [(INSTALLATION.into(), Fault::Changed { number: 1 })]);
+}
+
+async fn what_is_old_is_cut_and_the_rest_verifies(ground: Ground) {
+    let store = ground.open().await;
+    let ledger = Ledger::new(store.clone(), ground.clock.clone());
+    ledger.keys().await.unwrap();
+    let tenant = TenantId::new();
+    let chain = tenant.to_string();
+    let day = Duration::from_secs(86_400);
+    for at in 1..=10 {
+        write(&store, &[entry(Some(tenant), &format!("s{at}@example.com"))]).await;
+        ground.clock.advance(day);
+    }
+    let signed = ledger.checkpoint(&chain).await.unwrap();
+    let now = ground.clock.now();
+    assert!(matches!(ledger.cut(&chain, now - 30 * day).await.unwrap(), Cut::Nothing { oldest: Some(_) }));
+    assert_eq!(ledger.cut(&chain, now - 4 * day).await.unwrap(), Cut::Lines(6));
+    let (faults, sum) = verify(&ledger, Some(&chain)).await;
+    assert_eq!((faults, sum.lines), (vec![], 5), "four are left, and the word of the cut");
+    let (_, _, word) = store.audit(Some(tenant), &page(1, None)).await.unwrap().remove(0);
+    assert_eq!(
+        (word.action.as_str(), &word.detail["through"], &word.detail["lines"]),
+        ("audit.cut", &json!(6), &json!(6))
+    );
+    let comparison = ledger.compare(std::slice::from_ref(&signed)).await.unwrap();
+    assert_eq!((comparison.compared, comparison.faults.len()), (1, 0));
+    // All that is left goes, but for the word of it; that alone is no reason for another.
+    ground.clock.advance(100 * day);
+    assert_eq!(ledger.cut(&chain, ground.clock.now() - 50 * day).await.unwrap(), Cut::Lines(5));
+    ground.clock.advance(100 * day);
+    assert!(matches!(ledger.cut(&chain, ground.clock.now() - 50 * day).await.unwrap(), Cut::Nothing { .. }));
+    assert_eq!(verify(&ledger, None).await.0, []);
+    assert_eq!(ledger.compare(&[signed]).await.unwrap().older, 1);
+    // What is not in order is not swept under the carpet.
+    write(&store, &[entry(Some(tenant), "late"), entry(Some(tenant), "later")]).await;
+    ground.raw(&format!("UPDATE audit SET subject = 'x' WHERE chain = '{chain}' AND subject = 'late'")).await;
+    ground.clock.advance(100 * day);
+    let kept = ledger.cut(&chain, ground.clock.now() - 50 * day).await.unwrap();
+    assert_eq!(kept, Cut::Kept(Fault::Changed { number: 13 }));
+    // A cut that nobody signed.
+    ground.raw(&format!("UPDATE audit_chains SET cut_signature = 'AAAA' WHERE chain = '{chain}'")).await;
+    let faults = verify(&ledger, Some(&chain)).await.0;
+    assert!(faults.contains(&(chain.clone(), Fault::Beginning { number: 12 })), "{faults:?}");
+}
+
+async fn lines_are_found_by_what_they_say(ground: Ground) {
+    let store = ground.open().await;
+    let ledger = Ledger::new(store.clone(), ground.clock.clone());
+    let tenant = TenantId::new();
+    let start = ground.clock.now();
+    for at in 0..12 {
+        let action = ["tenant.create", "tenant.rename", "domain.add", "tenants.import"][at % 4];
+        let actor = ["operator:a", "operator:b"][at % 2];
+        let of = (at % 3 == 0).then_some(tenant);
+        write(
+            &store,
+            &[AuditEntry { action: action.into(), actor: actor.into(), ..entry(of, &format!("s{}", at / 2)) }],
+        )
+        .await;
+        ground.clock.advance(Duration::from_secs(60));
+    }
+    let minute = |at: u64| Some(start + Duration::from_secs(60 * at));
+    let all = AuditFilter::default;
+    let text = |text: &str| Some(text.to_owned());
+    for (filter, expected) in [
+        (all(), (1..=12).rev().collect::<Vec<i64>>()),
+        (AuditFilter { tenant: Some(tenant), ..all() }, vec![10, 7, 4, 1]),
+        (AuditFilter { action: text("tenant."), ..all() }, vec![10, 9, 6, 5, 2, 1]),
+        (AuditFilter { action: text("domain.add"), ..all() }, vec![11, 7, 3]),
+        (AuditFilter { action: text("x"), ..all() }, vec![]),
+        (AuditFilter { actor: text("operator:b"), tenant: Some(tenant), ..all() }, vec![10, 4]),
+        (AuditFilter { subject: text("s1"), ..all() }, vec![4, 3]),
+        (AuditFilter { from: minute(3), until: minute(5), ..all() }, vec![5, 4]),
+        (AuditFilter { action: text("tenant"), until: minute(5), ..all() }, vec![5, 4, 2, 1]),
+    ] {
+        let ids = async |order, page| -> Vec<i64> {
+            store.audit_lines(&filter, order, &page).await.unwrap().iter().map(|line| line.id).collect()
+        };
+        assert_eq!(ids(AuditOrder::NewestFirst, page(50, None)).await, expected, "{filter:?}");
+        let mut paged = Vec::new();
+        while let [.., last] =
+            ids(AuditOrder::NewestFirst, page(2, paged.last().map(i64::to_string).as_deref())).await[..]
+        {
+            let after = paged.last().map(i64::to_string);
+            paged.extend(ids(AuditOrder::NewestFirst, page(2, after.as_deref())).await);
+            assert_eq!(paged.last(), Some(&last));
+        }
+        assert_eq!(paged, expected, "page by page, {filter:?}");
+        let (sender, mut receiver) = mpsc::channel(100);
+        assert_eq!(ledger.export(&filter, Format::JsonLines, sender).await.unwrap(), expected.len() as u64);
+        let mut bytes = Vec::new();
+        while let Some(piece) = receiver.recv().await {
+            bytes.extend(piece);
+        }
+        let text = String::from_utf8(bytes).unwrap();
+        let exported: Vec<_> =
+            text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["id"].clone()).collect();
+        assert_eq!(exported, expected.iter().rev().map(|id| json!(id)).collect::<Vec<_>>());
+    }
+}
+
+async fn a_flood_of_events_is_a_few_lines(ground: Ground) {
+    let store = ground.open().await;
+    let ledger = Ledger::new(store.clone(), ground.clock.clone());
+    let notes = Notes::new(store.clone());
+    let refused = |subject: String| AuditEntry {
+        actor: "nobody".into(),
+        action: "access.refused".into(),
+        subject,
+        detail: json!({"why": "unknown token"}),
+        ..AuditEntry::default()
+    };
+    notes.note(refused("first".into()));
+    let lines = async || store.audit(None, &page(1_000, None)).await.unwrap();
+    let one = tokio::time::timeout(LONG, async {
+        while lines().await.is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+    one.await.unwrap();
+    for at in 0..100_000 {
+        notes.note(refused(format!("s{}", at % 5_000)));
+        if at % 1_000 == 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+    // Whoever goes leaves nothing unsaid.
+    drop(notes);
+    let told =
+        async || -> u64 { lines().await.iter().map(|(_, _, line)| line.detail["times"].as_u64().unwrap_or(1)).sum() };
+    let all = tokio::time::timeout(LONG, async {
+        while told().await < 100_001 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    all.await.unwrap();
+    let written = lines().await.len();
+    println!("100,001 events are {written} lines");
+    assert!(written <= 110, "{written}");
+    assert_eq!((told().await, verify(&ledger, None).await.0), (100_001, vec![]));
+}
