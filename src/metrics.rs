@@ -81,6 +81,8 @@ metrics! {
     upstream_pending: gauges "tenantry_upstream_pending" ["pool"];
     /// Requests refused because too many of the pool were waiting for the head of their answer.
     upstream_breaker_open: counters "tenantry_upstream_breaker_open_total" ["pool"];
+    /// Requests whose tenant has been given a pool that the configuration does not have any more: another one served them.
+    pool_missing: counter "tenantry_pool_missing_total";
     /// Set-Cookie headers of backends dropped because their Domain was the base domain or wider.
     cookies_dropped: counter "tenantry_cookies_dropped_total";
     /// Answers that were not compressed because as many were under compression as may be (compression.most_at_once).

@@ -5,7 +5,7 @@
 use std::net::IpAddr;
 
 use axum::extract::rejection::RawPathParamsRejection;
-use axum::extract::{FromRequestParts, RawPathParams, Request, State};
+use axum::extract::{FromRequestParts, MatchedPath, RawPathParams, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{Next, from_fn};
@@ -21,7 +21,7 @@ use super::cookies;
 use super::idempotency;
 use super::layers::RequestId;
 use super::problem::Problem;
-use crate::model::Scope;
+use crate::model::{Rights, Scope};
 use crate::tenancy::{Actor, Principal, SessionState};
 
 /// What a route asks of its caller.
@@ -150,6 +150,8 @@ async fn check(need: Need, tenant: Option<String>, mut request: Request, next: N
     let recognised = extensions.get::<Recognised>().cloned();
     let request_id = extensions.get::<RequestId>().map(|id| id.0.clone());
     let from = extensions.get::<Peer>().map(|peer| peer.0);
+    let route = extensions.get::<MatchedPath>().map(|path| path.as_str().to_owned()).unwrap_or_default();
+    let told = recognised.as_ref().filter(|who| who.presented).cloned().zip(request_id.clone());
     match judge(need, tenant, recognised)
         .await
         .map(|known| known.map(|(actor, state)| (Actor { request_id, from, ..actor }, state)))
@@ -159,7 +161,30 @@ async fn check(need: Need, tenant: Option<String>, mut request: Request, next: N
             idempotency::once(&state, &actor, request, next).await
         }
         Ok(None) => next.run(request).await,
-        Err(problem) => problem.into_response(),
+        Err(problem) => {
+            if let Some((who, request_id)) = told {
+                who.note_refusal(&problem, &route, from, request_id);
+            }
+            problem.into_response()
+        }
+    }
+}
+
+impl Recognised {
+    /// Whoever presented something and was refused is named in the ledger; a flood of them is summed up.
+    fn note_refusal(&self, problem: &Problem, route: &str, from: Option<IpAddr>, request_id: String) {
+        if !matches!(problem.code(), "unauthorized" | "insufficient-scope" | "forged") {
+            return;
+        }
+        let nobody = || Actor::new("nobody");
+        let actor = self.principal.as_ref().map_or_else(nobody, |known| known.actor(Rights::all()));
+        let tenant = match &self.principal {
+            Some(Principal::Tenant(holder)) => Some(holder.tenant),
+            _ => None,
+        };
+        let actor = Actor { from, request_id: Some(request_id), ..actor };
+        // The route as it is written, not what was asked for: that may be anything.
+        self.state.tenancy.note(actor.entry("access.refused", tenant, route, json!({ "code": problem.code() })));
     }
 }
 

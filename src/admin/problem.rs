@@ -141,6 +141,11 @@ impl Problem {
         TenancyError::NotFound(Kind::Tenant, key.to_owned()).into()
     }
 
+    /// The stable code.
+    pub(super) fn code(&self) -> &'static str {
+        self.code
+    }
+
     pub fn retry_after(self, seconds: u32) -> Self {
         self.header(RETRY_AFTER, HeaderValue::from(seconds))
     }

@@ -2,7 +2,7 @@
 //! such a person or not.
 
 use axum::Json;
-use axum::extract::{FromRequestParts, Path, State};
+use axum::extract::{FromRequestParts, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
@@ -17,7 +17,7 @@ use super::body::Body;
 use super::cookies::{self, FLOW, SESSION, WithCookies};
 use super::layers::RequestId;
 use super::problem::Problem;
-use super::query::{NoParams, Params};
+use super::query::{NoParams, Params, Segment};
 use super::session::SessionDetail;
 use crate::signin::{Callback, Circumstances, SignInError};
 use crate::tenancy::{Done, NewSession, Origin};
@@ -113,7 +113,7 @@ async fn providers(State(state): State<AdminState>, Params(NoParams {}): Params<
 async fn start(
     State(state): State<AdminState>,
     about: About,
-    Path(provider): Path<String>,
+    Segment(provider): Segment,
     Params(params): Params<StartParams>,
 ) -> Result<Response, Problem> {
     let return_to = params.return_to.unwrap_or_default();
@@ -140,7 +140,7 @@ async fn start(
 async fn callback(
     State(state): State<AdminState>,
     about: About,
-    Path(provider): Path<String>,
+    Segment(provider): Segment,
     Params(params): Params<CallbackParams>,
 ) -> Result<Response, Problem> {
     let CallbackParams { code, state: told, iss, error, error_description } = params;

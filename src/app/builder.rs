@@ -25,7 +25,7 @@ use crate::directory::{
     Allowance, Applied, Directory, DirectorySettings, EndedSessions, Follower, Gate, Source, Subscriber,
 };
 use crate::edge::listener::{Listeners, Parts, Settings};
-use crate::edge::{Assertions, Edge, EdgeServer, Gauges, Live, Proxy, Reaper, Registry, server};
+use crate::edge::{self, Assertions, Edge, EdgeServer, Gauges, Live, Proxy, Reaper, Registry, server};
 use crate::jobs;
 use crate::metrics::Metrics;
 use crate::tenancy::Tenancy;
@@ -186,6 +186,7 @@ impl Builder {
         live.pools.resolve(&around, NAMES_WAIT).await;
         live.take_over(None, &around);
         let live = Arc::new(ArcSwap::from_pointee(live));
+        edge::show_all(&self.metrics);
         self.metrics.collect_from(Gauges::new(Arc::downgrade(&live))?)?;
         let certificates = self.certificates(config)?;
         let (registry, changes) = Registry::new();

@@ -160,9 +160,9 @@ impl Book {
     }
 
     async fn put(&self, lines: &[AuditEntry]) -> Result<(), StoreError> {
-        let mut write = self.store.write().await?;
-        write.audit_all(lines).await?;
-        write.commit().await.map(drop)
+        let mut aside = self.store.aside().await?;
+        aside.audit_beside(lines).await?;
+        aside.commit().await
     }
 }
 

@@ -10,10 +10,13 @@ mod config;
 mod domain;
 mod event;
 mod import;
+mod invitation;
+mod member;
 mod operator;
 mod output;
 mod person;
 mod pool;
+mod role;
 mod route;
 mod serve;
 mod store;
@@ -72,6 +75,14 @@ enum Command {
     Person(person::Person),
     /// See and end people's sessions
     Session(person::Session),
+    /// Add, list, show, change, remove, restore, purge and export the members of a tenant
+    Member(member::Member),
+    /// Make, list, change and delete roles of a tenant's own
+    Role(role::Role),
+    /// Make, list, move and delete the business units of a tenant
+    Unit(role::Unit),
+    /// Invite people to a tenant, and accept
+    Invitation(invitation::Invitation),
     /// Make, list and revoke operators' tokens
     Token(token::Token),
     /// Look after the store itself: copy it, change the key that seals its secrets
@@ -118,6 +129,10 @@ pub fn run() -> ExitCode {
         Command::Person(person) => call(person.json(), person.run()),
         Command::Session(session) => call(session.json(), session.run()),
         Command::Audit(audit) => call(audit.json(), audit.run()),
+        Command::Member(member) => call(member.json(), member.run()),
+        Command::Role(role) => call(role.json(), role.run()),
+        Command::Unit(unit) => call(unit.json(), unit.run()),
+        Command::Invitation(invitation) => call(invitation.json(), invitation.run()),
         Command::Token(token) => call(token.json(), token.run()),
         Command::Store(store) => call(store.json(), store.run()),
     }

@@ -20,8 +20,6 @@ pub struct Admin {
     pub address: SocketAddr,
     /// The largest request body, in bytes. Default 1 MiB.
     pub max_body: usize,
-    /// The largest table of an import, in bytes. It is held in memory while it is imported. Default 64 MiB.
-    pub max_import: usize,
     /// How people reach the admin API, without a slash at the end. `None`: `https://<console>.<base>`.
     pub public_url: Option<String>,
     /// A session that is not used for so long is over. Default 30 minutes.
@@ -30,6 +28,8 @@ pub struct Admin {
     pub session_absolute: Duration,
     /// Whom people can sign in through, besides with a password.
     pub oidc: Vec<OidcProvider>,
+    /// The largest table of an import, in bytes. It is held in memory while it is imported. Default 64 MiB.
+    pub max_import: usize,
 }
 
 impl Admin {
@@ -42,11 +42,11 @@ impl Admin {
         Self {
             address: section.text("address", SOCKET, parsers::socket).unwrap_or(DEFAULT),
             max_body: section.size("max_body", 1024..=64 * MIB, MIB) as usize,
-            max_import: section.size("max_import", 1024..=1024 * MIB, 64 * MIB) as usize,
             public_url: section.text("public_url", URL, origin),
             session_idle: idle,
             session_absolute: absolute,
             oidc: OidcProvider::read_all(section),
+            max_import: section.size("max_import", 1024..=1024 * MIB, 64 * MIB) as usize,
         }
     }
 

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use regex::Regex;
 
+use super::beside;
 use super::section::Section;
 
 const FILTER: &str =
@@ -112,9 +113,9 @@ impl Log {
         Self {
             filter: section.text("filter", FILTER, filter).unwrap_or_else(|| "info".to_owned()),
             format: section.choice("format", &FORMATS, LogFormat::Json),
-            output: section.text("output", OUTPUT, output).unwrap_or(Output::Stderr),
+            output: place(section, "output").unwrap_or(Output::Stderr),
             access: section.flag("access", true),
-            access_output: section.text("access_output", OUTPUT, output),
+            access_output: place(section, "access_output"),
             sample: section.sections("sample", Sample::read),
             query: section.flag("query", false),
             redact: if redact { named } else { REDACTED.map(str::to_owned).to_vec() },
@@ -132,6 +133,15 @@ impl Sample {
             one_in: section.number("one_in", 0..=1_000_000, 100),
         }
     }
+}
+
+/// An output that can be opened.
+fn place(section: &mut Section<'_>, key: &'static str) -> Option<Output> {
+    let output = section.text(key, OUTPUT, output);
+    if let Some(Output::File(path)) = &output {
+        beside::appendable(section, key, path);
+    }
+    output
 }
 
 fn output(text: &str) -> Result<Output, &'static str> {

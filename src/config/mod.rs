@@ -1,10 +1,11 @@
 //! Configuration: loose files in, one checked [`Config`] out, or a list of every fault. Nothing that is configured is
-//! ignored, and nothing here opens a socket or a store: only the files are read, and those with secrets that they name.
+//! ignored, and nothing here opens a socket or a store: only the files are read, and those that they name.
 
 mod acme;
 mod admin;
 mod audit;
 mod balancing;
+mod beside;
 mod brand;
 mod compression;
 mod diff;
@@ -54,6 +55,7 @@ pub use acme::{
 pub use admin::Admin;
 pub use audit::Audit;
 pub use balancing::{Balance, Balancing, CheckKind, Discovery, Ejection, HealthCheck};
+pub use beside::PemFile;
 pub use compression::{Coding, Compression};
 pub use diff::{Changes, Names, READ_AT_START, diff, hold_back};
 pub use directory::Directory;

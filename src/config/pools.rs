@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::HeaderValue;
 
 use super::balancing::Balancing;
+use super::beside::{self, PemFile};
 use super::parsers::{self, HOSTNAME, NAME, PATH};
 use super::section::{Section, Spot};
 use crate::model::Hostname;
@@ -18,16 +19,16 @@ pub struct Pool {
     pub protocol: Protocol,
     /// SNI and verified name for TLS backends; never empty there.
     pub server_name: Option<Hostname>,
-    /// PEM file of the authorities that a TLS backend's certificate is checked against; `None`: the system's.
-    pub ca: Option<std::path::PathBuf>,
+    /// The authorities that a TLS backend's certificate is checked against; `None`: the system's.
+    pub ca: Option<PemFile>,
     /// The `Host` that backends get instead of the visitor's.
     pub host_header: Option<HeaderValue>,
     pub connect_timeout: Duration,
     /// Between two bytes of the backend's answer.
     pub read_timeout: Duration,
     pub write_timeout: Duration,
-    /// From the request's head to the end of the answer, looked at whenever some of it comes; a WebSocket has none.
-    /// `None`: no limit.
+    /// From the request's head to the end of the answer, looked at whenever some of either passes and at the read timeout,
+    /// which is cut to what is left of it; a WebSocket has none. `None`: no limit.
     pub total_timeout: Option<Duration>,
     /// How long an idle connection to a backend is kept.
     pub idle_timeout: Duration,
@@ -68,6 +69,7 @@ pub(super) fn read(section: &mut Section<'_>) -> ReadPool {
     let protocol = section.choice("protocol", &protocols, Protocol::H1);
     let server_name = section.text("server_name", HOSTNAME, parsers::hostname);
     let ca = section.text("ca", PATH, parsers::path);
+    let ca = ca.filter(|_| protocol == Protocol::Tls).and_then(|path| beside::certificates(section, "ca", path));
     check_tls(section, protocol);
     let host_header = section.text("host_header", AUTHORITY, authority);
     let dedicated = section.flag("dedicated", false);

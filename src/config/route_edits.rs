@@ -7,6 +7,7 @@ use super::section::{Section, describe};
 use crate::model::is_contract_header;
 
 const HEADER: &str = "the name of a header";
+const VALUE: &str = "text in one line, without control characters";
 const PRESENT: &str = "*";
 
 /// `headers`: name = value, or name = "*" for any value.
@@ -53,7 +54,11 @@ fn pairs(section: &mut Section<'_>, key: &'static str) -> Vec<(HeaderName, Heade
                 None
             }
         };
-        let value = text.and_then(|text| HeaderValue::from_str(&text).ok());
+        let value = text.and_then(|text| {
+            // What was found may be a secret, put in by a variable.
+            let refused = |_| section.fault_at(spot, format!("its value cannot be a header's: expected {VALUE}"));
+            HeaderValue::from_str(&text).map_err(refused).ok()
+        });
         Some((parsed?, value?))
     });
     entries.into_iter().flatten().collect()

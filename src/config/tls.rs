@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::beside;
 use super::parsers::{self, PATH};
 use super::section::Section;
 
@@ -49,6 +50,9 @@ impl FallbackCertificate {
     fn read(section: &mut Section<'_>) -> Option<Self> {
         let chain = section.required("chain", PATH, parsers::path);
         let key = section.required("key", PATH, parsers::path);
-        Some(Self { chain: chain?, key: key? })
+        let (chain, key) = (chain?, key?);
+        let chain = beside::certificates(section, "chain", chain)?.path;
+        beside::private_key(section, "key", &key);
+        Some(Self { chain, key })
     }
 }

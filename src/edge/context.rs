@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use http::{HeaderValue, Method, Uri, Version};
+use tracing::warn;
 
 use super::access_log::{self, Outcome};
 use super::connection::Connection;
@@ -12,8 +13,8 @@ use super::cors::Readers;
 use super::forwarded::Origin;
 use super::gates::Permit;
 use super::limits::Quota;
+use super::live::Live;
 use super::patient;
-use super::proxy::Live;
 use super::rejection::Rejection;
 use super::spans::{self, Try};
 use super::upstream::Lease;
@@ -166,6 +167,19 @@ impl RequestContext {
     pub fn pool_name(&self) -> Option<&str> {
         let pool = self.permit.as_ref()?.pool();
         self.live.config.routing.pool(pool).map(|pool| pool.name.as_str())
+    }
+
+    /// Its tenant has been given a pool that the configuration does not have any more, so another one serves it. The log
+    /// says so once for each pool, under each configuration.
+    pub fn miss_pool(&self, pool: &str) {
+        if self.rehearsal {
+            return;
+        }
+        self.metrics.pool_missing.inc();
+        if self.live.is_news(pool) {
+            let tenant = self.tenant.as_ref().map(|(view, _)| view.tenant.slug.as_str());
+            warn!(pool, tenant, "pool.missing: tenants have it for their own or as a canary, and get another one");
+        }
     }
 
     pub fn request_id(&self) -> &str {

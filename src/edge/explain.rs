@@ -10,10 +10,11 @@ use pingora_http::RequestHeader;
 use super::canary::Visitor;
 use super::connection::{Connection, Facts};
 use super::context::RequestContext;
+use super::live::Live;
 use super::pipeline::{Edge, Step};
-use super::proxy::Live;
+use super::rejection::Rejection;
 use super::route;
-use crate::config::{Asked, Config, Listener, Mismatch, Route};
+use crate::config::{Asked, Config, HeaderEdits, Listener, Mismatch, Route};
 use crate::directory::View;
 use crate::model::{Explanation, HostClass, Hostname, Question, Told, Unclear, Verdict, folded_path, normal_path};
 use crate::tls::{TlsFacts, TlsVersion};
@@ -36,19 +37,27 @@ impl Edge {
         match ctx.policy {
             // It stands in the place of a route.
             Some(policy) => steps.push(Told::new("policy", format!("the tenant's {policy} answers"))),
-            None => tell_routes(&mut steps, &ctx, &live.config, question, &host),
+            None if is_routed(&outcome, &ctx) => tell_routes(&mut steps, &ctx, &live.config, &request, &host),
+            None => {}
         }
         let mut verdict = Verdict { route: ctx.route().map(|route| route.name.to_string()), ..Verdict::default() };
         match outcome {
             Ok(Step::Forward(permit)) => {
                 ctx.permit = Some(permit);
-                tell_pool(&mut steps, &ctx, question);
+                tell_pool(&mut steps, &ctx, &request, question.client);
                 if let Some(route) = ctx.route() {
                     let edited = route::edit_request(&mut request, route);
                     edited.map_err(|error| Unclear::Request(error.to_string()))?;
-                    steps.push(Told::new("request", edits(route)));
+                    steps.push(Told::new("request", request_edits(route, ctx.body_limit())));
+                    steps.push(Told::new("answer", answer_edits(route)));
                 }
                 verdict.action = "forward";
+                if !tell_backends(&mut steps, &ctx) {
+                    let rejection = Rejection::UpstreamUnavailable;
+                    verdict.action = "refuse";
+                    verdict.status = Some(rejection.status().as_u16());
+                    verdict.code = Some(rejection.code());
+                }
                 verdict.target = request.uri.path_and_query().map(ToString::to_string);
                 verdict.pool = pool_name(&ctx);
             }
@@ -113,9 +122,9 @@ fn tell_host(steps: &mut Vec<Told>, ctx: &RequestContext, config: &Config, asked
 }
 
 /// Every route up to the one that was taken, but for those of other hosts.
-fn tell_routes(steps: &mut Vec<Told>, ctx: &RequestContext, config: &Config, question: &Question, host: &Hostname) {
+fn tell_routes(steps: &mut Vec<Told>, ctx: &RequestContext, config: &Config, request: &RequestHeader, host: &Hostname) {
     const MOST: usize = 50;
-    let path = normal_path(question.url.path());
+    let path = normal_path(request.uri.path());
     let folded = folded_path(&path);
     let class = config.brand.classify(host);
     let view = ctx.tenant.as_ref().map(|(view, _)| &**view);
@@ -123,17 +132,18 @@ fn tell_routes(steps: &mut Vec<Told>, ctx: &RequestContext, config: &Config, que
         class: &class,
         host,
         features: view.map(|view| &view.effective.features),
-        method: &question.method,
+        method: &request.method,
         path: &path,
-        headers: &question.headers,
+        headers: &request.headers,
     };
-    if *path != *question.url.path() {
+    if *path != *request.uri.path() {
         steps.push(Told::new("route", format!("compared as {path}")));
     }
     let mut passed = 0;
     for route in &config.routing.routes {
         match route.mismatch(&asked, || folded.as_str()) {
             None => {
+                tell_more(steps, passed, MOST);
                 steps.push(Told::new("route", format!("{} takes it", route.name)));
                 tell_gate(steps, route, view);
                 return;
@@ -147,7 +157,23 @@ fn tell_routes(steps: &mut Vec<Told>, ctx: &RequestContext, config: &Config, que
             }
         }
     }
+    tell_more(steps, passed, MOST);
     steps.push(Told::new("route", "none takes it"));
+}
+
+fn tell_more(steps: &mut Vec<Told>, passed: usize, told: usize) {
+    if let Some(more) = passed.checked_sub(told).filter(|more| *more > 0) {
+        steps.push(Told::new("route", format!("and {more} more that do not")));
+    }
+}
+
+/// Whether it came as far as the routes: what is refused or answered before was compared with none.
+fn is_routed(outcome: &Result<Step, Rejection>, ctx: &RequestContext) -> bool {
+    match outcome {
+        Ok(Step::Forward(_)) => true,
+        Ok(Step::Answer(_)) => ctx.route().is_some(),
+        Err(rejection) => matches!(rejection, Rejection::RouteNotFound | Rejection::PlanRequired { .. }),
+    }
 }
 
 fn describe(mismatch: &Mismatch) -> String {
@@ -167,19 +193,43 @@ fn tell_gate(steps: &mut Vec<Told>, route: &Route, view: Option<&View>) {
     steps.push(Told::new("gate", format!("the route needs the feature {feature}; the tenant {what}")));
 }
 
-fn tell_pool(steps: &mut Vec<Told>, ctx: &RequestContext, question: &Question) {
+fn tell_pool(steps: &mut Vec<Told>, ctx: &RequestContext, request: &RequestHeader, client: IpAddr) {
     let routing = &ctx.live.config.routing;
     let Some(permit) = &ctx.permit else { return };
     let Some(pool) = routing.pool(permit.pool()) else { return };
     let view = permit.tenant().map(|(view, _)| &**view);
     let canary = view.and_then(|view| view.effective.edge.canary.as_ref()).filter(|canary| canary.pool == pool.name);
-    let bucket = Visitor::of(view, &question.headers, question.client).bucket;
+    let bucket = Visitor::of(view, &request.headers, client).bucket;
     let why = match (&permit.route().action, canary) {
         (crate::config::Action::Pool(own), _) if *own == permit.pool() => "the route's".to_owned(),
         (_, Some(canary)) => format!("the tenant's canary: visitor {bucket} of 100 is below {}", canary.percent),
         _ => "the tenant's own".to_owned(),
     };
+    if let Some(missing) = permit.missing() {
+        let text =
+            format!("{missing}, which the tenant has been given, is not in the configuration and is passed over");
+        steps.push(Told::new("pool", text));
+    }
     steps.push(Told::new("pool", format!("{} ({why}): {}", pool.name, pool.backends.join(", "))));
+    let (route, total) = (&permit.route().settings, permit.route().settings.total_timeout.or(pool.total_timeout));
+    let total = total.map_or_else(|| "none".to_owned(), |total| format!("{total:?}"));
+    let (connect, read) = (route.connect_timeout.unwrap_or(pool.connect_timeout), route.read_timeout);
+    let read = read.unwrap_or(pool.read_timeout);
+    steps.push(Told::new("timeouts", format!("connect {connect:?}, read {read:?}, total {total}")));
+}
+
+/// How the backends are; answers whether one of them would be asked.
+fn tell_backends(steps: &mut Vec<Told>, ctx: &RequestContext) -> bool {
+    let pool = ctx.permit.as_ref().and_then(|permit| ctx.live.pools.get(permit.pool()));
+    let Some(pool) = pool else { return false };
+    let all = pool.status().backends;
+    let well = all.iter().filter(|backend| backend.healthy).count();
+    let mut text = format!("{well} of {} healthy", all.len());
+    for backend in all.iter().filter(|backend| !backend.healthy) {
+        text.push_str(&format!("; {}: {}", backend.backend, backend.why.as_deref().unwrap_or("unhealthy")));
+    }
+    steps.push(Told::new("backends", text));
+    pool.has_another(None)
 }
 
 fn pool_name(ctx: &RequestContext) -> Option<String> {
@@ -187,19 +237,29 @@ fn pool_name(ctx: &RequestContext) -> Option<String> {
     ctx.live.config.routing.pool(pool).map(|pool| pool.name.clone())
 }
 
-fn edits(route: &Route) -> String {
+fn request_edits(route: &Route, body_limit: Option<u64>) -> String {
     let settings = &route.settings;
     let mut parts = vec![format!("retries: {}", settings.retries)];
+    parts.push(body_limit.map_or_else(|| "body: any length".into(), |limit| format!("body: at most {limit} bytes")));
     if let Some(prefix) = &settings.rewrite_prefix {
         parts.push(format!("prefix becomes {prefix}"));
     }
-    for name in &settings.request_headers.remove {
-        parts.push(format!("without {name}"));
-    }
-    for (name, _) in &settings.request_headers.set {
-        parts.push(format!("with {name}"));
-    }
+    header_edits(&mut parts, &settings.request_headers);
     parts.join(", ")
+}
+
+fn answer_edits(route: &Route) -> String {
+    let settings = &route.settings;
+    let compressed = if settings.compress { "compressed where that is of use" } else { "never compressed" };
+    let mut parts = vec![compressed.to_owned()];
+    header_edits(&mut parts, &settings.response_headers);
+    parts.join(", ")
+}
+
+/// Names alone: a value may be a secret.
+fn header_edits(parts: &mut Vec<String>, edits: &HeaderEdits) {
+    parts.extend(edits.remove.iter().map(|name| format!("without {name}")));
+    parts.extend(edits.set.iter().map(|(name, _)| format!("with {name}")));
 }
 
 fn kind(class: &HostClass) -> &'static str {

@@ -14,6 +14,7 @@ use crate::model::{HostClass, Hostname, Standing, normal_path};
 #[derive(Debug)]
 pub struct Permit {
     pool: PoolId,
+    missing: Option<String>,
     route: Arc<Route>,
     tenant: Option<(Arc<View>, Via)>,
 }
@@ -22,6 +23,11 @@ impl Permit {
     /// Where it goes: the route's pool, or the one that the tenant has in its place.
     pub fn pool(&self) -> PoolId {
         self.pool
+    }
+
+    /// The pool that the tenant has been given and that the configuration does not have any more: it was passed over.
+    pub fn missing(&self) -> Option<&str> {
+        self.missing.as_deref()
     }
 
     pub fn route(&self) -> &Arc<Route> {
@@ -72,21 +78,28 @@ pub fn decide(config: &Config, visit: Visit<'_>) -> Result<Decision, Rejection> 
     let route = config.routing.choose(&asked).ok_or(Rejection::RouteNotFound)?;
     check_plan(config, route, view)?;
     let Action::Pool(pool) = route.action else { return Ok(Decision::Respond(Arc::clone(route))) };
-    let pool = view.map_or(pool, |view| choose_pool(&config.routing, pool, view, visit.bucket));
-    Ok(Decision::Forward(Permit { pool, route: Arc::clone(route), tenant: visit.tenant }))
+    let (pool, missing) = view.map_or((pool, None), |view| choose_pool(&config.routing, pool, view, visit.bucket));
+    Ok(Decision::Forward(Permit { pool, missing, route: Arc::clone(route), tenant: visit.tenant }))
 }
 
 /// The pool that takes the place of a route's for this tenant: its canary's for those in its share, else its own. One
-/// that the configuration no longer has is passed over: the route's serves everybody.
-pub fn choose_pool(routing: &Routing, pool: PoolId, view: &View, bucket: u8) -> PoolId {
+/// that the configuration no longer has is passed over, and named: the next of these serves.
+fn choose_pool(routing: &Routing, pool: PoolId, view: &View, bucket: u8) -> (PoolId, Option<String>) {
     let edge = &view.effective.edge;
     if edge.pools.is_empty() && edge.canary.is_none() {
-        return pool;
+        return (pool, None);
     }
-    let Some(name) = routing.pool(pool).map(|pool| pool.name.as_str()) else { return pool };
+    let Some(name) = routing.pool(pool).map(|pool| pool.name.as_str()) else { return (pool, None) };
     let canary = edge.canary.as_ref().filter(|canary| canary.of == name && bucket < canary.percent);
-    let instead = canary.map(|canary| canary.pool.as_str()).or(edge.pools.get(name).map(String::as_str));
-    instead.and_then(|name| routing.names.get(name)).copied().unwrap_or(pool)
+    let wanted = [canary.map(|canary| &canary.pool), edge.pools.get(name)];
+    let mut missing = None;
+    for name in wanted.into_iter().flatten() {
+        match routing.names.get(name) {
+            Some(pool) => return (*pool, missing),
+            None => missing = missing.or(Some(name.clone())),
+        }
+    }
+    (pool, missing)
 }
 
 /// Whether a tenant of this standing is served at all.

@@ -248,6 +248,9 @@ fn choose(
     match gates::decide(&ctx.live.config, visit)? {
         Decision::Forward(permit) => {
             ctx.cookie = visitor.cookie();
+            if let Some(pool) = permit.missing() {
+                ctx.miss_pool(pool);
+            }
             ctx.route = Some(Arc::clone(permit.route()));
             Ok(Step::Forward(permit))
         }

@@ -24,43 +24,18 @@ use super::cors::Readers;
 use super::failure::of_error;
 use super::headers::{self, Contract, Identity};
 use super::limits;
+use super::live::Live;
 use super::patient;
 use super::pipeline::{Edge, Step};
 use super::rejection::{Fault, Rejection};
 use super::respond;
 use super::response;
 use super::route;
-use super::series::RouteSeries;
 use super::spans::Try;
-use super::upstream::{self, BUSY, NoBackend, Pool, PoolError, Pools, Surroundings};
-use crate::config::{Config, Route};
+use super::upstream::{self, BUSY, NoBackend, Pool};
+use crate::config::Route;
 use crate::directory::Via;
 use crate::traces::new_span;
-
-/// One loaded configuration with its pools: swapped as a whole, loaded once per request.
-pub struct Live {
-    pub config: Arc<Config>,
-    pub pools: Pools,
-    pub routes: RouteSeries,
-}
-
-impl Live {
-    /// What may be put in force after `previous`, of which nothing is touched before [`Live::take_over`].
-    pub fn build(config: &Arc<Config>, previous: Option<&Self>, around: &Surroundings) -> Result<Self, PoolError> {
-        let pools = Pools::build(&config.routing, previous.map(|previous| &previous.pools), around)?;
-        let routes = previous.map(|previous| &previous.routes);
-        let routes = RouteSeries::new(&config.routing, routes, around.metrics());
-        Ok(Self { config: Arc::clone(config), pools, routes })
-    }
-
-    /// This is in force from now on, in the place of `previous`.
-    pub fn take_over(&self, previous: Option<&Self>, around: &Surroundings) {
-        self.pools.take_over(previous.map(|previous| &previous.pools), around);
-        if let Some(previous) = previous {
-            self.routes.take_over(&previous.routes);
-        }
-    }
-}
 
 /// The application that pingora runs.
 pub struct Proxy {
@@ -112,10 +87,15 @@ impl ProxyHttp for Proxy {
         match ctx.body_limit() {
             // What goes through a tunnel is no body.
             Some(limit) if ctx.body.received > limit && !session.was_upgraded() => {
-                Error::e_explain(ErrorType::HTTPStatus(413), "body too large")
+                return Error::e_explain(ErrorType::HTTPStatus(413), "body too large");
             }
-            _ => Ok(()),
+            _ => {}
         }
+        if !end_of_stream && is_overdue(session, ctx) {
+            // The time is the backend's, but it is the client that has not said all yet.
+            return Err(overdue().into_down());
+        }
+        Ok(())
     }
 
     async fn upstream_peer(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<Box<HttpPeer>> {
@@ -234,12 +214,7 @@ impl ProxyHttp for Proxy {
         ctx: &mut RequestContext,
     ) -> Result<Option<Duration>> {
         ctx.body.sent += body.as_ref().map_or(0, |chunk| chunk.len() as u64);
-        match total_timeout(ctx) {
-            Some(total) if ctx.started.elapsed() > total && !session.was_upgraded() => {
-                Error::e_explain(ErrorType::ReadTimedout, "the total timeout has passed")
-            }
-            _ => Ok(None),
-        }
+        if is_overdue(session, ctx) { Err(overdue().into_up()) } else { Ok(None) }
     }
 
     /// Nothing has been sent yet, so any request may be tried again: once, elsewhere if there is an elsewhere.
@@ -443,6 +418,16 @@ fn override_timeouts(peer: &mut HttpPeer, route: &Route) {
 fn total_timeout(ctx: &RequestContext) -> Option<Duration> {
     let route = ctx.route().and_then(|route| route.settings.total_timeout);
     route.or_else(|| pool_of(ctx)?.total_timeout)
+}
+
+/// Past its total timeout. It is looked at whenever some of the request or of its answer passes; while nothing does, a
+/// try's read timeout counts, which is no longer than what was left of the total when the try began.
+fn is_overdue(session: &Session, ctx: &RequestContext) -> bool {
+    total_timeout(ctx).is_some_and(|total| ctx.started.elapsed() > total) && !session.was_upgraded()
+}
+
+fn overdue() -> Box<Error> {
+    Error::explain(ErrorType::ReadTimedout, "the total timeout has passed")
 }
 
 fn pool_of(ctx: &RequestContext) -> Option<&Pool> {

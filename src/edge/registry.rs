@@ -14,8 +14,8 @@ use tracing::info;
 use super::connection::{CloseReason, Connection, Visitor};
 use super::gates::check_standing;
 use super::limits::check_access;
+use super::live::Live;
 use super::maintenance;
-use super::proxy::Live;
 use crate::directory::{Directory, EndedSessions, Resolution, Subscriber, View};
 use crate::model::{Change, HostClass, Hostname, TenantId};
 

@@ -113,6 +113,36 @@ impl Rejection {
         }
     }
 
+    /// Every code that there is.
+    pub const CODES: &[&str] = &[
+        "tenant-not-found",
+        "domain-not-configured",
+        "tenant-pending",
+        "tenant-suspended",
+        "tenant-cancelled",
+        "maintenance",
+        "plan-required",
+        "rate-limited",
+        "quota-exceeded",
+        "access-denied",
+        "misdirected-request",
+        "bad-request",
+        "method-not-allowed",
+        "request-timeout",
+        "body-too-large",
+        "headers-too-large",
+        "certificate-pending",
+        "route-not-found",
+        "not-found",
+        "lookup-busy",
+        "lookup-unavailable",
+        "upstream-unavailable",
+        "upstream-busy",
+        "upstream-failed",
+        "upstream-timeout",
+        "internal-error",
+    ];
+
     pub fn status(&self) -> StatusCode {
         match self {
             Self::TenantNotFound | Self::DomainNotConfigured | Self::RouteNotFound | Self::NotFound => {

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use foldhash::fast::RandomState;
 use prometheus::IntCounter;
 
+use super::rejection::Rejection;
 use crate::config::Routing;
 use crate::metrics::Metrics;
 
@@ -91,6 +92,16 @@ impl Series {
     }
 }
 
+/// Shows with 0 what may be counted one day, so that the first time is seen as a rise.
+pub fn show_all(metrics: &Metrics) {
+    for code in Rejection::CODES {
+        metrics.refusals.with_label_values(&[code]);
+    }
+    for reason in ["unknown-name", "busy", "unavailable", "failed", "timeout"] {
+        metrics.handshakes_failed.with_label_values(&[reason]);
+    }
+}
+
 /// Routes by name in metrics; a configuration may have ten thousand.
 const MOST: usize = 1_000;
 
@@ -132,6 +143,18 @@ mod tests {
         new.count("stays", 2);
         assert_eq!((count("route=\"goes\""), count("route=\"comes\"")), (0, 0));
         assert_eq!(count("tenantry_route_requests_total{route=\"stays\",status=\"2xx\"} 2"), 1);
+    }
+
+    #[test]
+    fn every_code_of_a_refusal_is_shown_from_the_start() {
+        let source = include_str!("rejection.rs");
+        let codes = source.split("pub fn code(").nth(1).unwrap().split("pub fn title(").next().unwrap();
+        let said: std::collections::BTreeSet<_> =
+            codes.split("=> \"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+        assert_eq!(said, Rejection::CODES.iter().copied().collect());
+        let metrics = Metrics::new().unwrap();
+        show_all(&metrics);
+        assert!(metrics.render().contains("tenantry_refusals_total{code=\"upstream-timeout\"} 0"));
     }
 
     #[test]

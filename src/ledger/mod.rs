@@ -2,8 +2,8 @@
 //! what a signed checkpoint says, and how a chain is checked. Pure; nothing is read or written here.
 //!
 //! There is one chain for each tenant, with the lines about it, and one for the installation, with all others. Lines are
-//! numbered from 1 in their chain. A line's hash is SHA-256 over [`DOMAIN`], the chain's name, the line's number, the hash
-//! of the line before and every field of the line, each with its length before it. The first line follows
+//! numbered from 1 in their chain. A line's hash is SHA-256 over the version of this encoding, the chain's name, the line's
+//! number, the hash of the line before and every field of the line, each with its length before it. The first line follows
 //! [`Hash::genesis`]. Tenants' lines are not in the installation's chain: their chains are bound to the outside each by
 //! checkpoints of its own.
 

@@ -119,17 +119,28 @@ impl SignIn {
             None => None,
         };
         let right = self.passwords.verify(password, hash.as_ref()).await?;
-        let Some(person) = person.filter(|_| right) else {
-            return Err(SignInError::Refused);
+        let person = match person {
+            Some(person) if right && !person.disabled => person,
+            Some(person) => {
+                self.note_refused(person.id, &about, if right { "disabled" } else { "password" });
+                return Err(SignInError::Refused);
+            }
+            None => return Err(SignInError::Refused),
         };
-        if person.disabled {
-            let actor = Actor { from: about.origin.from, ..Actor::new(format!("person:{}", person.id)) };
-            self.tenancy.note_refused_sign_in(&actor, person.id, "disabled").await?;
-            return Err(SignInError::Refused);
-        }
         self.throttle.forgive(&tried).await?;
         let origin = Origin { method: "password".to_owned(), ..about.origin };
         Ok(self.tenancy.begin_session(person.id, &origin, about.former, about.request_id).await?)
+    }
+
+    /// Has the ledger know of it, beside the answer: that is not to take longer for somebody than for nobody.
+    fn note_refused(&self, person: PersonId, about: &Circumstances, why: &'static str) {
+        let (tenancy, request_id) = (self.tenancy.clone(), about.request_id.clone());
+        let actor = Actor { from: about.origin.from, request_id, ..Actor::new(format!("person:{person}")) };
+        tokio::spawn(async move {
+            if let Err(error) = tenancy.note_refused_sign_in(&actor, person, why).await {
+                tracing::warn!(%error, "signin.refusal_not_noted");
+            }
+        });
     }
 
     /// Changes one's own password, which has to be given; all other sessions end.

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::ops::DerefMut;
 
 use serde_json::Value;
 use sqlx::any::AnyRow;
@@ -12,7 +13,7 @@ use super::connect::Statement;
 use super::feed::feed_row;
 use super::links::{Links, batches, chains_of, insert_lines, insert_personal, select_heads, upsert_heads, with_line};
 use super::row::{Row, storable};
-use super::{Page, Store, StoreError, Write};
+use super::{Aside, Page, Store, StoreError, Write};
 use crate::clock::Timestamp;
 use crate::ledger::{self, Hash, Linked, Personal, Record, Split};
 use crate::model::TenantId;
@@ -185,15 +186,25 @@ impl Write {
 
     /// Adds many lines at the price of a few statements.
     pub async fn audit_all(&mut self, entries: &[AuditEntry]) -> Result<(), StoreError> {
+        self.deref_mut().audit_beside(entries).await
+    }
+}
+
+impl Aside {
+    /// Adds lines that tell of no change: they have the revision of the last, and nobody is woken for them. Of a [`Write`],
+    /// its own. Whoever writes waits until this is over.
+    pub async fn audit_beside(&mut self, entries: &[AuditEntry]) -> Result<(), StoreError> {
         if entries.is_empty() {
             return Ok(());
         }
-        let counted = query("UPDATE feed SET audit = audit + $1 WHERE id = 1 RETURNING audit");
+        // The counter's row is every writer's first: chains are as no other writer sees them until the commit.
+        let counted = query("UPDATE feed SET audit = audit + $1 WHERE id = 1 RETURNING audit, revision");
         let rows = self.all(counted.bind(entries.len() as i64)).await?;
-        let last = feed_row(rows.first())?.int("audit")?;
-        let mut links = Links::new(self.now(), self.revision(), last - entries.len() as i64);
+        let feed = feed_row(rows.first())?;
+        let mut links = Links::new(self.now(), feed.int("revision")?, feed.int("audit")? - entries.len() as i64);
         for names in batches(&chains_of(entries)) {
-            links.take(&self.all(select_heads(names)).await?)?;
+            let heads = self.all(select_heads(names)).await?;
+            links.take(&heads)?;
         }
         let lines = entries.iter().map(|entry| links.link(entry)).collect::<Result<Vec<_>, _>>()?;
         for lines in batches(&lines) {

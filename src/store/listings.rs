@@ -16,8 +16,8 @@ impl Store {
 
     /// Listed tenants that are active by their own status, by id, at most `limit` after `after`.
     pub async fn listed(&self, after: Option<TenantId>, limit: u32) -> Result<Vec<Listed>, StoreError> {
-        let sql = "SELECT t.id, t.slug, t.edge, l.priority, t.created, t.updated, t.parent FROM listings l \
-                   JOIN tenants t ON t.id = l.tenant \
+        let sql = "SELECT t.id, t.slug, t.edge, l.priority, t.created, t.updated, t.parent, c.active FROM listings l \
+                   JOIN tenants t ON t.id = l.tenant LEFT JOIN member_counts c ON c.tenant = l.tenant \
                    WHERE l.listed = 1 AND l.tenant > $1 AND t.status = $2 ORDER BY l.tenant LIMIT $3";
         let after = after.map(|id| id.to_string()).unwrap_or_default();
         let statement = query(sql).bind(after).bind(Status::Active.as_str()).bind(i64::from(limit));
@@ -29,7 +29,7 @@ impl Store {
                 slug: row.parsed("slug", "slug", |text| Slug::parse(text).ok())?,
                 primary_domain: row.json::<EdgeSettings>("edge")?.primary_domain,
                 priority: priority_of(&row)?,
-                members: 0,
+                members: row.optional_int("active")?.unwrap_or(0).unsigned_abs(),
                 created: row.time("created")?,
                 updated: row.time("updated")?,
                 parent: row.optional("parent", "tenant id", TenantId::parse)?,

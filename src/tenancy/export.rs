@@ -4,15 +4,15 @@
 //! It is no snapshot: each part is as its kind was when it was read. The manifest comes last; without it an archive is not
 //! whole.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+mod rows;
+
 use futures_util::future::BoxFuture;
 use serde_json::{Map, Value, json};
 
 use super::error::TenancyError;
 use super::{Actor, Tenancy};
 use crate::clock::Timestamp;
-use crate::model::{ImageKind, Tenant};
+use crate::model::{Image, Tenant};
 use crate::store::Page;
 
 /// A file of the archive.
@@ -34,6 +34,8 @@ pub struct Export {
     reading: Option<Reading>,
     /// What has been read, by kind.
     read: Map<String, Value>,
+    /// The pictures of its branding that are still to come.
+    pictures: Vec<(&'static str, Image)>,
     stage: Stage,
 }
 
@@ -47,17 +49,30 @@ struct Kind {
     source: Source,
 }
 
-/// What is exported: a line a kind.
-const KINDS: &[Kind] = &[
-    Kind { name: "profile", source: |tenancy, tenant, page| Box::pin(profile(tenancy, tenant, page)) },
-    Kind { name: "pictures", source: |tenancy, tenant, _| Box::pin(pictures(tenancy, tenant)) },
-    Kind { name: "listing", source: |tenancy, tenant, _| Box::pin(listing(tenancy, tenant)) },
-    Kind { name: "children", source: |tenancy, tenant, page| Box::pin(children(tenancy, tenant, page)) },
-    Kind { name: "domains", source: |tenancy, tenant, page| Box::pin(domains(tenancy, tenant, page)) },
-    Kind { name: "certificates", source: |tenancy, tenant, page| Box::pin(certificates(tenancy, tenant, page)) },
-    Kind { name: "tokens", source: |tenancy, tenant, page| Box::pin(tokens(tenancy, tenant, page)) },
-    Kind { name: "events", source: |tenancy, tenant, page| Box::pin(events(tenancy, tenant, page)) },
-    Kind { name: "audit", source: |tenancy, tenant, page| Box::pin(audit(tenancy, tenant, page)) },
+/// Names a kind after the function that reads it.
+macro_rules! kinds {
+    ($($name:ident),+ $(,)?) => {
+        &[$(Kind {
+            name: stringify!($name),
+            source: |tenancy, tenant, page| Box::pin(rows::$name(tenancy, tenant, page)),
+        }),+]
+    };
+}
+
+/// What is exported: a word a kind.
+const KINDS: &[Kind] = kinds![
+    profile,
+    listing,
+    children,
+    domains,
+    certificates,
+    members,
+    invitations,
+    roles,
+    units,
+    tokens,
+    events,
+    audit,
 ];
 
 /// The kind that is being read.
@@ -72,6 +87,7 @@ struct Reading {
 enum Stage {
     Facts,
     Kinds,
+    Pictures,
     Done,
 }
 
@@ -89,6 +105,7 @@ impl Tenancy {
         let revision = self.finish(write, entry, ()).await?.revision;
         Ok(Export {
             tenancy: self.clone(),
+            pictures: pictures(&tenant),
             tenant,
             at: self.clock.now(),
             revision,
@@ -107,22 +124,35 @@ impl Export {
 
     /// The next file; `None` after the last.
     pub async fn next(&mut self) -> Result<Option<Part>, TenancyError> {
-        match self.stage {
-            Stage::Done => return Ok(None),
-            Stage::Facts => {
-                self.stage = Stage::Kinds;
-                return Ok(Some(Part { path: "tenant.json".into(), bytes: document(&facts(&self.tenant)) }));
-            }
-            Stage::Kinds => {}
+        if self.stage == Stage::Facts {
+            self.stage = Stage::Kinds;
+            return Ok(Some(Part { path: "tenant.json".into(), bytes: document(&facts(&self.tenant)) }));
         }
+        if self.stage == Stage::Kinds {
+            if let Some(part) = self.next_rows().await? {
+                return Ok(Some(part));
+            }
+            self.stage = Stage::Pictures;
+        }
+        while let Some((name, image)) = self.pictures.pop() {
+            // One that was replaced a moment ago is not what the facts say: it is left out.
+            if let Some(asset) = self.tenancy.store.asset(&image.hash).await? {
+                return Ok(Some(Part { path: format!("pictures/{name}.{}", ending(&image)), bytes: asset.bytes }));
+            }
+        }
+        match std::mem::replace(&mut self.stage, Stage::Done) {
+            Stage::Done => Ok(None),
+            _ => Ok(Some(Part { path: "manifest.json".into(), bytes: document(&self.manifest()) })),
+        }
+    }
+
+    /// The next file of rows; `None` after the last of the last kind.
+    async fn next_rows(&mut self) -> Result<Option<Part>, TenancyError> {
         loop {
             if self.reading.is_none() {
                 self.reading = self.kinds.next().map(|kind| Reading { kind, after: None, files: 0, rows: 0 });
             }
-            let Some(mut reading) = self.reading.take() else {
-                self.stage = Stage::Done;
-                return Ok(Some(Part { path: "manifest.json".into(), bytes: document(&self.manifest()) }));
-            };
+            let Some(mut reading) = self.reading.take() else { return Ok(None) };
             let page = Page { limit: ROWS, after: reading.after.take() };
             let (rows, next) = (reading.kind.source)(&self.tenancy, &self.tenant, page).await?;
             reading.rows += rows.len() as u64;
@@ -160,11 +190,6 @@ fn lines(rows: &[Value]) -> Vec<u8> {
     rows.iter().flat_map(|row| format!("{row}\n").into_bytes()).collect()
 }
 
-/// The page's end: a page that is not full is the last.
-fn next<T>(rows: &[T], key: impl Fn(&T) -> String) -> Option<String> {
-    rows.last().filter(|_| rows.len() >= ROWS as usize).map(key)
-}
-
 fn facts(tenant: &Tenant) -> Value {
     json!({
         "id": tenant.id.to_string(), "slug": tenant.slug, "name": tenant.name, "status": tenant.status,
@@ -176,85 +201,15 @@ fn facts(tenant: &Tenant) -> Value {
     })
 }
 
-async fn profile(tenancy: &Tenancy, tenant: &Tenant, _: Page) -> Rows {
-    let profile = tenancy.store.profile(tenant.id).await?;
-    Ok((vec![json!({ "contacts": profile.contacts, "settings": profile.settings })], None))
+/// The pictures of its own.
+fn pictures(tenant: &Tenant) -> Vec<(&'static str, Image)> {
+    let images = &tenant.branding.images;
+    let all = [("logo_light", &images.logo_light), ("logo_dark", &images.logo_dark), ("social", &images.social)];
+    all.into_iter().filter_map(|(name, image)| Some((name, image.clone()?))).collect()
 }
 
-async fn pictures(tenancy: &Tenancy, tenant: &Tenant) -> Rows {
-    let mut rows = Vec::new();
-    for kind in ImageKind::ALL {
-        let Some(image) = tenant.branding.images.get(kind) else { continue };
-        if let Some(asset) = tenancy.store.asset(&image.hash).await? {
-            rows.push(json!({
-                "kind": kind.as_str(), "hash": image.hash, "media": asset.media, "base64": STANDARD.encode(&asset.bytes),
-            }));
-        }
-    }
-    Ok((rows, None))
-}
-
-async fn listing(tenancy: &Tenancy, tenant: &Tenant) -> Rows {
-    Ok((vec![json!(tenancy.store.listing(tenant.id).await?)], None))
-}
-
-async fn children(tenancy: &Tenancy, tenant: &Tenant, page: Page) -> Rows {
-    let rows = tenancy.store.child_tenants(tenant.id, &page).await?;
-    let json = |child: &Tenant| json!({ "id": child.id.to_string(), "slug": child.slug, "name": child.name });
-    Ok((rows.iter().map(json).collect(), next(&rows, |child| child.slug.to_string())))
-}
-
-async fn domains(tenancy: &Tenancy, tenant: &Tenant, page: Page) -> Rows {
-    let rows = tenancy.store.domains(tenant.id, &page).await?;
-    let json = rows.iter().map(|domain| {
-        json!({ "domain": domain.name.to_string(), "state": domain.state, "token": domain.token,
-            "created": domain.created, "updated": domain.updated })
-    });
-    Ok((json.collect(), next(&rows, |domain| domain.name.to_string())))
-}
-
-/// A row for each name that it holds and each certificate for that name; one of several names comes several times.
-async fn certificates(tenancy: &Tenancy, tenant: &Tenant, page: Page) -> Rows {
-    let names = tenancy.store.domains(tenant.id, &page).await?;
-    let mut rows = Vec::new();
-    for domain in names.iter().filter(|domain| domain.state.is_held()) {
-        let name = domain.name.to_string();
-        let all = Page { limit: Page::MOST, after: None };
-        for row in tenancy.store.certificates(Some(&name), &all).await? {
-            rows.push(json!({
-                "name": name, "id": row.id, "names": row.names, "source": row.source, "authority": row.authority,
-                "not_before": row.not_before, "not_after": row.not_after, "revoked": row.revoked, "chain": row.chain,
-            }));
-        }
-    }
-    Ok((rows, next(&names, |domain| domain.name.to_string())))
-}
-
-async fn tokens(tenancy: &Tenancy, tenant: &Tenant, page: Page) -> Rows {
-    let rows = tenancy.store.tenant_tokens(tenant.id, &page).await?;
-    let json = rows.iter().map(|token| {
-        json!({ "name": token.name, "scopes": token.scopes, "maker": token.maker, "created": token.created,
-            "expires": token.expires })
-    });
-    Ok((json.collect(), next(&rows, |token| token.name.clone())))
-}
-
-async fn events(tenancy: &Tenancy, tenant: &Tenant, page: Page) -> Rows {
-    let rows = tenancy.store.events(Some(tenant.id), None, &page).await?;
-    let json = rows.iter().map(|row| {
-        let event = &row.event;
-        json!({ "cursor": row.cursor(), "at": row.at, "kind": event.kind, "subject": event.subject,
-            "detail": event.detail })
-    });
-    Ok((json.collect(), next(&rows, |row| row.cursor())))
-}
-
-/// Newest first.
-async fn audit(tenancy: &Tenancy, tenant: &Tenant, page: Page) -> Rows {
-    let rows = tenancy.store.audit(Some(tenant.id), &page).await?;
-    let json = rows.iter().map(|(id, at, entry)| {
-        json!({ "id": id, "at": at, "actor": entry.actor, "action": entry.action, "subject": entry.subject,
-            "detail": entry.detail, "request_id": entry.request_id })
-    });
-    Ok((json.collect(), next(&rows, |(id, ..)| id.to_string())))
+/// `png` of `image/png`, `svg` of `image/svg+xml`.
+fn ending(image: &Image) -> &'static str {
+    let subtype = image.media.as_str().rsplit('/').next().unwrap_or_default();
+    subtype.split('+').next().unwrap_or_default()
 }

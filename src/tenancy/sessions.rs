@@ -133,10 +133,16 @@ impl Tenancy {
         let person = self.store.person(session.person).await?;
         let Some(person) = person.filter(|person| !person.disabled) else { return Ok(None) };
         if now.since(session.seen) >= TOUCH_EVERY {
-            let mut aside = self.store.aside().await?;
-            aside.touch_session(session.id).await?;
-            aside.commit().await?;
-            session.seen = now;
+            let touch = async {
+                let mut aside = self.store.aside().await?;
+                aside.touch_session(session.id).await?;
+                aside.commit().await
+            };
+            // Whoever calls is who they are, whether that can be written down at this moment or not.
+            match touch.await {
+                Ok(()) => session.seen = now,
+                Err(error) => tracing::warn!(%error, "sessions.use_not_noted"),
+            }
         }
         Ok(Some(SessionState { session, person }))
     }

@@ -129,11 +129,11 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("instant_acme", &["acme"]),
     ("hickory_", &["dns"]),
     ("hyper_rustls", &["outbound"]),
-    ("x509_parser", &["acme", "certificates", "edge", "tls"]),
+    ("x509_parser", &["acme", "certificates", "config", "edge", "tls"]),
     ("toml", &["config"]),
     ("rcgen", &["acme", "tls"]),
-    // Both read PEM files.
-    ("rustls_pki_types", &["acme", "certificates", "edge", "outbound", "tls"]),
+    // All of them read PEM.
+    ("rustls_pki_types", &["acme", "certificates", "config", "edge", "outbound", "tls"]),
     ("tokio_tungstenite", &["dev"]),
     ("hyper", &["admin", "cli", "dev", "outbound"]),
     ("hyper_util", &["admin", "cli", "dev", "outbound"]),

@@ -56,3 +56,46 @@ pub(super) async fn ask(roster: &Roster, index: usize, host: &str, resolver: &dy
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::super::roster::tests::roster;
+    use super::*;
+
+    /// Answers with a time to live by the name, and notes who was asked for.
+    #[derive(Default)]
+    struct Told(Mutex<Vec<String>>);
+
+    #[async_trait]
+    impl Resolver for Told {
+        async fn resolve(&self, host: &str) -> Result<(Vec<IpAddr>, Duration), String> {
+            self.0.lock().unwrap().push(host.to_owned());
+            let ttl = match host {
+                "short.test" => 1,
+                "ten.test" => 10,
+                "fifty.test" => 50,
+                "long.test" => 86_400,
+                _ => return Err("no such name".into()),
+            };
+            Ok((vec![[127, 0, 0, 1].into()], Duration::from_secs(ttl)))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_name_is_asked_for_again_when_its_time_is_over_within_bounds() {
+        let names = ["short.test:1", "ten.test:2", "fifty.test:3", "long.test:4", "gone.test:5"];
+        let (roster, told) = (Arc::new(roster(&names)), Arc::new(Told::default()));
+        for (index, host) in roster.names() {
+            tokio::spawn(follow(Arc::clone(&roster), index, host, told.clone()));
+        }
+        sleep(Duration::from_millis(601_500)).await;
+        let asked = told.0.lock().unwrap().clone();
+        let times = |name: &str| asked.iter().filter(|host| *host == name).count();
+        // 5 s at least, also after a failure, and 5 min at most.
+        let times = ["short.test", "ten.test", "fifty.test", "long.test", "gone.test"].map(times);
+        assert_eq!(times, [121, 61, 13, 3, 121]);
+        assert_eq!(roster.members.load().all.len(), 4);
+    }
+}

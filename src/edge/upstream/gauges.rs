@@ -8,7 +8,7 @@ use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 
 use super::roster::Condition;
-use crate::edge::proxy::Live;
+use crate::edge::live::Live;
 use crate::metrics::PoolMetrics;
 
 /// A collector for the registry of the process.

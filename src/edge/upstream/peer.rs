@@ -17,7 +17,7 @@ use crate::edge::keep_alive::keep_alive_upstream;
 /// The authorities of a pool, with the file that they were read from: the same file makes the same ones.
 #[derive(Clone)]
 pub(super) struct Authorities {
-    pub pem: Arc<[u8]>,
+    pem: Arc<[u8]>,
     parsed: Arc<CaType>,
 }
 
@@ -28,26 +28,25 @@ impl fmt::Debug for Authorities {
 }
 
 impl Authorities {
-    /// Reads the pool's file, if it names one. `before` is used again when the file says the same.
-    pub fn read(config: &config::Pool, before: Option<&Self>) -> Result<Option<Self>, PoolError> {
-        let Some(path) = &config.ca else { return Ok(None) };
-        let failed = |why: String| PoolError::Ca { pool: config.name.clone(), path: path.display().to_string(), why };
-        let pem = std::fs::read(path).map_err(|error| failed(error.to_string()))?;
-        if let Some(before) = before.filter(|before| *before.pem == *pem) {
+    /// Those of the pool, if it names any. `before` is used again when it is the same.
+    pub fn new(config: &config::Pool, before: Option<&Self>) -> Result<Option<Self>, PoolError> {
+        let Some(file) = &config.ca else { return Ok(None) };
+        let failed = |why: String| {
+            let (pool, path) = (config.name.clone(), file.path.display().to_string());
+            PoolError::Ca { pool, path, why }
+        };
+        let pem = Arc::clone(&file.bytes);
+        if let Some(before) = before.filter(|before| before.pem == pem) {
             return Ok(Some(before.clone()));
         }
-        let certificates = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>();
-        let certificates = certificates.map_err(|error| failed(error.to_string()))?;
-        if certificates.is_empty() {
-            return Err(failed("there is no certificate in this file".into()));
-        }
         let mut authorities = Vec::new();
-        for certificate in certificates {
+        for certificate in CertificateDer::pem_slice_iter(&pem) {
+            let certificate = certificate.map_err(|error| failed(error.to_string()))?;
             // pingora's own parsing panics on a damaged certificate, so it only gets whole ones.
             x509_parser::parse_x509_certificate(&certificate).map_err(|error| failed(error.to_string()))?;
             authorities.push(WrappedX509::new(certificate.to_vec(), pingora_core::utils::tls::parse_x509));
         }
-        Ok(Some(Self { pem: pem.into(), parsed: authorities.into() }))
+        Ok(Some(Self { pem, parsed: authorities.into() }))
     }
 }
 

@@ -311,7 +311,7 @@ impl Members {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::sync::Barrier;
 
     use super::*;
@@ -319,18 +319,22 @@ mod tests {
     use crate::config::{Config, Sources};
     use crate::metrics::Metrics;
 
-    #[tokio::test]
-    async fn of_two_names_that_are_answered_at_once_neither_undoes_the_other() {
-        const ROUNDS: u8 = 250;
-        let routing = "[[pool]]\nname = \"app\"\nbackends = [\"a.test:1\", \"b.test:2\"]\n\
-                       [[route]]\nname = \"all\"\nhost = \"any\"\npool = \"app\"\n";
+    /// One that is in no configuration in force, of a pool with these backends.
+    pub fn roster(backends: &[&str]) -> Roster {
+        let route = "[[route]]\nname = \"all\"\nhost = \"any\"\npool = \"app\"\n";
+        let routing = format!("[[pool]]\nname = \"app\"\nbackends = {backends:?}\n{route}");
         let tenantry = "[[listener]]\nname = \"http\"\naddress = \"127.0.0.1:0\"\ntls = false\n\
-                        [admin]\naddress = \"127.0.0.1:0\"\n[store]\nurl = \"sqlite:x.db\"\nkey = \"x.key\"\n";
+                        [admin]\naddress = \"127.0.0.1:0\"\n[store]\nurl = \"sqlite:x.db\"\nkey = \"env:KEY\"\n";
         let sources = Sources::new(tenantry, routing, include_str!("../../../config/plans.toml"));
         let config = Config::parse(&sources, &|_| None).unwrap();
         let shared = Shared::new("app", &Clock::system(), &Arc::new(Metrics::new().unwrap()));
-        let pool = &config.routing.pools[0];
-        let roster = Roster::new(Arc::new(shared), pool, None, None, &Handle::current());
+        Roster::new(Arc::new(shared), &config.routing.pools[0], None, None, &Handle::current())
+    }
+
+    #[tokio::test]
+    async fn of_two_names_that_are_answered_at_once_neither_undoes_the_other() {
+        const ROUNDS: u8 = 250;
+        let roster = roster(&["a.test:1", "b.test:2"]);
         let together = Barrier::new(3);
         std::thread::scope(|scope| {
             for place in [0, 1] {

@@ -11,7 +11,7 @@ use tokio::process::Command;
 use super::world::World;
 use crate::certificates::pki::Pki;
 
-fn tenantry(world: &World) -> Command {
+pub fn tenantry(world: &World) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tenantry"));
     command.current_dir(world.dir.path()).env_clear();
     command.env("TENANTRY_ADMIN", &world.base).env("TENANTRY_TOKEN", &world.token);

@@ -256,6 +256,11 @@ impl World {
         }
     }
 
+    /// Puts a configuration in force that has these lines in `[tenancy]`.
+    pub fn tenancy_lines(&self, lines: &str) {
+        self.config.store(Arc::new(config(&format!("{TENANTRY}[tenancy]\n{lines}\n"))));
+    }
+
     /// Puts a configuration in force that has these lines in `[brand]` as well.
     pub fn brand(&self, lines: &str) {
         self.config.store(Arc::new(config(&TENANTRY.replace("[brand]\n", &format!("[brand]\n{lines}")))));

@@ -77,6 +77,22 @@ async fn a_name_is_followed_and_a_failure_keeps_the_last_answer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn several_names_of_one_pool_are_followed_each_by_itself() {
+    let port = on_one_port(&["127.0.0.2", "127.0.0.3", "127.0.0.4"]).await;
+    let dns = Resolver::start().await;
+    dns.set("a.test", "A", &["127.0.0.2"]);
+    dns.set("b.test", "A", &["127.0.0.3"]);
+    let world = world(&dns, &[format!("a.test:{port}"), format!("b.test:{port}")]).await;
+    assert_eq!(spread(&world, 10).await, [("127.0.0.2".into(), 5), ("127.0.0.3".into(), 5)].into());
+    dns.set("b.test", "A", &["127.0.0.4"]);
+    until("one changes", || at(&world) == ["127.0.0.2", "127.0.0.4"]).await;
+    dns.fail("b.test", true);
+    dns.set("a.test", "A", &["127.0.0.3"]);
+    until("the other changes", || at(&world) == ["127.0.0.3", "127.0.0.4"]).await;
+    assert_eq!(spread(&world, 10).await, [("127.0.0.3".into(), 5), ("127.0.0.4".into(), 5)].into());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_name_without_an_address_is_a_fault_of_that_backend_alone() {
     let port = on_one_port(&["127.0.0.2"]).await;
     let dns = Resolver::start().await;

@@ -212,6 +212,9 @@ async fn the_breaker_refuses_at_once_what_would_only_wait() {
         waiting.push(tokio::spawn(async move { send_h2(&mut connection, ask).await }));
     }
     until("three wait", || metric(&world, "tenantry_upstream_pending{pool=\"app\"}") == Some(3)).await;
+    // They go on waiting, and count, whatever is reloaded meanwhile.
+    world.write("routing", &routing(&texts(&[slow.address]), "max_pending = 3\nread_timeout = \"33s\"\n"));
+    assert_eq!(world.running.reloader().reload(false).await.unwrap().changes.pools.changed, ["app"]);
     let ask = request(Method::GET, HOST, "/").body(Full::default()).unwrap();
     let answer = send_h1(&mut h1(&world, HOST).await, ask).await;
     assert_eq!((answer.status.as_u16(), answer.code()), (503, "upstream-busy".into()));

@@ -1,5 +1,6 @@
 //! Pools: who gets the next request, who gets none and why, and what becomes of a request whose backend fails.
 
+mod deadlines;
 mod discovery;
 mod failures;
 mod health;

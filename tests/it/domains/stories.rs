@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tenantry::domains::{Readiness, Verdict};
-use tenantry::model::{DomainState, Hostname};
-use tenantry::tenancy::{NewDomain, TenancyError};
+use tenantry::model::{Certificate, CertificateSource, DomainState, Hostname, Status};
+use tenantry::tenancy::{Expect, NewDomain, NewTenant, TenancyError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
@@ -267,4 +267,56 @@ async fn hundreds_of_claims_are_looked_at_and_one_node_makes_each_look() {
         sum
     };
     assert_eq!(one.unwrap() + other.unwrap() + more.await, number, "each once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_child_whose_parent_loses_the_feature_has_its_grace_from_the_next_look_on() {
+    let room = Room::new("").await;
+    let new = NewTenant {
+        slug: "shop".into(),
+        name: "Shop".into(),
+        parent: Some("acme".into()),
+        status: Some(Status::Active),
+        ..NewTenant::default()
+    };
+    room.tenancy.create(&actor(), &new).await.unwrap();
+    room.vouch("shop", NAME).await;
+    room.lead_here(true).await;
+    room.goes_live().await;
+    room.look().await;
+    let until = async || room.tenancy.show("shop").await.unwrap().tenant.life.domains_until;
+    let plan = async |plan: &str| {
+        room.tenancy.set_plan(&actor(), "acme", &Expect::Anything, Some(plan)).await.unwrap();
+    };
+    plan("free").await;
+    assert_eq!(until().await, None, "nobody has looked yet");
+    room.after(DAY * 11 / 10).await;
+    assert_eq!(until().await, Some(room.clock.now() + 30 * DAY));
+    assert!(room.told("domain.uncovered", "shop").await);
+    room.after(DAY * 11 / 10).await;
+    assert_eq!(until().await, Some(room.clock.now() + 30 * DAY - DAY * 11 / 10), "it begins once");
+    plan("growth").await;
+    room.after(DAY * 11 / 10).await;
+    assert_eq!(until().await, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_domain_with_a_certificate_that_its_tenant_brought_becomes_live_when_it_leads_here() {
+    let room = Room::new("").await;
+    room.vouch("acme", NAME).await;
+    room.lead_here(false).await;
+    let ca = tenantry::tls::LocalCa::create(room.clock.clone()).unwrap();
+    let certificate = ca.issue(&[NAME.to_owned()], 30).unwrap();
+    let certificate = Certificate { source: CertificateSource::Uploaded, ..certificate };
+    let certificate =
+        Certificate { not_before: room.clock.now() - DAY, not_after: room.clock.now() + 30 * DAY, ..certificate };
+    let mut write = room.store.write().await.unwrap();
+    write.insert_certificate(&certificate).await.unwrap();
+    write.commit().await.unwrap();
+    room.look().await;
+    assert_eq!(room.state("acme").await, DomainState::Verified);
+    room.lead_here(true).await;
+    room.after(DAY / 24).await;
+    assert_eq!(room.state("acme").await, DomainState::Live);
+    assert!(room.told("domain.live", "acme").await);
 }

@@ -42,7 +42,18 @@ async fn a_scrape_keeps_to_the_conventions() {
     });
     let scrape = both.await;
     promtool(&["check", "metrics"], &scrape).unwrap_or_else(|said| panic!("{said}\n{scrape}"));
+    let value = |name: &str| {
+        let line = scrape.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("{name}\n{scrape}")).parse::<f64>().unwrap()
+    };
+    for name in ["process_resident_memory_bytes", "process_open_fds", "process_cpu_seconds_total", "process_threads"] {
+        assert!(value(name) > 0.0, "{name}");
+    }
+    let lag = world.clock.now().secs() as f64 - value("tenantry_feed_last_read_timestamp_seconds");
+    assert!((-1.0..60.0).contains(&lag), "the feed was read just now: {lag}");
     for sample in [
+        "tenantry_upstream_backends{pool=\"app\",state=\"healthy\"} 1",
+        "tenantry_upgrades_total{result=\"failed\"} 0",
         "tenantry_requests_total{fault=\"none\",protocol=\"h2\",status=\"2xx\"} 1",
         "tenantry_requests_total{fault=\"client\",protocol=\"h2\",status=\"4xx\"} 1",
         "tenantry_route_requests_total{route=\"everything-else\",status=\"2xx\"} 1",
@@ -58,6 +69,10 @@ async fn a_scrape_keeps_to_the_conventions() {
 #[tokio::test(flavor = "multi_thread")]
 async fn names_whose_certificate_ends_soon_are_counted() {
     let world = World::start().await;
+    world.tenant("acme", "growth").await;
+    for name in ["a.example", "b.example"] {
+        world.claim("acme", name, true).await;
+    }
     let soon = world.ca.issue(&["a.example".to_owned(), "b.example".to_owned()], 5).unwrap();
     let mut write = world.running.store().write().await.unwrap();
     write.insert_certificate(&soon).await.unwrap();
@@ -67,7 +82,6 @@ async fn names_whose_certificate_ends_soon_are_counted() {
     let _measuring = AbortOnDropHandle::new(tokio::spawn(measuring));
     let within = |days: &str| metrics.names_expiring.with_label_values(&[days]).get();
     until("they are measured", async || (within("7d") > 0).then_some(())).await;
-    // The world's own end in a month.
     assert_eq!(["1d", "7d", "21d"].map(within), [0, 2, 2]);
 }
 
@@ -122,6 +136,15 @@ async fn a_real_prometheus_scrapes_and_answers() {
         data["result"][0]["value"][1].as_str().map(str::to_owned)
     });
     assert_eq!(count.await, "1");
+    for what in
+        ["tenantry_tenant_requests_total{tenant=%22acme%22}", "tenantry_edge_duration_seconds_bucket{le=%22+Inf%22}"]
+    {
+        let count = until("a series, as Prometheus has it", async || {
+            let data = ask(&format!("query?query={}", what.replace('+', "%2B"))).await;
+            data["result"][0]["value"][1].as_str().map(str::to_owned)
+        });
+        assert_eq!(count.await, "1", "{what}");
+    }
     let rules = ask("rules").await;
     let rules = rules["groups"][0]["rules"].as_array().unwrap();
     assert!(rules.len() >= 10 && rules.iter().all(|rule| rule["health"] != "err"), "{rules:?}");

@@ -5,7 +5,6 @@ use serde_json::Value;
 use super::{House, until};
 use crate::support::client::get_plain_at;
 use crate::support::program::{local, port};
-use crate::support::world::BASE;
 
 /// The first access line that holds this.
 async fn line(house: &House, holds: &str) -> Value {
@@ -78,6 +77,6 @@ async fn it_says_whose_fault_a_failure_was_and_carries_a_trusted_proxys_trace() 
     ] {
         assert_eq!(said[field], value, "{field}: {said}");
     }
-    get_plain_at(house.site.http, &format!("nobody.{BASE}"), "/nobody").await.unwrap();
+    get_plain_at(house.site.http, "nobody.example", "/nobody").await.unwrap();
     assert_eq!(line(&house, "\"http.path\":\"/nobody\"").await["fault"], "client");
 }

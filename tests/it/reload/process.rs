@@ -168,22 +168,71 @@ async fn many_reloads_leave_nothing_behind() {
     let serving = Serving::start(&site);
     answers(&site, "/", 200).await;
     let routing = std::fs::read_to_string(site.path().join("routing.toml")).unwrap();
+    let visitors = visitors(&site);
     let reloads = if std::env::var_os("TENANTRY_TEST_FULL").is_some() { 1_000 } else { 60 };
-    let mut before = (0, 0, 0);
+    let (mut before, mut series) = ((0, 0, 0), 0);
     for round in 0..reloads {
+        // Another route, another pool and another backend each time, and somebody who takes the route.
         let new = NEW.replace("\"new\"", &format!("\"new{round}\""));
-        std::fs::write(site.path().join("routing.toml"), routing.replacen("[[route]]", &format!("{new}[[route]]"), 1))
-            .unwrap();
+        let pool =
+            format!("[[pool]]\nname = \"p{round}\"\nbackends = [\"127.0.0.1:9\"]\n[pool.health]\nkind = \"tcp\"\n");
+        let to = format!("[[route]]\nname = \"to{round}\"\nhost = \"any\"\npath = \"/pool\"\npool = \"p{round}\"\n");
+        let text = routing.replacen("[[route]]", &format!("{pool}{to}{new}[[route]]"), 1);
+        let text =
+            text.replacen("name = \"app\"\n", &format!("name = \"app\"\nread_timeout = \"{}s\"\n", 10 + round % 7), 1);
+        std::fs::write(site.path().join("routing.toml"), text).unwrap();
         let reloaded = reload_by_api(&shell).await;
         assert!(reloaded, "round {round}");
+        for (path, status) in [("/new", 200), ("/pool", 503)] {
+            let answer = get_plain_at(site.http, "ops.connect.localhost", path).await.unwrap();
+            assert_eq!(answer.status.as_u16(), status, "round {round}: {path}");
+        }
         if round == reloads / 3 {
             before = (serving.status("VmRSS:"), serving.status("Threads:"), serving.descriptors());
+            series = count_series(&shell).await;
         }
     }
+    let after = count_series(&shell).await;
+    assert!(after <= series + 12, "series grow with reloads: {series} → {after}");
+    assert_eq!(visitors.lost().await, 0, "requests were lost");
     let after = (serving.status("VmRSS:"), serving.status("Threads:"), serving.descriptors());
     println!("resident KiB, threads, descriptors: {before:?} → {after:?} after {reloads} reloads");
     assert!(after.0 < before.0 + before.0 / 10 + 2048, "memory grows: {before:?} → {after:?}");
     assert!(after.1 <= before.1 + 4 && after.2 <= before.2 + 4, "{before:?} → {after:?}");
+}
+
+/// Visitors come until the task is ended by its flag; answers how many were not answered as they should be.
+fn visitors(site: &Site) -> Visitors {
+    let (http, stop) = (site.http, std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false)));
+    let stopped = stop.clone();
+    let task = tokio::spawn(async move {
+        let mut lost = 0;
+        while !stopped.load(std::sync::atomic::Ordering::Relaxed) {
+            let answer = get_plain_at(http, "ops.connect.localhost", "/elsewhere").await;
+            lost += usize::from(!answer.is_ok_and(|answer| answer.status == 200));
+        }
+        lost
+    });
+    Visitors { stop, task }
+}
+
+struct Visitors {
+    stop: std::sync::Arc<std::sync::atomic::AtomicBool>,
+    task: tokio::task::JoinHandle<usize>,
+}
+
+impl Visitors {
+    /// Sends them home.
+    async fn lost(self) -> usize {
+        self.stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        self.task.await.unwrap()
+    }
+}
+
+/// How many series Prometheus would see.
+async fn count_series(shell: &Shell) -> usize {
+    let scrape = get_plain_at(shell.admin.parse().unwrap(), "admin", "/metrics").await.unwrap();
+    String::from_utf8_lossy(&scrape.body).lines().filter(|line| line.starts_with("tenantry_")).count()
 }
 
 /// One call of the admin API, without the start of a program.

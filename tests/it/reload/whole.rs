@@ -6,9 +6,12 @@ use std::time::{Duration, Instant};
 
 use http::Response;
 use tenantry::admin::{Configuration, Refused};
+use tenantry::clock::Clock;
 use tenantry::config::Config;
 use tenantry::telemetry;
+use tenantry::tls::LocalCa;
 
+use crate::support::client::get;
 use crate::support::dns::Resolver;
 use crate::support::script::{Script, full};
 use crate::support::world::World;
@@ -108,4 +111,31 @@ async fn a_reload_that_nobody_waits_for_goes_on_to_its_end() {
     until("it is in force", || world.running.reloader().state().revision == 1).await;
     assert_eq!(world.running.reloader().pools().unwrap()[0].backends.len(), 2);
     is_looked_at(&world, &status).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn authorities_that_were_renewed_are_a_change_and_are_taken() {
+    let (old, new) = (LocalCa::create(Clock::system()).unwrap(), LocalCa::create(Clock::system()).unwrap());
+    let backend = Script::tls(&new, "backend.internal", &[], |_| async { Response::new(full("verified")) }).await;
+    let dir = tempfile::tempdir().unwrap();
+    let pem = dir.path().join("ca.pem");
+    std::fs::write(&pem, old.certificate()).unwrap();
+    let routing = format!(
+        "[[pool]]\nname = \"app\"\nbackends = [\"{}\"]\nprotocol = \"tls\"\nserver_name = \"backend.internal\"\n\
+         ca = \"{}\"\n[[route]]\nname = \"all\"\nhost = \"any\"\npool = \"app\"\n",
+        backend.address,
+        pem.display()
+    );
+    let world = World::builder().routing(&routing).start().await;
+    world.tenant("acme", "growth").await;
+    assert_ne!(get(&world, super::HOST, "/").await.status, 200, "signed by somebody else");
+    assert!(world.running.reloader().reload(false).await.unwrap().changes.is_empty());
+    std::fs::write(&pem, new.certificate()).unwrap();
+    let reloaded = world.running.reloader().reload(false).await.unwrap();
+    assert_eq!((&*reloaded.changes.pools.changed, reloaded.revision), (&["app".to_owned()][..], 1));
+    assert_eq!(get(&world, super::HOST, "/").await.body, "verified");
+    std::fs::write(&pem, "no certificate").unwrap();
+    let Err(Refused::Faults(faults)) = world.running.reloader().reload(false).await else { panic!("it was taken") };
+    assert!(faults.to_string().contains("pool[0].ca"), "{faults}");
+    assert_eq!(get(&world, super::HOST, "/").await.body, "verified");
 }

@@ -90,3 +90,43 @@ async fn the_steps_say_why() {
     let requests = world.running.metrics().render();
     assert!(!requests.contains("tenantry_requests_total{"), "nothing is counted: {requests}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_route_changes_how_its_backends_are_and_what_was_not_compared_is_told() {
+    let mut routing = String::from("[[pool]]\nname = \"app\"\nbackends = [\"${BACKEND}\"]\ntotal_timeout = \"1m\"\n");
+    for n in 0..60 {
+        let head = format!("[[route]]\nname = \"r{n}\"\nhost = \"any\"\npath = \"/r{n}\"\n");
+        routing.push_str(&format!("{head}[route.answer]\nbody = \"{n}\"\n"));
+    }
+    routing.push_str(&format!(
+        "[[route]]\nname = \"own\"\nhost = \"any\"\nheaders = {{ Host = \"{HOST}\" }}\npool = \"app\"\n\
+         read_timeout = \"3s\"\nbody_bytes = \"1KiB\"\ncompress = false\nremove_response_headers = [\"Server\"]\n\
+         set_response_headers = {{ X-Frame-Options = \"DENY\" }}\n"
+    ));
+    let looks = "[[pool]]\nname = \"gone\"\nbackends = [\"127.0.0.1:9\"]\n[pool.health]\nkind = \"tcp\"\n\
+                 interval = \"50ms\"\ntimeout = \"50ms\"\nunhealthy_after = 1\n\
+                 [[route]]\nname = \"gone\"\nhost = \"any\"\npath = \"/gone\"\npool = \"gone\"\n";
+    let world = World::builder().routing(&format!("{looks}{routing}")).start().await;
+    world.tenant("acme", "growth").await;
+    let told = explain(&world, Method::GET, &format!("https://{HOST}/x"), None).await;
+    assert_eq!((told.verdict.action, told.verdict.route.as_deref()), ("forward", Some("own")), "{told:?}");
+    assert!(text(&told, "route").ends_with("and 11 more that do not; own takes it"), "{told:?}");
+    assert_eq!(text(&told, "timeouts"), "connect 5s, read 3s, total 60s");
+    assert_eq!(text(&told, "request"), "retries: 1, body: at most 1024 bytes");
+    assert_eq!(text(&told, "answer"), "never compressed, without server, with x-frame-options");
+    assert_eq!(text(&told, "backends"), "1 of 1 healthy");
+
+    let down = || world.running.reloader().pools().unwrap().iter().any(|pool| !pool.backends[0].healthy);
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while !down() {
+        assert!(std::time::Instant::now() < until, "nobody looks");
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    let told = explain(&world, Method::GET, &format!("https://{HOST}/gone"), None).await;
+    assert!(text(&told, "backends").starts_with("0 of 1 healthy; 127.0.0.1:9: no connection"), "{told:?}");
+    assert_eq!((told.verdict.action, told.verdict.code), ("refuse", Some("upstream-unavailable")));
+    assert_eq!(told.verdict.pool.as_deref(), Some("gone"));
+
+    let told = explain(&world, Method::GET, "https://nobody.connect.localhost/", None).await;
+    assert_eq!((told.verdict.code, text(&told, "route").as_str()), (Some("tenant-not-found"), ""), "{told:?}");
+}

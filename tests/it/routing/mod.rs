@@ -2,6 +2,7 @@
 
 mod explain;
 mod pools;
+mod shipped;
 
 use bytes::Bytes;
 use http::{Method, StatusCode};

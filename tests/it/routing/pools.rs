@@ -79,3 +79,27 @@ async fn a_share_of_the_visitors_gets_the_canary_and_keeps_it() {
     }
     assert_eq!(get(&world, "beta.connect.localhost", "/").await.header("set-cookie"), "");
 }
+
+#[tokio::test]
+async fn a_pool_that_a_reload_took_away_is_missed_loudly_and_the_next_in_line_serves() {
+    let world = world().await;
+    let canary = json!({"of": "app", "pool": "next", "percent": 100});
+    world.edge("acme", json!({"pools": {"app": "acme"}, "canary": canary})).await;
+    assert_eq!(get(&world, HOST, "/").await.body, "canary");
+    let without = async |name: &str| {
+        let routing = world.read("routing");
+        let pool = routing.split("[[").find(|part| part.contains(&format!("name = \"{name}\""))).unwrap().to_owned();
+        world.write("routing", &routing.replace(&format!("[[{pool}"), ""));
+        world.running.reloader().reload(false).await.unwrap();
+    };
+    let missed = || world.running.metrics().pool_missing.get();
+    without("next").await;
+    assert_eq!(get(&world, HOST, "/").await.body, "own", "the tenant's own comes before everybody's");
+    assert_eq!(missed(), 1);
+    without("acme").await;
+    let answer = get(&world, HOST, "/").await;
+    assert!(answer.status == 200 && answer.body != "own", "everybody's");
+    assert_eq!(missed(), 2);
+    get(&world, "beta.connect.localhost", "/").await;
+    assert_eq!(missed(), 2, "nobody else misses anything");
+}

@@ -58,6 +58,9 @@ async fn listed_tenants_are_read_page_by_page(ground: Ground) {
         write.set_listing(tenant.id, Listing { listed: n != 1, priority: n as i32 }).await.unwrap();
     }
     write.commit().await.unwrap();
+    ground.raw(&format!("INSERT INTO member_counts (tenant, active) VALUES ('{}', 7)", tenants[3].id)).await;
+    let counted: Vec<_> = store.listed(None, 10).await.unwrap().iter().map(|entry| entry.members).collect();
+    assert_eq!(counted, [0, 7, 0, 0]);
     let (mut seen, mut last) = (Vec::new(), None);
     loop {
         let page = store.listed(last, 2).await.unwrap();

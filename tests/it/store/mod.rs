@@ -8,6 +8,7 @@ mod feed;
 mod ledger;
 mod ledger_full;
 mod listing;
+mod members;
 mod opening;
 mod orders;
 mod people;

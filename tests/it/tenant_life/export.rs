@@ -50,6 +50,9 @@ async fn an_archive_has_everything_but_secrets_and_says_when_it_is_whole() {
     assert_eq!(domains, ["shop.acme.example", "www.acme.example"]);
     assert_eq!(rows(&files["tokens/00001.jsonl"])[0]["name"], "ci");
     assert!(files.contains_key("audit/00002.jsonl"));
+    for kind in ["members", "invitations", "roles", "units", "events", "certificates"] {
+        assert!(files["manifest.json"].contains(&format!("\"{kind}\"")), "{kind}");
+    }
     let manifest: Value = serde_json::from_str(&files["manifest.json"]).unwrap();
     assert_eq!((&manifest["slug"], &manifest["format"]), (&json!("acme"), &json!("tenantry-export-1")));
     for (kind, said) in manifest["kinds"].as_object().unwrap() {

@@ -1,7 +1,13 @@
 //! What time brings: the end of a trial, archiving, purging, and the reminders before.
 
+use std::time::{Duration, Instant};
+
+use tenantry::clock::Clock;
 use tenantry::model::{DomainState, Status};
+use tenantry::store::Page;
 use tenantry::tenancy::NewTenant;
+
+use crate::support::world::World;
 
 use super::{DAY, Ground, House, actor, any, code, contract};
 
@@ -145,6 +151,24 @@ async fn domains_that_a_plan_covers_no_more_have_a_grace_with_reminders(ground: 
     let back = plan("acme", "growth").await;
     assert_eq!((back.tenant.life.domains_until, back.effective.domains_lapsed), (None, false));
     assert_eq!(house.told("acme").await.last().unwrap(), "tenant.domains-covered");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_running_process_keeps_time_by_itself() {
+    let clock = Clock::manual(Clock::system().now());
+    let world = World::builder().clock(clock.clone()).start().await;
+    let new = NewTenant { slug: "beta".into(), name: "Beta".into(), ..NewTenant::default() };
+    world.create(new).await;
+    clock.advance(14 * DAY);
+    let told = async || {
+        let rows = world.running.store().events(None, Some("beta"), &Page::default()).await.unwrap();
+        rows.iter().any(|row| row.event.kind == "tenant.trial-ended")
+    };
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !told().await {
+        assert!(Instant::now() < deadline, "nobody was told that the trial is over");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 fn name(text: &str) -> tenantry::model::DomainName {

@@ -16,10 +16,14 @@ pub const BESIDE: &[(&str, &[u8], u32)] = &[
     ("empty", b"\n", 0o600),
     ("words", b"hunter2 is no base64\n", 0o600),
     ("long", &[b'a'; 70_000], 0o600),
+    ("damaged", b"-----BEGIN CERTIFICATE-----\naHVudGVyMg==\n-----END CERTIFICATE-----\n", 0o600),
 ];
 
 #[rustfmt::skip]
 pub const SECRETS: &[Case] = &[
+    ("#   [tls.fallback]\n#   chain = \"/etc/tenantry/fallback.pem\"\n#   key = \"/etc/tenantry/fallback.key\"", "[tls.fallback]\nchain = «\"{dir}/nothing\"\nkey = \"{dir}/words\"", "tls.fallback.chain", "which cannot be read"),
+    ("output = \"stderr\"", "output = «\"{dir}\"", "log.output", "is a directory"),
+    ("#   access_output = \"/var/log/tenantry/access.log\"", "access_output = «\"{dir}/nowhere/access.log\"", "log.access_output", "is in no directory that there is"),
     ("\"sqlite:/var/lib/tenantry/tenantry.db\"", "«\"file:{dir}/nothing\"", "store.url", "which cannot be read: No such file"),
     ("\"sqlite:/var/lib/tenantry/tenantry.db\"", "«\"file:{dir}\"", "store.url", "which is no regular file"),
     ("\"sqlite:/var/lib/tenantry/tenantry.db\"", "«\"file:{dir}/open\"", "store.url", "(mode 0644); take that from them: chmod o="),
