@@ -11,9 +11,6 @@ fn slugs(body: &Value) -> Vec<&str> {
 }
 
 fn faults(body: &Value) -> Vec<(&str, &str)> {
-    let fault = |fault: &Value| Some((fault["pointer"].as_str()?.to_owned(), fault["code"].as_str()?.to_owned()));
-    let found: Vec<_> = body["errors"].as_array().unwrap().iter().filter_map(fault).collect();
-    assert!(!found.is_empty(), "{body}");
     body["errors"]
         .as_array()
         .unwrap()

@@ -82,10 +82,12 @@ async fn killed_at_any_moment_it_keeps_what_it_acknowledged_and_nothing_by_halve
     for writer in writers {
         writer.await.unwrap();
     }
+    let (code, said) = house.tenantry(&["audit", "verify"]).await;
+    assert_eq!(code, 0, "every chain verifies: {said}");
     house.process = crate::support::program::Program::start("true", &[], &[]);
     let options = SqliteConnectOptions::new().filename(house.site.database());
     let store = SqlitePoolOptions::new().max_connections(1).connect_with(options).await.unwrap();
-    let book = book.lock().unwrap();
+    let book = std::mem::take(&mut *book.lock().unwrap());
     check_calls(&store, &book).await;
     check_rows(&store, &book).await;
     check_counts(&store).await;
