@@ -40,7 +40,8 @@ async fn picked(world: &World, person: PersonId, tenant: TenantId) -> String {
 async fn tenant_of(world: &World, cookie: &str) -> Option<String> {
     let answer = get_with(world, BASE, "/", &[("cookie", cookie)]).await;
     assert_eq!(answer.status, 200);
-    world.backend.take().remove(0).header("x-tenant-slug").map(str::to_owned)
+    // The last of them: WebSockets may have come before.
+    world.backend.take().pop().unwrap().header("x-tenant-slug").map(str::to_owned)
 }
 
 async fn websocket(world: &World, cookie: &str) -> Socket {
