@@ -206,7 +206,7 @@ impl Client {
         path: &str,
         mut take: impl FnMut(&[u8]) -> std::io::Result<()>,
     ) -> Result<u64, Failure> {
-        let too_slow = |_| Failure::TooSlow { address: self.base.clone() };
+        let too_slow = |_| Failure::TooSlow { address: self.base.clone(), seconds: PATIENCE.as_secs() };
         let request = self.request(Method::GET, path, None, None)?;
         let response = tokio::time::timeout(PATIENCE, self.http.request(request)).await.map_err(too_slow)?;
         let (head, mut body) = response.map_err(|error| self.unreachable(&error))?.into_parts();
