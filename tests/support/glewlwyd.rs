@@ -32,7 +32,8 @@ pub struct Glewlwyd {
 
 impl Glewlwyd {
     pub const CLIENT: &str = "tenantry";
-    pub const SECRET: &str = "a secret of theirs";
+    /// Of characters that need no encoding: it takes them as they come (RFC 6749 §2.3.1 says otherwise).
+    pub const SECRET: &str = "a-secret-of-theirs";
 
     /// Starts it with a client that comes back to `redirect`.
     pub async fn start(redirect: &str) -> Self {
