@@ -220,8 +220,8 @@ impl SignIn {
         about: Circumstances,
     ) -> Result<(Done<NewSession>, String), SignInError> {
         self.throttle.count_from(about.origin.from)?;
-        let ring = self.tenancy.keyring().await?;
         let provider = self.provider(provider)?;
+        let ring = self.tenancy.keyring().await?;
         let (known, return_to) = provider.finish(callback, flow, &ring, self.tenancy.clock().now()).await?;
         let person = self.whom(provider, known).await?;
         let origin = Origin { method: provider.name().to_owned(), ..about.origin };

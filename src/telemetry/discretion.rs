@@ -20,7 +20,7 @@ impl<S: Subscriber> Layer<S> for Discretion {
 fn is_told(target: &str, level: Level) -> bool {
     let crate_name = target.split_once("::").map_or(target, |(name, _)| name);
     // `pingora` is many crates; of the others the name itself counts.
-    let talkative = TALKATIVE.iter().any(|name| *name == crate_name) || crate_name.starts_with("pingora_");
+    let talkative = TALKATIVE.contains(&crate_name) || crate_name.starts_with("pingora_");
     // `Level` orders by detail: more of it is greater.
     !talkative || level <= Level::INFO
 }

@@ -36,6 +36,7 @@ pub(super) struct Table<'t> {
     places: Vec<Option<usize>>,
     columns: &'static [Column],
     record: StringRecord,
+    lines: Lines<'t>,
     pub rows: u64,
     pub faults: LineFaults,
 }
@@ -86,6 +87,28 @@ impl LineFaults {
     }
 }
 
+/// Where lines begin. The reader's own count is that of the end of the row before: blank lines, and the second half of a
+/// CRLF, come after it.
+struct Lines<'t> {
+    text: &'t [u8],
+    seen: usize,
+    line: u64,
+}
+
+impl Lines<'_> {
+    /// The line of a row that begins there, or behind the line ends there. Rows come in their order.
+    fn at(&mut self, position: Option<&csv::Position>) -> u64 {
+        let byte = position.and_then(|position| usize::try_from(position.byte()).ok()).unwrap_or(self.seen);
+        let mut start = byte.clamp(self.seen, self.text.len());
+        while matches!(self.text.get(start), Some(b'\r' | b'\n')) {
+            start += 1;
+        }
+        self.line += self.text[self.seen..start].iter().filter(|byte| **byte == b'\n').count() as u64;
+        self.seen = start;
+        self.line
+    }
+}
+
 impl<'t> Table<'t> {
     /// Reads the heading. A table whose heading is wrong is not read on.
     pub fn open(text: &'t [u8], columns: &'static [Column]) -> Result<Self, TenancyError> {
@@ -116,7 +139,8 @@ impl<'t> Table<'t> {
             faults.add(1, Fault::new("", "missing-column", detail));
         }
         faults.check()?;
-        Ok(Self { reader, places, columns, record: StringRecord::new(), rows: 0, faults: LineFaults::default() })
+        let (record, lines) = (StringRecord::new(), Lines { text, seen: 0, line: 1 });
+        Ok(Self { reader, places, columns, record, lines, rows: 0, faults: LineFaults::default() })
     }
 
     /// The next rows, at most [`CHUNK`]; none at the end. Rows that cannot be read are faults.
@@ -127,7 +151,7 @@ impl<'t> Table<'t> {
                 Ok(false) => break,
                 Ok(true) => {
                     self.rows += 1;
-                    let number = self.record.position().map_or(0, csv::Position::line);
+                    let number = self.lines.at(self.record.position());
                     let cell = |place: &Option<usize>| {
                         let text = place.and_then(|at| self.record.get(at)).filter(|text| !text.is_empty());
                         text.map(str::to_owned)
@@ -145,7 +169,7 @@ impl<'t> Table<'t> {
                 }
                 Err(error) => {
                     self.rows += 1;
-                    let line = error.position().map_or(0, csv::Position::line);
+                    let line = self.lines.at(error.position());
                     self.faults.add(line, unreadable(&error));
                     if !matches!(error.kind(), ErrorKind::UnequalLengths { .. } | ErrorKind::Utf8 { .. }) {
                         break;

@@ -142,7 +142,7 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("argon2", &["signin"]),
     ("chrono", &["signin"]),
     ("prost", &["traces"]),
-    ("csv", &["tenancy"]),
+    ("csv", &["audit", "tenancy"]),
     ("cssparser", &["branding"]),
     ("roxmltree", &["branding"]),
     ("imagesize", &["branding"]),

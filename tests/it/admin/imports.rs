@@ -123,7 +123,9 @@ async fn tenants_are_searched_filtered_ordered_and_counted() {
         ("status=trial&sort=name", vec!["alpha", "gamma"]),
         ("status=suspended&plan=growth", vec![]),
         ("search=acme", vec!["zeta", "alpha"]),
-        ("search=W%C3%96rks", vec!["beta", "alpha"]),
+        ("search=Works", vec!["beta", "alpha"]),
+        // No domain has an Ö in its A-labels.
+        ("search=W%C3%96rks", vec!["beta"]),
         ("search=s%C3%BCd&status=trial", vec!["alpha"]),
         ("trial_ends_before=2026-12-06T00:00:00Z", vec!["alpha", "gamma"]),
         ("trial_ends_before=2026-12-01T00:00:00Z", vec![]),
