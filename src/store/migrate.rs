@@ -16,7 +16,7 @@ use crate::clock::Timestamp;
 use crate::seal::Sealer;
 
 /// In order; the version is the position, counted from 1. Applied ones are never edited: a change is a new one.
-const MIGRATIONS: [(&str, &str); 12] = [
+const MIGRATIONS: [(&str, &str); 11] = [
     ("foundation", include_str!("migrations/0001_foundation.sql")),
     ("certificates", include_str!("migrations/0002_certificates.sql")),
     ("edge settings", include_str!("migrations/0003_edge.sql")),
@@ -24,11 +24,10 @@ const MIGRATIONS: [(&str, &str); 12] = [
     ("people", include_str!("migrations/0005_people.sql")),
     ("members", include_str!("migrations/0006_members.sql")),
     ("tenant life", include_str!("migrations/0007_life.sql")),
-    ("billing", include_str!("migrations/0008_billing.sql")),
-    ("ledger", include_str!("migrations/0009_ledger.sql")),
-    ("listing", include_str!("migrations/0010_listing.sql")),
-    ("assets", include_str!("migrations/0011_assets.sql")),
-    ("calls", include_str!("migrations/0012_calls.sql")),
+    ("ledger", include_str!("migrations/0008_ledger.sql")),
+    ("listing", include_str!("migrations/0009_listing.sql")),
+    ("assets", include_str!("migrations/0010_assets.sql")),
+    ("calls", include_str!("migrations/0011_calls.sql")),
 ];
 
 /// The version that this program works with.
