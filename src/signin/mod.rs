@@ -207,8 +207,9 @@ impl SignIn {
         from: Option<std::net::IpAddr>,
     ) -> Result<Started, SignInError> {
         self.throttle.count_from(from)?;
+        let provider = self.provider(provider)?;
         let ring = self.tenancy.keyring().await?;
-        self.provider(provider)?.start(return_to, &ring, self.tenancy.clock().now()).await
+        provider.start(return_to, &ring, self.tenancy.clock().now()).await
     }
 
     /// Ends a sign-in through a provider. Answers with the session, and where the browser wanted to go.

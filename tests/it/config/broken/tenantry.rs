@@ -64,7 +64,7 @@ pub const TENANTRY: &[Case] = &[
     ("session_idle = \"30m\"", "session_idle = «\"1s\"", "admin.session_idle", "from 1m to 1d"),
     ("session_idle = \"30m\"", "session_idle = «\"13h\"", "admin.session_idle", "longer than session_absolute"),
     ("session_absolute = \"12h\"", "session_absolute = «\"30d\"", "admin.session_absolute", "from 5m to 7d"),
-    ("public_url = \"https://ops.connect.arythmatic.cloud\"", "public_url = «\"https://ops.connect.arythmatic.cloud/x\"", "admin.public_url", "it has no path"),
+    ("#   public_url = \"https://ops.connect.arythmatic.cloud\"", "public_url = «\"https://ops.connect.arythmatic.cloud/x\"", "admin.public_url", "it has no path"),
     ("session_absolute = \"12h\"", "session_absolute = \"12h\"\n«[[admin.oidc]]\nname = \"a\"\nissuer = \"https://a.example\"\nclient_secret = \"s\"", "admin.oidc[0].client_id", "missing, expected the client's identifier"),
     ("session_absolute = \"12h\"", "session_absolute = \"12h\"\n[[admin.oidc]]\nname = \"a\"\nissuer = «\"http://a.example\"\nclient_id = \"a\"\nclient_secret = \"s\"", "admin.oidc[0].issuer", "it starts with https://"),
     ("session_absolute = \"12h\"", "session_absolute = \"12h\"\n[[admin.oidc]]\nname = «\"password\"\nissuer = \"https://a.example\"\nclient_id = \"a\"\nclient_secret = \"s\"", "admin.oidc[0].name", "the way without a provider"),
