@@ -63,7 +63,9 @@ fn setting(section: &mut Section<'_>) -> Option<Setting> {
     let default = default(section, &kind);
     let operators_only = section.flag("operators_only", false);
     let setting = Setting { name: name?, title: title.unwrap_or_default(), kind, default: default?, operators_only };
-    if let Err(why) = setting.accepts(&setting.default) {
+    // A list of choices that is not right has been told of; nothing could be among them.
+    let can_judge = !matches!(&setting.kind, SettingKind::Choice { choices } if choices.is_empty());
+    if let Some(why) = setting.accepts(&setting.default).err().filter(|_| can_judge) {
         section.fault("default", format!("it is no value of this setting: {why}"));
     }
     Some(setting)
