@@ -51,11 +51,7 @@ pub async fn once(state: &AdminState, actor: &Actor, request: Request, next: Nex
     };
     let store = state.tenancy.store();
     let call = CallRow {
-        id: hex::encode(hash(&[
-            actor.name.as_bytes(),
-            actor.on_behalf.as_deref().unwrap_or_default().as_bytes(),
-            &key,
-        ])),
+        id: call_id(actor, &key),
         fingerprint: hash(&[parts.method.as_str().as_bytes(), parts.uri.to_string().as_bytes(), &bytes]),
         begun: state.tenancy.clock().now(),
         request_id: actor.request_id.clone(),
@@ -162,12 +158,19 @@ impl Kept {
         headers.remove(header::CONTENT_TYPE);
         for (name, value) in self.headers {
             if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
-                headers.insert(name, value);
+                headers.append(name, value);
             }
         }
         headers.insert(REPLAYED, HeaderValue::from_static("true"));
         Some(response)
     }
+}
+
+/// A key is its caller's own. The tokens of tenants are named within their tenant: which tenant it is tells them apart.
+fn call_id(actor: &Actor, key: &[u8]) -> String {
+    let tenant = actor.rights.only().map(|tenant| tenant.to_string()).unwrap_or_default();
+    let on_behalf = actor.on_behalf.as_deref().unwrap_or_default();
+    hex::encode(hash(&[actor.name.as_bytes(), tenant.as_bytes(), on_behalf.as_bytes(), key]))
 }
 
 fn hash(parts: &[&[u8]]) -> [u8; 32] {

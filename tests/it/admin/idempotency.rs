@@ -37,6 +37,27 @@ async fn a_call_that_is_sent_again_is_answered_as_it_was() {
     world.raw("POST", "/v1/tenants", &headers, &other.to_string()).await.expect(201);
 }
 
+/// Tokens of two tenants may bear one name; what one of them was answered is nothing for the other.
+#[tokio::test]
+async fn a_key_belongs_to_one_tenant() {
+    let world = World::new().await;
+    let mut answers = Vec::new();
+    for slug in ["alpha", "beta"] {
+        world.post("/v1/tenants", json!({"slug": slug, "name": slug, "plan": "growth"})).await.expect(201);
+        let new = json!({"name": "ci", "scopes": ["domains:manage", "domains:read"]});
+        let token = world.post(&format!("/v1/tenants/{slug}/tokens"), new).await.expect(201)["token"].clone();
+        if slug == "alpha" {
+            let domain = json!({"domain": "shop.alpha.example", "verified": true});
+            world.post("/v1/tenants/alpha/domains", domain).await.expect(201);
+        }
+        let bearer = format!("Bearer {}", token.as_str().unwrap());
+        let headers = [("authorization", bearer.as_str()), ("idempotency-key", "k")];
+        answers.push(world.raw("POST", "/v1/domains/shop.alpha.example/verify", &headers, "").await);
+    }
+    assert!(answers[0].status.is_success(), "{}", answers[0].text);
+    answers[1].refused(404, "domain-not-found");
+}
+
 #[tokio::test]
 async fn a_call_that_was_refused_may_be_sent_again() {
     let world = World::new().await;
