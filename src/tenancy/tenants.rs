@@ -110,8 +110,9 @@ impl Tenancy {
         on: &[String],
         off: &[String],
     ) -> Result<Done<TenantState>, TenancyError> {
+        let held = self.find(key).await?.features_on;
         let mut faults = Faults::default();
-        let sets = checks::features(on, off, &self.config().catalogue, &mut faults);
+        let sets = checks::features([("/on", on), ("/off", off)], &held, &self.config().catalogue, &mut faults);
         let (on, off): (BTreeSet<Feature>, BTreeSet<Feature>) = faults.or(Some(sets))?;
         self.change(actor, key, expect, "tenant.features", |tenant| {
             let was = json!({ "on": tenant.features_on, "off": tenant.features_off });
