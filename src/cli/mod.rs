@@ -6,6 +6,7 @@ mod backup;
 mod certificate;
 mod check;
 mod client;
+mod completions;
 mod config;
 mod domain;
 mod event;
@@ -29,7 +30,7 @@ mod upgrade;
 use std::future::Future;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use client::Failure;
 
@@ -87,6 +88,7 @@ enum Command {
     Token(token::Token),
     /// Look after the store itself: copy it, change the key that seals its secrets
     Store(store::Store),
+    Completions(completions::Completions),
 }
 
 const EXAMPLES: &str = "\
@@ -135,6 +137,7 @@ pub fn run() -> ExitCode {
         Command::Invitation(invitation) => call(invitation.json(), invitation.run()),
         Command::Token(token) => call(token.json(), token.run()),
         Command::Store(store) => call(store.json(), store.run()),
+        Command::Completions(completions) => completions.run(Cli::command()),
     }
 }
 
