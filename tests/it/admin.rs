@@ -12,6 +12,7 @@ mod invitations;
 mod members;
 mod members_cli;
 mod openapi;
+mod plans;
 mod refusals;
 mod roles;
 mod service;
