@@ -1,4 +1,4 @@
-//! Tenants: create, show, list, rename, plan, features.
+//! Tenants: create, show, list, rename, features.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -101,31 +101,6 @@ impl Tenancy {
         .await
     }
 
-    /// Sets the tenant's own plan. `None` gives it its parent's, so only a child can have none of its own.
-    pub async fn set_plan(
-        &self,
-        actor: &Actor,
-        key: &str,
-        expect: &Expect,
-        plan: Option<&str>,
-    ) -> Result<Done<TenantState>, TenancyError> {
-        let mut faults = Faults::default();
-        let plan = match plan {
-            Some(text) => faults.take(checks::plan("/plan", text, &self.config().catalogue)).map(Some),
-            None => Some(None),
-        };
-        let plan = faults.or(plan)?;
-        self.change(actor, key, expect, "tenant.plan", |tenant| {
-            if plan.is_none() && tenant.parent.is_none() {
-                let detail = "this tenant has no parent whose plan it could inherit; name a plan";
-                return Err(TenancyError::Invalid(vec![Fault::new("/plan", "required", detail)]));
-            }
-            let was = std::mem::replace(&mut tenant.plan, plan);
-            Ok(json!({ "from": was, "to": tenant.plan }))
-        })
-        .await
-    }
-
     /// Replaces the features that are switched on and off beyond what the plan says.
     pub async fn set_features(
         &self,
@@ -135,8 +110,9 @@ impl Tenancy {
         on: &[String],
         off: &[String],
     ) -> Result<Done<TenantState>, TenancyError> {
+        let held = self.find(key).await?.features_on;
         let mut faults = Faults::default();
-        let sets = checks::features(on, off, &self.config().catalogue, &mut faults);
+        let sets = checks::features([("/on", on), ("/off", off)], &held, &self.config().catalogue, &mut faults);
         let (on, off): (BTreeSet<Feature>, BTreeSet<Feature>) = faults.or(Some(sets))?;
         self.change(actor, key, expect, "tenant.features", |tenant| {
             let was = json!({ "on": tenant.features_on, "off": tenant.features_off });
