@@ -202,6 +202,7 @@ impl From<TenancyError> for Problem {
                 Self::new(StatusCode::PRECONDITION_FAILED, "precondition-failed", detail)
                     .fact("revision", json!(current))
             }
+            TenancyError::Ended => Self::unauthorized(true),
             TenancyError::Forbidden(scopes) => Self::insufficient(&scopes),
             TenancyError::Outranked { wanted, own } => Self::new(StatusCode::FORBIDDEN, "outranked", detail)
                 .fact("role", json!(wanted))

@@ -45,7 +45,7 @@ pub use person::{Email, EmailError, InvitationId, Person, PersonId, SessionId, U
 pub use plan::{Catalogue, CatalogueError, Direction, Feature, FeatureError, Known, Plan, PlanName};
 pub use pool_status::{BackendStatus, PoolStatus};
 pub use provenance::{Origin, Provenance, Traced};
-pub use scope::{Grant, Reach, Realm, Rights, Role, Scope, within_a_tenant};
+pub use scope::{Authority, Grant, Grounds, Reach, Realm, Rights, Role, Scope, within_a_tenant};
 pub use search_key::{later_words, reversed_labels, search_key};
 pub use setting::{Setting, SettingKind, Source, holding};
 pub use slug::{Slug, SlugError};

@@ -43,6 +43,7 @@ mod records;
 mod roles;
 mod sessions;
 mod settings;
+mod shown;
 mod status;
 mod tenants;
 mod timers;
@@ -93,7 +94,7 @@ pub use units::{Heir, MOST_UNITS, UnitChange};
 use crate::audit::Notes;
 use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
-use crate::model::{Rights, TenantId};
+use crate::model::{Authority, Grounds, Rights, TenantId};
 use crate::store::{AuditEntry, Page, Store, Write};
 
 /// The control plane's rules over one store. Clones share it.
@@ -133,12 +134,21 @@ pub struct Actor {
     pub from: Option<IpAddr>,
     pub request_id: Option<String>,
     pub rights: Rights,
+    /// What the rights stand on; `None`: on nothing that could be taken away.
+    pub authority: Option<Authority>,
 }
 
 impl Actor {
     /// One who may do everything: the system itself, or whoever has the store's files in hands.
     pub fn new(name: impl Into<String>) -> Self {
-        Self { name: name.into(), on_behalf: None, from: None, request_id: None, rights: Rights::all() }
+        Self {
+            name: name.into(),
+            on_behalf: None,
+            from: None,
+            request_id: None,
+            rights: Rights::all(),
+            authority: None,
+        }
     }
 }
 
@@ -191,8 +201,12 @@ impl Tenancy {
         Ok(self.store.audit(tenant, page).await?)
     }
 
-    /// Adds the audit row, commits, and waits for the directory.
+    /// Looks again whether the actor may, adds the audit row, commits, and waits for the directory.
     pub async fn finish<T>(&self, mut write: Write, entry: AuditEntry, value: T) -> Result<Done<T>, TenancyError> {
+        if let Some(grounds) = &entry.grounds {
+            // Nobody else can commit now: what is read here holds until this does.
+            self.still_may(grounds).await?;
+        }
         write.audit(&entry).await?;
         let revision = write.commit().await?;
         let applied = tokio::time::timeout(APPLY_PATIENCE, self.applied.applied(revision)).await.unwrap_or(false);
@@ -204,7 +218,12 @@ impl Tenancy {
 }
 
 impl Actor {
-    /// A line of the ledger about what this actor does.
+    fn grounds(&self) -> Option<Box<Grounds>> {
+        let on = self.authority.clone()?;
+        Some(Box::new(Grounds { on, rights: self.rights.clone() }))
+    }
+
+    /// A line of the ledger about what this actor does. Whether they may is looked at again when it is written.
     pub fn entry(
         &self,
         action: &str,
@@ -221,6 +240,7 @@ impl Actor {
             subject: subject.to_string(),
             detail,
             request_id: self.request_id.clone(),
+            grounds: self.grounds(),
             ..AuditEntry::default()
         }
     }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::error::{Fault, Faults, Kind, TenancyError};
 use super::follow::event;
 use super::lineage::{Known, MAX_DEPTH, parents_in};
-use super::{Actor, Done, Expect, Tenancy, agenda, checks};
+use super::{Actor, Done, Expect, Tenancy, agenda, checks, shown};
 use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::model::{
@@ -73,8 +73,9 @@ impl Tenancy {
             "name": tenant.name, "plan": tenant.plan, "parent": tenant.parent, "status": tenant.status,
             "trial_ends": tenant.trial_ends,
         });
-        write.event(&event("tenant.created", &tenant, detail.clone())).await?;
-        let entry = actor.entry("tenant.create", Some(tenant.id), &tenant.slug, detail);
+        write.event(&event("tenant.created", &tenant, detail)).await?;
+        let entry = actor.entry("tenant.create", Some(tenant.id), &tenant.slug, json!({}));
+        let entry = entry.made(shown::tenant(&tenant));
         let state = self.state_in(&mut write, tenant).await?;
         self.finish(write, entry, state).await
     }
@@ -95,8 +96,8 @@ impl Tenancy {
     ) -> Result<Done<TenantState>, TenancyError> {
         let name = checks::name("/name", name).map_err(|fault| TenancyError::Invalid(vec![fault]))?;
         self.change(actor, key, expect, "tenant.rename", |tenant| {
-            let was = std::mem::replace(&mut tenant.name, name);
-            Ok(json!({ "from": was, "to": tenant.name }))
+            tenant.name = name;
+            Ok(json!({}))
         })
         .await
     }
@@ -115,15 +116,14 @@ impl Tenancy {
         let sets = checks::features([("/on", on), ("/off", off)], &held, &self.config().catalogue, &mut faults);
         let (on, off): (BTreeSet<Feature>, BTreeSet<Feature>) = faults.or(Some(sets))?;
         self.change(actor, key, expect, "tenant.features", |tenant| {
-            let was = json!({ "on": tenant.features_on, "off": tenant.features_off });
-            tenant.features_on = on;
-            tenant.features_off = off;
-            Ok(json!({ "from": was, "to": { "on": tenant.features_on, "off": tenant.features_off } }))
+            (tenant.features_on, tenant.features_off) = (on, off);
+            Ok(json!({}))
         })
         .await
     }
 
-    /// Reads the row inside the transaction, lets `edit` change it, and writes it with what `edit` says about it.
+    /// Reads the row inside the transaction, lets `edit` change it, and writes it. The ledger says what it was before and
+    /// after, and beside that what `edit` answers.
     pub(super) async fn change(
         &self,
         actor: &Actor,
@@ -137,6 +137,7 @@ impl Tenancy {
         let detail = edit(&mut tenant)?;
         let tenant = self.put(&mut write, &before, tenant).await?;
         let entry = actor.entry(action, Some(tenant.id), &tenant.slug, detail);
+        let entry = entry.changed(shown::tenant(&before), shown::tenant(&tenant));
         let state = self.state_in(&mut write, tenant).await?;
         self.finish(write, entry, state).await
     }
