@@ -51,7 +51,8 @@ mod tests {
         let of = |length: usize| format!("{PREFIX}{}", STANDARD.encode(vec![7u8; length]));
         assert_eq!(key(&of(24)).map(|key| key.expose().to_vec()), Some(vec![7; 24]));
         assert!(key(&of(64)).is_some());
-        for text in [of(23), of(65), of(32).replace(PREFIX, ""), format!("{PREFIX}%"), PREFIX.to_owned(), String::new()] {
+        for text in [of(23), of(65), of(32).replace(PREFIX, ""), format!("{PREFIX}%"), PREFIX.to_owned(), String::new()]
+        {
             assert!(key(&text).is_none(), "{text}");
         }
     }

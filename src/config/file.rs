@@ -11,8 +11,8 @@ use super::shapes::{Recorded, Recorder};
 use super::source::{Document, Sources};
 use super::variables::Lookup;
 use super::{
-    Acme, Admin, Audit, Billing, Compression, Config, Directory, Dns, Domains, Fault, Faults, Headers, Limits, Listener, Log,
-    Metrics, Outbound, Process, Reload, Store, Tenancy, Tls, Traces,
+    Acme, Admin, Audit, Billing, Compression, Config, Directory, Dns, Domains, Fault, Faults, Headers, Limits,
+    Listener, Log, Metrics, Outbound, Process, Reload, Store, Tenancy, Tls, Traces,
 };
 use super::{brand, plans, routes};
 use crate::model::Brand;

@@ -7,7 +7,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Branding, EdgeSettings, Feature, PlanName, Slug};
+use super::{Branding, EdgeSettings, Feature, OwnCaps, PlanName, SetBy, Slug};
 use crate::clock::Timestamp;
 
 /// A tenant's identity: a UUIDv7, so that ids sort by creation.
@@ -102,8 +102,16 @@ pub struct Subscription {
     pub next: Option<PlanChange>,
     /// When the billing period under way ends, as the billing system tells it. `None`, or past: with the calendar month, UTC.
     pub period_end: Option<Timestamp>,
+    /// When it began, as the billing system tells it.
+    pub period_start: Option<Timestamp>,
     /// What the billing system calls the tenant; no two tenants have the same.
     pub billing_ref: Option<String>,
+    /// When the newest thing happened that the billing system has told of it; what is older changes nothing any more.
+    pub told: Option<Timestamp>,
+    /// Caps that count before its plan's.
+    pub caps: OwnCaps,
+    /// Who has suspended or cancelled it. While it is neither, whoever changed its status last.
+    pub status_by: SetBy,
 }
 
 /// A change of plan that waits for its time.

@@ -7,7 +7,9 @@
 
 mod access;
 mod agenda;
+mod billing;
 mod branding;
+mod caps;
 mod checks;
 mod contacts;
 mod delete;
@@ -53,6 +55,10 @@ use async_trait::async_trait;
 
 pub use access::{Principal, TenantHolder};
 pub use agenda::Occasion;
+pub use billing::{
+    BillingAnswer, BillingRefusal, BillingStatus, BillingTaken, BillingTenant, BillingUpdate, Held, REF_MAX,
+    SignatureError, Signed, TOLERANCE,
+};
 pub use branding::{Advice, BLURB_MAX, Branded, CSS_MAX, Dropped, PICTURE_MAX, TAGLINE_MAX, Upload};
 pub use checks::{NAME_MAX, REASON_MAX, TRIAL_DAYS_MAX};
 pub use contacts::Contacts;

@@ -115,8 +115,10 @@ mod tests {
     fn one_right_signature_with_one_right_secret_is_enough() {
         let other = secret("MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz");
         let wrong = format!("v1,{}", STANDARD.encode([0; 32]));
-        let all = format!("v1a,hnO3f9T8Ytu9HwrXslvumlUpqtNVqkhqw/enGzPCXe5BdqzCInXqYXFymVJaA7AZdpXwVLPo3mNl8EM+m7TBAg== \
-                           {wrong} v1,% {SIGNATURE}");
+        let all = format!(
+            "v1a,hnO3f9T8Ytu9HwrXslvumlUpqtNVqkhqw/enGzPCXe5BdqzCInXqYXFymVJaA7AZdpXwVLPo3mNl8EM+m7TBAg== \
+                           {wrong} v1,% {SIGNATURE}"
+        );
         assert_eq!(verify(&[other.clone(), secret(SECRET)], signed(ID, AT, &all), BODY, NOW), Ok(()));
         assert_eq!(verify(&[other], signed(ID, AT, &all), BODY, NOW), Err(SignatureError::Mismatch));
         assert_eq!(verify(&[], signed(ID, AT, &all), BODY, NOW), Err(SignatureError::Mismatch));
@@ -146,7 +148,11 @@ mod tests {
             (ID, AT, &SIGNATURE.replace("v1,", "v2,"), BODY, Malformed),
             (ID, AT, many.as_str(), BODY, Malformed),
         ] {
-            assert_eq!(verify(&[secret(SECRET)], signed(id, at, signatures), body, NOW), Err(why), "{id} {at} {signatures}");
+            assert_eq!(
+                verify(&[secret(SECRET)], signed(id, at, signatures), body, NOW),
+                Err(why),
+                "{id} {at} {signatures}"
+            );
         }
     }
 
