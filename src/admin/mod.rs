@@ -6,8 +6,10 @@ mod address;
 mod answer;
 mod audit;
 mod audit_check;
+mod billing;
 mod body;
 mod branding;
+mod caps;
 mod certificates;
 mod config;
 mod cookies;
@@ -149,6 +151,8 @@ pub fn router(state: AdminState) -> Router {
         .merge(imports::routes())
         .merge(status::routes())
         .merge(descent::routes())
+        .merge(caps::routes())
+        .merge(billing::routes())
         .merge(settings::routes())
         .merge(effective::routes())
         .merge(export::routes())

@@ -28,6 +28,7 @@ use super::problem::{FieldError, Problem};
     modifiers(&Frame),
     tags(
         (name = "tenants", description = "Tenants, their status, plan and features"),
+        (name = "billing", description = "What a billing system tells of tenants, and the caps that are agreed with them"),
         (name = "branding", description = "How tenants look, and where they are listed"),
         (name = "domains", description = "Custom domains, and whom a host leads to"),
         (name = "certificates", description = "What is served, and what was brought; never a key"),
@@ -87,7 +88,8 @@ pub fn finished(mut openapi: OpenApi) -> OpenApi {
         if !path.starts_with("/v1/") {
             continue;
         }
-        if let Some(operation) = &mut item.post {
+        // Where nobody is known, no key is anybody's.
+        if let Some(operation) = item.post.as_mut().filter(|operation| !is_public(operation)) {
             operation.parameters.get_or_insert_default().push(idempotency_key().into());
         }
         for operation in operations(item) {
@@ -104,7 +106,12 @@ pub fn finished(mut openapi: OpenApi) -> OpenApi {
     openapi
 }
 
-/// Every POST takes one.
+fn is_public(operation: &Operation) -> bool {
+    let needs = operation.extensions.as_ref().and_then(|extensions| extensions.get("x-needs"));
+    needs.is_some_and(|needs| needs["of"] == "public")
+}
+
+/// Every POST of somebody who is known takes one.
 fn idempotency_key() -> Parameter {
     let description = "1 to 255 visible ASCII characters that the caller chooses. A call that is sent again with the same key \
         within 24 hours is not done again, and is answered as it was, with `Idempotency-Replayed: true` \

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use self::apply::Checked;
+pub(super) use self::apply::reference;
 pub use self::signature::{SignatureError, Signed, TOLERANCE};
 pub use self::standing::BillingStatus;
 use super::error::{Kind, TenancyError};

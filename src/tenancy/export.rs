@@ -196,6 +196,7 @@ fn facts(tenant: &Tenant) -> Value {
         "plan": tenant.plan, "features": { "on": tenant.features_on, "off": tenant.features_off },
         "parent": tenant.parent.map(|id| id.to_string()), "branding": tenant.branding, "edge": tenant.edge,
         "suspend_reason": tenant.suspend_reason, "trial_ends": tenant.trial_ends,
+        "billing_ref": tenant.subscription.billing_ref, "caps": tenant.subscription.caps,
         "cancelled": tenant.life.cancelled, "archived": tenant.life.archived,
         "created": tenant.created, "updated": tenant.updated, "revision": tenant.revision,
     })
