@@ -23,7 +23,7 @@ use super::layers::RequestId;
 use super::problem::Problem;
 use super::query::{NoParams, Params};
 use crate::clock::Timestamp;
-use crate::model::{Cap, CapName};
+use crate::model::{Cap, CapName, When};
 use crate::tenancy::{
     Actor, BillingAnswer, BillingRefusal, BillingStatus, BillingTaken, BillingTenant, BillingUpdate, Held,
     SignatureError, Signed,
@@ -50,8 +50,8 @@ pub struct BillingWebhook {
     tenant: WebhookTenant,
     /// A plan of the catalogue.
     plan: Option<String>,
-    /// When the plan begins: `now` or `period-end`. Left out: an upgrade now, a downgrade at the end of the period.
-    when: Option<String>,
+    /// When the plan begins. Left out: an upgrade now, a downgrade at the end of the period.
+    when: Option<When>,
     /// `active` brings back only what the billing system itself has suspended or cancelled.
     status: Option<BillingStatus>,
     /// Why it is suspended or cancelled, at most 500 characters; never shown to visitors.

@@ -28,6 +28,7 @@ mod members;
 mod openapi;
 mod orders;
 mod people;
+mod plans;
 mod precondition;
 mod probes;
 mod problem;
@@ -149,6 +150,7 @@ pub fn router(state: AdminState) -> Router {
         .merge(tenants::routes())
         .merge(tenant_list::routes())
         .merge(imports::routes())
+        .merge(plans::routes())
         .merge(status::routes())
         .merge(descent::routes())
         .merge(caps::routes())

@@ -267,5 +267,6 @@ fn not_found(kind: Kind) -> &'static str {
         Kind::Invitation => "invitation-not-found",
         Kind::Order => "order-not-found",
         Kind::Picture => "picture-not-found",
+        Kind::PlanChange => "no-plan-change",
     }
 }

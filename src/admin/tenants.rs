@@ -1,4 +1,4 @@
-//! `/v1/tenants`: create, list, show, change in place, plan, features.
+//! `/v1/tenants`: create, list, show, change in place, features.
 
 use axum::Json;
 use axum::extract::State;
@@ -12,7 +12,7 @@ use utoipa_axum::routes;
 use super::AdminState;
 use super::access::{Caller, Need, needs};
 use super::answer::Written;
-use super::body::{Body, maybe, present};
+use super::body::{Body, maybe};
 use super::precondition::{IfMatch, etag};
 use super::problem::Problem;
 use super::query::{NoParams, Params, Segment};
@@ -26,7 +26,6 @@ pub fn routes() -> OpenApiRouter<AdminState> {
         .routes(needs(Need::Installation(Scope::TenantsCreate), routes!(create)))
         .routes(needs(Need::Tenant(Scope::TenantRead), routes!(show)))
         .routes(needs(Need::Tenant(Scope::TenantManage), routes!(change)))
-        .routes(needs(Need::Installation(Scope::TenantsManage), routes!(set_plan)))
         .routes(needs(Need::Installation(Scope::TenantsManage), routes!(set_features)))
 }
 
@@ -59,16 +58,6 @@ pub struct PatchTenant {
     #[serde(default, deserialize_with = "maybe")]
     #[schema(value_type = Option<String>)]
     billing_ref: Option<Option<String>>,
-}
-
-/// A plan of the catalogue.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct SetPlan {
-    /// `null`: the parent's plan, for a tenant that has a parent.
-    #[serde(deserialize_with = "present")]
-    #[schema(required = true)]
-    plan: Option<String>,
 }
 
 /// The features switched on and off beyond what the plan says. Replaces what was.
@@ -144,28 +133,6 @@ async fn change(
 ) -> Result<Written, Problem> {
     let PatchTenant { name, billing_ref } = body;
     Ok(written(state.tenancy.amend(&actor, &key, &expect, &TenantChange { name, billing_ref }).await?))
-}
-
-/// Set a tenant's plan
-#[utoipa::path(put, path = "/v1/tenants/{tenant}/plan", operation_id = "setTenantPlan", tag = "tenants",
-    params(("tenant" = String, Path, description = "Id or slug"),
-        ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for")),
-    request_body = SetPlan,
-    responses(
-        (status = 200, description = "As it is now", body = TenantView),
-        (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json"),
-        (status = 412, description = "It has changed since", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 422, description = "No such plan", body = Problem, content_type = "application/problem+json")))]
-async fn set_plan(
-    State(state): State<AdminState>,
-    Caller(actor): Caller,
-    Segment(key): Segment,
-    Params(NoParams {}): Params<NoParams>,
-    IfMatch(expect): IfMatch,
-    Body(body): Body<SetPlan>,
-) -> Result<Written, Problem> {
-    Ok(written(state.tenancy.set_plan(&actor, &key, &expect, body.plan.as_deref()).await?))
 }
 
 /// Switch features on and off

@@ -19,7 +19,7 @@ pub use self::standing::BillingStatus;
 use super::error::{Kind, TenancyError};
 use super::{Actor, Done, Tenancy};
 use crate::clock::Timestamp;
-use crate::model::{Cap, CapName, Slug, Tenant, TenantId};
+use crate::model::{Cap, CapName, Slug, Tenant, TenantId, When};
 use crate::store::{BillingEventRow, Write};
 
 /// The longest name that a billing system has for a tenant, in characters.
@@ -33,8 +33,8 @@ pub struct BillingUpdate {
     pub tenant: BillingTenant,
     /// A plan of the catalogue.
     pub plan: Option<String>,
-    /// `now` or `period-end`; `None`: as it is usual for an upgrade or a downgrade.
-    pub when: Option<String>,
+    /// When the plan begins; `None`: an upgrade at once, a downgrade at the end of the period.
+    pub when: Option<When>,
     pub status: Option<BillingStatus>,
     /// Why it is suspended or cancelled.
     pub reason: Option<String>,
@@ -163,6 +163,11 @@ impl Tenancy {
             free_ref(write, before.id, name).await?;
         }
         let mut tenant = before.clone();
+        // The period first: a plan may begin at its end.
+        checked.set_period(&mut tenant);
+        if let Some(plan) = checked.plan() {
+            self.change_plan(write, &mut tenant, Some(plan.clone()), checked.when()).await?;
+        }
         let held = checked.onto(&mut tenant, &self.config(), self.clock.now())?;
         tenant.subscription.told = Some(occurred);
         Ok((self.put(write, before, tenant).await?, held))

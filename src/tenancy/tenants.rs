@@ -1,4 +1,4 @@
-//! Tenants: create, show, list, rename, plan, features.
+//! Tenants: create, show, list, rename, features.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -135,31 +135,6 @@ impl Tenancy {
         }
         let state = self.state_in(&mut write, tenant).await?;
         self.finish(write, entry, state).await
-    }
-
-    /// Sets the tenant's own plan. `None` gives it its parent's, so only a child can have none of its own.
-    pub async fn set_plan(
-        &self,
-        actor: &Actor,
-        key: &str,
-        expect: &Expect,
-        plan: Option<&str>,
-    ) -> Result<Done<TenantState>, TenancyError> {
-        let mut faults = Faults::default();
-        let plan = match plan {
-            Some(text) => faults.take(checks::plan("/plan", text, &self.config().catalogue)).map(Some),
-            None => Some(None),
-        };
-        let plan = faults.or(plan)?;
-        self.change(actor, key, expect, "tenant.plan", |tenant| {
-            if plan.is_none() && tenant.parent.is_none() {
-                let detail = "this tenant has no parent whose plan it could inherit; name a plan";
-                return Err(TenancyError::Invalid(vec![Fault::new("/plan", "required", detail)]));
-            }
-            let was = std::mem::replace(&mut tenant.plan, plan);
-            Ok(json!({ "from": was, "to": tenant.plan }))
-        })
-        .await
     }
 
     /// Replaces the features that are switched on and off beyond what the plan says.

@@ -9,7 +9,7 @@ use super::standing::{BillingStatus, Step, step};
 use super::{BillingTenant, BillingUpdate, Held, REF_MAX, TOLERANCE};
 use crate::clock::Timestamp;
 use crate::config::Config;
-use crate::model::{Cap, CapName, OwnCap, PlanName, SetBy, Tenant};
+use crate::model::{Cap, CapName, OwnCap, PlanName, SetBy, Tenant, When};
 use crate::tenancy::error::{Fault, Faults, TenancyError};
 use crate::tenancy::lifecycle::Event;
 use crate::tenancy::{caps, checks, status};
@@ -17,6 +17,7 @@ use crate::tenancy::{caps, checks, status};
 /// A [`BillingUpdate`] whose fields are all in order.
 pub(super) struct Checked {
     plan: Option<PlanName>,
+    when: Option<When>,
     status: Option<BillingStatus>,
     reason: Option<String>,
     period: Option<(Timestamp, Timestamp)>,
@@ -54,8 +55,9 @@ pub(super) fn check(update: &BillingUpdate, config: &Config, now: Timestamp) -> 
         cap.map(|cap| faults.take(caps::check("/limits", *name, cap)));
     }
     let billing_ref = update.billing_ref.as_ref().and_then(|text| faults.take(reference(text)));
-    let (status, period, limits) = (update.status, update.period, update.limits.clone());
-    faults.or(Some(Checked { plan, status, reason, period, limits, billing_ref }))
+    let BillingUpdate { when, status, period, .. } = *update;
+    let limits = update.limits.clone();
+    faults.or(Some(Checked { plan, when, status, reason, period, limits, billing_ref }))
 }
 
 /// What a billing system may call a tenant.
@@ -77,16 +79,23 @@ impl Checked {
         self.billing_ref.as_deref()
     }
 
-    /// Changes the tenant's facts; answers with what is held.
-    pub fn onto(self, tenant: &mut Tenant, config: &Config, now: Timestamp) -> Result<Vec<Held>, TenancyError> {
-        let mut held = Vec::new();
-        // The period first: a plan may begin at its end.
+    pub fn plan(&self) -> Option<&PlanName> {
+        self.plan.as_ref()
+    }
+
+    pub fn when(&self) -> Option<When> {
+        self.when
+    }
+
+    pub fn set_period(&self, tenant: &mut Tenant) {
         if let Some((start, end)) = self.period {
             (tenant.subscription.period_start, tenant.subscription.period_end) = (Some(start), Some(end));
         }
-        if let Some(plan) = self.plan {
-            tenant.plan = Some(plan);
-        }
+    }
+
+    /// Changes the tenant's facts, its plan and period aside; answers with what is held.
+    pub fn onto(self, tenant: &mut Tenant, config: &Config, now: Timestamp) -> Result<Vec<Held>, TenancyError> {
+        let mut held = Vec::new();
         if let Some(wanted) = self.status {
             held.extend(stand(tenant, wanted, self.reason, config, now)?);
         }

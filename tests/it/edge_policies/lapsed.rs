@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::{Method, StatusCode};
 use serde_json::json;
 use tenantry::clock::Clock;
-use tenantry::tenancy::{Actor, Expect};
+use tenantry::tenancy::{Actor, Expect, PlanOrder};
 
 use super::{ask, origin};
 use crate::support::client::get;
@@ -15,7 +15,7 @@ const DAY: Duration = Duration::from_secs(86_400);
 
 async fn plan(world: &World, slug: &str, plan: &str) {
     let actor = Actor::new("test");
-    world.running.tenancy().set_plan(&actor, slug, &Expect::Anything, Some(plan)).await.unwrap();
+    world.running.tenancy().set_plan(&actor, slug, &Expect::Anything, &PlanOrder::at_once(plan)).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
