@@ -28,6 +28,7 @@ use super::problem::{FieldError, Problem};
     modifiers(&Frame),
     tags(
         (name = "tenants", description = "Tenants, their status, plan and features"),
+        (name = "billing", description = "What a billing system tells of tenants, and the caps that are agreed with them"),
         (name = "plans", description = "The catalogue of plans and features, and what a tenant has of it"),
         (name = "branding", description = "How tenants look, and where they are listed"),
         (name = "domains", description = "Custom domains, and whom a host leads to"),
