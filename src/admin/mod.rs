@@ -6,9 +6,11 @@ mod address;
 mod answer;
 mod audit;
 mod audit_check;
+mod billing;
 mod body;
 mod branding;
 mod catalogue;
+mod caps;
 mod certificates;
 mod config;
 mod cookies;
@@ -154,6 +156,8 @@ pub fn router(state: AdminState) -> Router {
         .merge(catalogue::routes())
         .merge(status::routes())
         .merge(descent::routes())
+        .merge(caps::routes())
+        .merge(billing::routes())
         .merge(settings::routes())
         .merge(effective::routes())
         .merge(export::routes())

@@ -3,6 +3,7 @@
 
 mod brand;
 mod branding;
+mod caps;
 mod certificate;
 mod colour;
 mod contact;
@@ -28,6 +29,7 @@ mod units;
 
 pub use brand::{Brand, BrandError, HostClass};
 pub use branding::{Asset, Branding, Image, ImageKind, Images, Listed, Listing, MediaType};
+pub use caps::{CapName, Caps, OwnCap, OwnCaps, SetBy};
 pub use certificate::{Certificate, CertificateSource};
 pub use colour::{Colour, ColourError};
 pub use contact::{Contact, ContactKind};
@@ -45,7 +47,7 @@ pub use person::{Email, EmailError, InvitationId, Person, PersonId, SessionId, U
 pub use plan::{Catalogue, CatalogueError, Direction, Feature, FeatureError, Known, Plan, PlanName};
 pub use pool_status::{BackendStatus, PoolStatus};
 pub use provenance::{Origin, Provenance, Traced};
-pub use scope::{Grant, Reach, Realm, Rights, Role, Scope, within_a_tenant};
+pub use scope::{Authority, Grant, Grounds, Reach, Realm, Rights, Role, Scope, within_a_tenant};
 pub use search_key::{later_words, reversed_labels, search_key};
 pub use setting::{Setting, SettingKind, Source, holding};
 pub use slug::{Slug, SlugError};

@@ -5,6 +5,7 @@
 mod alone;
 mod assets;
 mod audit;
+mod billing;
 mod buckets;
 mod calls;
 mod certificates;
@@ -57,6 +58,7 @@ use sqlx::postgres::PgConnectOptions;
 use tokio_util::task::AbortOnDropHandle;
 
 pub use audit::{AuditEntry, AuditFilter, AuditLine, AuditOrder};
+pub use billing::BillingEventRow;
 pub use buckets::BucketRow;
 pub use calls::{CallRow, EarlierCall};
 pub use certificates::CertificateRow;

@@ -199,6 +199,8 @@ fn facts(tenant: &Tenant) -> Value {
         "features": { "on": tenant.features_on, "off": tenant.features_off },
         "parent": tenant.parent.map(|id| id.to_string()), "branding": tenant.branding, "edge": tenant.edge,
         "suspend_reason": tenant.suspend_reason, "trial_ends": tenant.trial_ends,
+        "period_start": tenant.subscription.period_start, "caps": tenant.subscription.caps,
+        "status_by": tenant.subscription.status_by,
         "cancelled": tenant.life.cancelled, "archived": tenant.life.archived,
         "created": tenant.created, "updated": tenant.updated, "revision": tenant.revision,
     })

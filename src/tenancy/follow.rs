@@ -4,7 +4,7 @@
 use serde_json::json;
 
 use super::lineage::parents_in;
-use super::{Actor, CUSTOM_DOMAIN, Tenancy, TenancyError, agenda};
+use super::{Actor, CUSTOM_DOMAIN, Tenancy, TenancyError, agenda, shown};
 use crate::clock::Timestamp;
 use crate::model::{Status, Tenant, TenantId};
 use crate::store::{Event, StoreError, Write};
@@ -43,8 +43,8 @@ impl Tenancy {
         }
         tenant.life.due = agenda::due(&tenant, &self.config().tenancy, self.clock.now());
         write.update_tenant(&tenant).await?;
-        let detail = json!({ "domains_until": tenant.life.domains_until });
-        write.audit(&Actor::new("system").entry("tenant.domains", Some(id), &tenant.slug, detail)).await?;
+        let entry = Actor::new("system").entry("tenant.domains", Some(id), &tenant.slug, json!({}));
+        write.audit(&entry.changed(shown::tenant(&before), shown::tenant(&tenant))).await?;
         write.commit().await?;
         Ok(())
     }

@@ -7,8 +7,10 @@
 
 mod access;
 mod agenda;
+mod billing;
 mod branding;
 mod catalogue;
+mod caps;
 mod checks;
 mod contacts;
 mod delete;
@@ -43,6 +45,7 @@ mod records;
 mod roles;
 mod sessions;
 mod settings;
+mod shown;
 mod status;
 mod tenants;
 mod timers;
@@ -58,8 +61,13 @@ use async_trait::async_trait;
 
 pub use access::{Principal, TenantHolder};
 pub use agenda::Occasion;
+pub use billing::{
+    BillingAnswer, BillingRefusal, BillingStatus, BillingTaken, BillingTenant, BillingUpdate, Held, REF_MAX,
+    SignatureError, Signed, TOLERANCE,
+};
 pub use branding::{Advice, BLURB_MAX, Branded, CSS_MAX, Dropped, PICTURE_MAX, TAGLINE_MAX, Upload};
 pub use catalogue::{FeatureEntry, PlanEntry, Plans};
+pub use caps::CAP_MAX;
 pub use checks::{NAME_MAX, REASON_MAX, TRIAL_DAYS_MAX};
 pub use contacts::Contacts;
 pub use delete::{Deleted, Deletion};
@@ -86,14 +94,14 @@ pub use roles::{MOST_ROLES, NewRole, RoleChange};
 pub use sessions::{NewSession, Origin, Picked, SessionState, csrf_token};
 pub use settings::{SettingState, SettingsState};
 pub use status::Suspension;
-pub use tenants::{NewTenant, TenantState};
+pub use tenants::{NewTenant, TenantChange, TenantState};
 pub use tokens::{IMPERSONATION_MAX, Impersonation, IssuedToken, NewToken, hash_token};
 pub use units::{Heir, MOST_UNITS, UnitChange};
 
 use crate::audit::Notes;
 use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
-use crate::model::{Rights, TenantId};
+use crate::model::{Authority, Grounds, Rights, TenantId};
 use crate::store::{AuditEntry, Page, Store, Write};
 
 /// The control plane's rules over one store. Clones share it.
@@ -133,12 +141,21 @@ pub struct Actor {
     pub from: Option<IpAddr>,
     pub request_id: Option<String>,
     pub rights: Rights,
+    /// What the rights stand on; `None`: on nothing that could be taken away.
+    pub authority: Option<Authority>,
 }
 
 impl Actor {
     /// One who may do everything: the system itself, or whoever has the store's files in hands.
     pub fn new(name: impl Into<String>) -> Self {
-        Self { name: name.into(), on_behalf: None, from: None, request_id: None, rights: Rights::all() }
+        Self {
+            name: name.into(),
+            on_behalf: None,
+            from: None,
+            request_id: None,
+            rights: Rights::all(),
+            authority: None,
+        }
     }
 }
 
@@ -191,8 +208,12 @@ impl Tenancy {
         Ok(self.store.audit(tenant, page).await?)
     }
 
-    /// Adds the audit row, commits, and waits for the directory.
+    /// Looks again whether the actor may, adds the audit row, commits, and waits for the directory.
     pub async fn finish<T>(&self, mut write: Write, entry: AuditEntry, value: T) -> Result<Done<T>, TenancyError> {
+        if let Some(grounds) = &entry.grounds {
+            // Nobody else can commit now: what is read here holds until this does.
+            self.still_may(grounds).await?;
+        }
         write.audit(&entry).await?;
         let revision = write.commit().await?;
         let applied = tokio::time::timeout(APPLY_PATIENCE, self.applied.applied(revision)).await.unwrap_or(false);
@@ -204,7 +225,12 @@ impl Tenancy {
 }
 
 impl Actor {
-    /// A line of the ledger about what this actor does.
+    fn grounds(&self) -> Option<Box<Grounds>> {
+        let on = self.authority.clone()?;
+        Some(Box::new(Grounds { on, rights: self.rights.clone() }))
+    }
+
+    /// A line of the ledger about what this actor does. Whether they may is looked at again when it is written.
     pub fn entry(
         &self,
         action: &str,
@@ -221,6 +247,7 @@ impl Actor {
             subject: subject.to_string(),
             detail,
             request_id: self.request_id.clone(),
+            grounds: self.grounds(),
             ..AuditEntry::default()
         }
     }

@@ -10,7 +10,7 @@ use super::agenda::{self, Occasion};
 use super::delete::remove;
 use super::follow::event;
 use super::lifecycle::{self, Event, can_be_purged};
-use super::{Actor, Tenancy, TenancyError};
+use super::{Actor, Tenancy, TenancyError, shown};
 use crate::model::{Tenant, TenantId};
 use crate::store::{StoreError, Write};
 
@@ -116,8 +116,8 @@ impl Tenancy {
         tenant.life.phase_ends = Some(now + self.config().tenancy.archived_for);
         self.follow(write, &before, tenant).await?;
         tenant.life.due = None;
-        let detail = json!({ "from": before.status, "purged_at": tenant.life.phase_ends });
-        let entry = Actor::new("system").entry("tenant.archive", Some(tenant.id), &tenant.slug, detail);
+        let entry = Actor::new("system").entry("tenant.archive", Some(tenant.id), &tenant.slug, json!({}));
+        let entry = entry.changed(shown::tenant(&before), shown::tenant(tenant));
         Ok(write.audit(&entry).await?)
     }
 

@@ -40,7 +40,10 @@ async fn a_tenant_is_created_shown_changed_and_every_change_is_in_the_ledger() {
             && entry["subject"] == "acme"
             && entry["request_id"].is_string()
     }));
-    assert_eq!(ledger[2]["detail"], json!({"from": "Acme", "to": "Acme Holding"}));
+    assert_eq!(
+        (&ledger[2]["before"], &ledger[2]["after"]),
+        (&json!({"name": "Acme"}), &json!({"name": "Acme Holding"}))
+    );
 }
 
 #[tokio::test]
