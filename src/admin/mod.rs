@@ -9,6 +9,7 @@ mod audit_check;
 mod body;
 mod branding;
 mod certificates;
+mod codes;
 mod config;
 mod cookies;
 mod descent;
@@ -31,6 +32,7 @@ mod probes;
 mod problem;
 mod process;
 mod query;
+mod reference;
 mod roles;
 mod routes;
 mod serve;
@@ -48,6 +50,7 @@ mod views;
 use std::sync::{Arc, OnceLock};
 
 use axum::Router;
+use axum::body::Bytes;
 use axum::middleware::from_fn_with_state;
 use tokio::sync::Semaphore;
 use utoipa::OpenApi;
@@ -83,6 +86,8 @@ pub struct AdminState {
     metrics: Arc<Metrics>,
     /// The description of the routes, once they are all known.
     openapi: Arc<OnceLock<String>>,
+    /// The same as a page, once somebody has asked for it.
+    page: Arc<OnceLock<Option<Bytes>>>,
     /// One import at a time.
     imports: Arc<Semaphore>,
 }
@@ -103,7 +108,7 @@ pub struct Services {
 impl AdminState {
     pub fn new(services: Services, health: Arc<dyn Health>, metrics: Arc<Metrics>) -> Self {
         let Services { tenancy, signin, certificates, domains, acme, configuration, traffic, process } = services;
-        let (openapi, imports) = (Arc::default(), Arc::new(Semaphore::new(1)));
+        let (openapi, page, imports) = (Arc::default(), Arc::default(), Arc::new(Semaphore::new(1)));
         Self {
             tenancy,
             signin,
@@ -116,6 +121,7 @@ impl AdminState {
             health,
             metrics,
             openapi,
+            page,
             imports,
         }
     }
@@ -177,8 +183,9 @@ pub fn router(state: AdminState) -> Router {
     let (router, description) = OpenApiRouter::with_openapi(openapi::Description::openapi())
         .merge(guarded)
         .merge(probes::routes())
+        .merge(reference::routes())
         .split_for_parts();
-    state.openapi.get_or_init(|| openapi::finished(description).to_json().unwrap_or_default());
+    state.openapi.get_or_init(|| openapi::finished(description));
     router
         .fallback(layers::not_found)
         .method_not_allowed_fallback(layers::method_not_allowed)
