@@ -4,6 +4,8 @@ mod access;
 mod audit;
 mod branding;
 mod cli;
+mod commands;
+mod docs;
 mod domains;
 mod edge;
 mod idempotency;
