@@ -199,19 +199,27 @@ pub struct HostView {
 /// What becomes of a visitor.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct VisitView {
-    /// `forward`: the routes decide; `refuse`: the edge answers itself.
+    /// `forward`: the routes decide; `refuse`: the edge answers itself; `redirect`: it sends them elsewhere.
     action: &'static str,
-    /// The status code of a refusal.
+    /// The status code of a refusal or redirect.
     status: Option<u16>,
-    /// The problem code of a refusal.
+    /// The problem code of a refusal; of a redirect why: `domains-lapsed`.
     code: Option<&'static str>,
+    /// The host that a redirect leads to; otherwise left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    to: Option<String>,
 }
 
 impl From<HostAnswer> for HostView {
     fn from(answer: HostAnswer) -> Self {
         let visit = match answer.visit {
-            Visit::Forwarded => VisitView { action: "forward", status: None, code: None },
-            Visit::Refused { status, code } => VisitView { action: "refuse", status: Some(status), code: Some(code) },
+            Visit::Forwarded => VisitView { action: "forward", status: None, code: None, to: None },
+            Visit::Refused { status, code } => {
+                VisitView { action: "refuse", status: Some(status), code: Some(code), to: None }
+            }
+            Visit::Redirected { status, to, reason } => {
+                VisitView { action: "redirect", status: Some(status), code: Some(reason), to: Some(to.to_string()) }
+            }
         };
         Self {
             host: answer.host.to_string(),

@@ -6,7 +6,7 @@ use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tracing::error;
 
 use super::{AuditError, Ledger};
@@ -93,24 +93,32 @@ impl Ledger {
             return Ok(Cut::Nothing { oldest: None });
         }
         let gone = write.cut_chain(&signed).await?;
-        tell(&mut write, chain, (number, hash), (gone, before)).await?;
+        let detail = json!({ "through": number, "hash": hash, "lines": gone, "before": before });
+        tell(&mut write, TenantId::parse(chain), detail).await?;
         write.commit().await?;
         Ok(Cut::Lines(gone))
     }
+
+    /// Removes lines from before there were chains, and from before that time, at most [`Page::MOST`]; the installation's
+    /// chain says how many.
+    pub async fn cut_unchained(&self, before: Timestamp) -> Result<u64, AuditError> {
+        let mut write = self.store.write().await?;
+        let gone = write.cut_unchained(before, LINES).await?;
+        if gone > 0 {
+            tell(&mut write, None, json!({ "unchained": true, "lines": gone, "before": before })).await?;
+            write.commit().await?;
+        }
+        Ok(gone)
+    }
 }
 
-async fn tell(
-    write: &mut Write,
-    chain: &str,
-    (number, hash): (i64, Hash),
-    (lines, before): (u64, Timestamp),
-) -> Result<(), AuditError> {
+async fn tell(write: &mut Write, tenant: Option<TenantId>, detail: Value) -> Result<(), AuditError> {
     let entry = AuditEntry {
         actor: "system".to_owned(),
         action: CUT.to_owned(),
-        tenant: TenantId::parse(chain),
+        tenant,
         subject: "audit".to_owned(),
-        detail: json!({ "through": number, "hash": hash, "lines": lines, "before": before }),
+        detail,
         ..AuditEntry::default()
     };
     Ok(write.audit(&entry).await?)

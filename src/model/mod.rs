@@ -48,7 +48,7 @@ pub use scope::{Grant, Reach, Realm, Rights, Role, Scope, within_a_tenant};
 pub use search_key::{later_words, reversed_labels, search_key};
 pub use setting::{Setting, SettingKind, Source, holding};
 pub use slug::{Slug, SlugError};
-pub use tenant::{Life, Status, Tenant, TenantId};
+pub use tenant::{Life, PlanChange, Status, Subscription, Tenant, TenantId};
 pub use units::{UnitNode, UnitTree, UnitTreeError};
 
 /// One more place than the store has heard of: what a change touched, and therefore what every follower forgets.

@@ -95,6 +95,25 @@ pub struct Life {
     pub due: Option<Timestamp>,
 }
 
+/// What is agreed about a tenant's plan beyond the one that it has.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Subscription {
+    /// The plan that it gets when its time comes.
+    pub next: Option<PlanChange>,
+    /// When the billing period under way ends, as the billing system tells it. `None`, or past: with the calendar month, UTC.
+    pub period_end: Option<Timestamp>,
+    /// What the billing system calls the tenant; no two tenants have the same.
+    pub billing_ref: Option<String>,
+}
+
+/// A change of plan that waits for its time.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PlanChange {
+    /// `None`: from then on it has no plan of its own, and its parent's holds.
+    pub plan: Option<PlanName>,
+    pub at: Timestamp,
+}
+
 /// One row of the `tenants` table.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Tenant {
@@ -116,6 +135,8 @@ pub struct Tenant {
     pub trial_ends: Option<Timestamp>,
     /// What time has done to it, and does next.
     pub life: Life,
+    /// What is agreed about its plan.
+    pub subscription: Subscription,
     pub created: Timestamp,
     pub updated: Timestamp,
     /// The revision of the store that last wrote this row; the ETag of the resource.

@@ -128,6 +128,7 @@ mod tests {
             reason_public: false,
             trial_ends: trial_ends.map(days),
             life,
+            subscription: Default::default(),
             created: Timestamp(0),
             updated: Timestamp(0),
             revision: 1,

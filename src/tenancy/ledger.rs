@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
+use super::tenants::days_long;
 use super::{Tenancy, TenancyError};
 use crate::audit::{AuditError, Cut, Ledger};
 use crate::clock::Timestamp;
@@ -73,7 +74,12 @@ impl Tenancy {
         for row in due {
             let name = row.chain.name;
             let next = match self.kept(&name, &config).await {
-                Ok(Some(kept)) => self.cut(&name, kept).await?,
+                Ok(Some(kept)) => {
+                    if name == INSTALLATION {
+                        self.cut_unchained(kept.max(longest(&config))).await?;
+                    }
+                    self.cut(&name, kept).await?
+                }
                 Ok(None) => Some(now + AT_MOST),
                 Err(error) => {
                     warn!(%error, audit.chain = name, "audit.age_unknown: trying again");
@@ -105,23 +111,34 @@ impl Tenancy {
         })
     }
 
+    /// What is older than the chains is nobody's in particular: it is kept for as long as anything is.
+    async fn cut_unchained(&self, kept: Duration) -> Result<(), AuditError> {
+        loop {
+            let lines = self.ledger().cut_unchained(self.clock.now() - kept).await?;
+            if lines > 0 {
+                info!(audit.lines = lines, "audit.cut_unchained");
+            }
+            if lines < u64::from(Page::MOST) {
+                return Ok(());
+            }
+        }
+    }
+
     /// How long the lines of a chain are kept; `None`: for ever. Those of a tenant that is no more: as long as any plan says.
     async fn kept(&self, chain: &str, config: &Config) -> Result<Option<Duration>, TenancyError> {
         if chain == INSTALLATION {
             return Ok(config.audit.keep);
         }
-        let catalogue = &config.catalogue;
-        let longest = catalogue.plans.iter().map(|plan| plan.audit_days).max().unwrap_or(365);
         let days = match self.show(chain).await {
             Ok(state) => {
-                let plan = catalogue.plan(&state.effective.plan).map_or(longest, |plan| plan.audit_days);
+                let Some(plan) = config.catalogue.plan(&state.effective.plan) else { return Ok(Some(longest(config))) };
                 let year = state.effective.features.iter().any(|feature| feature.as_str() == AUDIT_365);
-                if year { plan.max(365) } else { plan }
+                if year { plan.audit_days.max(365) } else { plan.audit_days }
             }
-            Err(TenancyError::NotFound(..)) => longest,
+            Err(TenancyError::NotFound(..)) => return Ok(Some(longest(config))),
             Err(error) => return Err(error),
         };
-        Ok(Some(Duration::from_secs(u64::from(days) * 86_400)))
+        Ok(Some(days_long(days)))
     }
 
     async fn take_ledger(&self, owner: &str) -> Result<bool, StoreError> {
@@ -130,4 +147,9 @@ impl Tenancy {
         aside.commit().await?;
         Ok(ours)
     }
+}
+
+/// As long as any plan says.
+fn longest(config: &Config) -> Duration {
+    days_long(config.catalogue.plans.iter().map(|plan| plan.audit_days).max().unwrap_or(365))
 }

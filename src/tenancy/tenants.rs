@@ -206,6 +206,7 @@ impl Checked {
             reason_public: false,
             trial_ends: self.trial_days.map(|days| now + days_long(days)),
             life: Life::default(),
+            subscription: Default::default(),
             created: now,
             updated: now,
             revision: 0,

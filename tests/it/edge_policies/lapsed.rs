@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::{Method, StatusCode};
 use serde_json::json;
 use tenantry::clock::Clock;
-use tenantry::tenancy::{Actor, Expect};
+use tenantry::tenancy::{Actor, Expect, Visit};
 
 use super::{ask, origin};
 use crate::support::client::get;
@@ -45,6 +45,9 @@ async fn domains_are_served_for_the_grace_then_lead_to_the_slug_host_and_come_ba
         assert_eq!(call.status, StatusCode::PERMANENT_REDIRECT);
     }
     assert_eq!(status(&slug).await, StatusCode::OK, "and is not sent back");
+    let to = Visit::Redirected { status: 308, to: slug.parse().unwrap(), reason: "domains-lapsed" };
+    assert_eq!(world.running.tenancy().host(own).await.unwrap().visit, to, "an operator is told the same");
+    assert_eq!(world.running.tenancy().host(&slug).await.unwrap().visit, Visit::Forwarded);
     let grpc = ask(&world, true, Method::POST, own, "/a.B/C", &[("content-type", "application/grpc")]).await;
     assert_ne!(grpc.header("grpc-status"), "0", "what follows no redirect is refused");
     assert_eq!(world.backend.take().iter().filter(|seen| seen.target == "/a.B/C").count(), 0);
