@@ -75,9 +75,14 @@ const COMMON: &[(&str, &str)] = &[
     ("Forbidden", "The caller is known, and does not hold the scope that `x-needs` names"),
     ("Unavailable", "The system of record cannot be reached, or it took too long; see Retry-After"),
 ];
-/// The refusals of a route that takes a body.
-const WITH_BODY: &[(&str, &str)] =
-    &[("TooLarge", "The body is larger than this server takes"), ("MediaType", "The body is not application/json")];
+/// The refusals that follow from what a route takes: something named in its path, `If-Match`, a body, JSON.
+const BY_SHAPE: &[(&str, &str)] = &[
+    ("NotFound", "There is nothing of this name, or nothing for this caller"),
+    ("Stale", "It has changed since: `If-Match` names another revision"),
+    ("TooLarge", "The body is larger than this server takes"),
+    ("MediaType", "The body is not of the type that the operation takes"),
+    ("Invalid", "Fields break a rule; `errors` names each"),
+];
 
 /// The description as it is served: with what all guarded routes have in common, and with the codes of all refusals.
 pub fn finished(openapi: OpenApi) -> String {
@@ -122,9 +127,9 @@ fn members(value: &mut Value) -> impl Iterator<Item = (&String, &mut Value)> {
     value.as_object_mut().into_iter().flatten()
 }
 
-/// Adds what all guarded routes have in common.
+/// Adds what guarded routes have in common, where they do not say it in words of their own.
 fn common(mut openapi: OpenApi) -> OpenApi {
-    for (name, description) in WITH_BODY {
+    for (name, description) in BY_SHAPE {
         let components = openapi.components.get_or_insert_default();
         components.responses.insert((*name).to_owned(), problem(description).into());
     }
@@ -140,9 +145,19 @@ fn common(mut openapi: OpenApi) -> OpenApi {
             refer(operation, "401", "Unauthorized");
             refer(operation, "403", "Forbidden");
             refer(operation, "503", "Unavailable");
-            if operation.request_body.is_some() {
+            if path.contains('{') || takes(operation, "tenant") {
+                refer(operation, "404", "NotFound");
+            }
+            if takes(operation, "If-Match") {
+                refer(operation, "412", "Stale");
+            }
+            if let Some(RefOr::T(body)) = &operation.request_body {
+                let is_json = body.content.contains_key("application/json");
                 refer(operation, "413", "TooLarge");
                 refer(operation, "415", "MediaType");
+                if is_json {
+                    refer(operation, "422", "Invalid");
+                }
             }
         }
     }
@@ -161,6 +176,16 @@ fn idempotency_key() -> Parameter {
         .description(Some(description))
         .schema(Some(ObjectBuilder::new().schema_type(Type::String).max_length(Some(255)).build()))
         .build()
+}
+
+fn takes(operation: &Operation, parameter: &str) -> bool {
+    let parameters = operation.parameters.iter().flatten();
+    parameters
+        .filter_map(|given| match given {
+            RefOr::T(given) => Some(&given.name),
+            RefOr::Ref(_) => None,
+        })
+        .any(|name| name == parameter)
 }
 
 fn refer(operation: &mut Operation, status: &str, name: &str) {
