@@ -38,7 +38,7 @@ pub(super) const TABLES: &[Table] = &[
         ("features_off", Text), ("parent", Text), ("branding", Text), ("suspend_reason", Text), ("reason_public", Int),
         ("trial_ends", Int), ("created", Int), ("updated", Int), ("revision", Int), ("edge", Text),
         ("cancelled", Int), ("archived", Int), ("phase_ends", Int), ("domains_until", Int), ("due", Int),
-        ("name_key", Text),
+        ("name_key", Text), ("listed", Int),
     ] },
     Table { name: "profiles", key: "tenant", columns: &[("tenant", Text), ("contacts", Text), ("settings", Text)] },
     Table { name: "tenant_words", key: "word, slug", columns: &[("word", Text), ("slug", Text)] },
