@@ -2,6 +2,8 @@
 //! through the change feed. One SQL text serves SQLite and PostgreSQL. Nothing here decides who may do what, or what
 //! follows from a row: a row goes in and comes out as it is, and every wait has an end.
 
+#[cfg(test)]
+mod access_tests;
 mod alone;
 mod assets;
 mod audit;

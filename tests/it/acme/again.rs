@@ -19,7 +19,7 @@ use tenantry::dns::Dns;
 use tenantry::domains::Domains;
 use tenantry::metrics::Metrics;
 use tenantry::outbound::Guard;
-use tenantry::store::{ISSUED, Page};
+use tenantry::store::ISSUED;
 use tenantry::tenancy::{Actor, Applied};
 use tokio::net::TcpStream;
 use tokio_util::task::AbortOnDropHandle;
