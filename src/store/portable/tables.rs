@@ -40,6 +40,7 @@ pub(super) const TABLES: &[Table] = &[
         ("cancelled", Int), ("archived", Int), ("phase_ends", Int), ("domains_until", Int), ("due", Int),
         ("name_key", Text), ("plan_next", Text), ("plan_next_at", Int), ("period_end", Int), ("billing_ref", Text),
         ("caps", Text), ("status_by", Text), ("period_start", Int), ("billing_told", Int),
+        ("listed", Int),
     ] },
     Table { name: "profiles", key: "tenant", columns: &[("tenant", Text), ("contacts", Text), ("settings", Text)] },
     Table { name: "tenant_words", key: "word, slug", columns: &[("word", Text), ("slug", Text)] },
