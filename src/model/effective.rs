@@ -61,7 +61,9 @@ impl Effective {
                     Standing::Cancelled if tenant.status == Status::Archived => Status::Archived,
                     Standing::Cancelled => Status::Cancelled,
                 };
-                public_reason = tenant.suspend_reason.clone().filter(|_| tenant.reason_public);
+                // Why somebody was suspended is nobody's business once they have left.
+                let told = tenant.reason_public && theirs == Standing::Suspended;
+                public_reason = tenant.suspend_reason.clone().filter(|_| told);
             }
         }
         let features = catalogue.features_of(&plan, &on, &off);

@@ -32,7 +32,7 @@ macro_rules! columns {
     () => {
         "id, slug, name, status, plan, features_on, features_off, parent, branding, edge, suspend_reason, reason_public, \
          trial_ends, created, updated, revision, cancelled, archived, phase_ends, domains_until, due, \
-         name_key, plan_next, plan_next_at, period_end, billing_ref"
+         name_key, plan_next, plan_next_at, period_end, billing_ref, status_before"
     };
 }
 
@@ -130,7 +130,7 @@ impl Write {
                    parent = $7, branding = $8, edge = $9, suspend_reason = $10, reason_public = $11, \
                    trial_ends = $12, cancelled = $13, archived = $14, phase_ends = $15, domains_until = $16, due = $17, \
                    plan_next = $18, plan_next_at = $19, period_end = $20, billing_ref = $21, \
-                   updated = $22, revision = $23, name_key = $24 WHERE id = $1";
+                   status_before = $22, updated = $23, revision = $24, name_key = $25 WHERE id = $1";
         let known = query("SELECT id, slug, name_key FROM tenants WHERE id = $1").bind(tenant.id.to_string());
         let known = self.one(known).await?.ok_or_else(|| missing(tenant.id))?;
         let known = Row::new(&known, "tenants", "id");
@@ -203,7 +203,7 @@ fn by_slug(slug: &Slug) -> Statement<'_> {
     query(select!("WHERE slug = $1")).bind(slug.as_str())
 }
 
-/// The twenty columns from `name` to `billing_ref`.
+/// The columns from `name` to `status_before`.
 fn bind_facts<'q>(statement: Statement<'q>, tenant: &'q Tenant) -> Result<Statement<'q>, StoreError> {
     let (life, subscription) = (&tenant.life, &tenant.subscription);
     let next = subscription.next.as_ref();
@@ -227,7 +227,8 @@ fn bind_facts<'q>(statement: Statement<'q>, tenant: &'q Tenant) -> Result<Statem
         .bind(next.and_then(|next| next.plan.as_ref()).map(PlanName::as_str))
         .bind(next.map(|next| next.at.millis()))
         .bind(subscription.period_end.map(Timestamp::millis))
-        .bind(subscription.billing_ref.as_deref().map(|name| storable(name).into_owned())))
+        .bind(subscription.billing_ref.as_deref().map(|name| storable(name).into_owned()))
+        .bind(life.before.map(Status::as_str)))
 }
 
 /// Rows of one statement; times their columns, fewer than the parameters that a statement may have.
@@ -235,8 +236,8 @@ const AT_ONCE: usize = 250;
 /// The columns of [`bind_row`].
 const INSERTED: &str = "id, name, status, plan, features_on, features_off, parent, branding, edge, suspend_reason, reason_public, \
      trial_ends, cancelled, archived, phase_ends, domains_until, due, plan_next, plan_next_at, period_end, billing_ref, \
-     updated, revision, name_key, slug, created";
-const WIDTH: usize = 26;
+     status_before, updated, revision, name_key, slug, created";
+const WIDTH: usize = 27;
 
 fn insertion(rows: usize) -> String {
     let row = |n: usize| (1..=WIDTH).map(|column| format!("${}", n * WIDTH + column)).collect::<Vec<_>>().join(", ");
@@ -277,6 +278,7 @@ pub(super) fn tenant_of(row: &AnyRow) -> Result<Tenant, StoreError> {
         life: Life {
             cancelled: row.optional_time("cancelled")?,
             archived: row.optional_time("archived")?,
+            before: row.optional("status_before", "status", Status::parse)?,
             phase_ends: row.optional_time("phase_ends")?,
             domains_until: row.optional_time("domains_until")?,
             due: row.optional_time("due")?,

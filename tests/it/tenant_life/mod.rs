@@ -1,6 +1,7 @@
 //! A tenant's life by a clock that the test moves: what time brings, descent and what is inherited by it, settings, the
 //! archive of all there is, and the end. Each on SQLite and on PostgreSQL.
 
+mod back;
 mod descent;
 mod end;
 mod export;
