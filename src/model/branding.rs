@@ -125,8 +125,10 @@ pub struct Listing {
 pub struct Listed {
     pub id: TenantId,
     pub slug: Slug,
-    /// The custom domain that it is visited at, where it has chosen one.
+    /// The custom domain that it is visited at, where it has chosen one and holds it.
     pub primary_domain: Option<Hostname>,
+    /// From then on its domains redirect to its slug host.
+    pub domains_until: Option<Timestamp>,
     pub priority: i32,
     pub members: u64,
     pub created: Timestamp,

@@ -268,6 +268,18 @@ impl Write {
         Ok(())
     }
 
+    /// Whoever has lost a domain is not to be visited there any more: takes it back as the tenant's primary one. False where
+    /// it is none.
+    pub async fn forget_primary_domain(&mut self, name: &DomainName, tenant: TenantId) -> Result<bool, StoreError> {
+        let Some(mut row) = self.tenant(tenant).await? else { return Ok(false) };
+        let is_primary = row.edge.primary_domain.as_ref().is_some_and(|host| host.as_str() == name.to_string());
+        if is_primary {
+            row.edge.primary_domain = None;
+            self.update_tenant(&row).await?;
+        }
+        Ok(is_primary)
+    }
+
     /// The names that this tenant holds.
     pub async fn held_domains_of(&mut self, tenant: TenantId) -> Result<Vec<Domain>, StoreError> {
         let statement = query(select!("WHERE tenant = $1 AND ", held!(), " ORDER BY name"));

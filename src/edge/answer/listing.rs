@@ -19,7 +19,7 @@ use crate::edge::look::{Look, PICTURES};
 use crate::edge::page::wants_html;
 use crate::edge::pipeline::Edge;
 use crate::edge::rejection::Rejection;
-use crate::model::{Image, Listed, Standing, Status, TenantId};
+use crate::model::{Hostname, Image, Listed, Standing, Status, TenantId};
 
 /// One tenant of the directory, as visitors see it.
 #[derive(Serialize)]
@@ -121,7 +121,13 @@ impl Edge {
     }
 
     async fn entry(&self, listed: &Listed, config: &Config) -> Result<Option<Entry>, Rejection> {
-        Ok(self.visible(listed.id, config).await?.and_then(|view| Entry::of(&view, config)))
+        let Some(view) = self.visible(listed.id, config).await? else { return Ok(None) };
+        // Where it is visited; a domain that it has lost, or that sends visitors back, is not where.
+        let primary = match &view.effective.edge.primary_domain {
+            Some(domain) if !view.effective.domains_lapsed && self.is_served(domain, &view, config).await => Some(domain),
+            _ => None,
+        };
+        Ok(Entry::of(&view, primary, config))
     }
 
     /// The tenant, if it is active and served.
@@ -135,12 +141,12 @@ impl Edge {
 }
 
 impl Entry {
-    fn of(view: &View, config: &Config) -> Option<Self> {
+    fn of(view: &View, primary: Option<&Hostname>, config: &Config) -> Option<Self> {
         let branding = &view.effective.branding;
         // Pictures are asked for at the slug host, which is always there.
         let home = origin(config.brand.tenant_host(&view.tenant.slug).ok()?.as_str(), config);
         let at = |image: &Option<Image>| image.as_ref().map(|image| format!("{home}{PICTURES}{}", image.hash));
-        let url = match &view.effective.edge.primary_domain {
+        let url = match primary {
             Some(domain) => origin(domain.as_str(), config),
             None => home.clone(),
         };
