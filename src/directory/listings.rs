@@ -14,7 +14,8 @@ use tracing::warn;
 
 use super::resolve::Trouble;
 use super::source::Source;
-use crate::model::{Listed, Status, TenantId};
+use crate::clock::Timestamp;
+use crate::model::{Listed, Standing, Tenant, TenantId};
 use crate::store::StoreError;
 
 /// Where an entry stands: entries in the order of their ranks.
@@ -70,7 +71,7 @@ impl Listings {
     }
 
     /// The order as it is known. While the store cannot be asked, an older one counts.
-    pub async fn order(&self) -> Result<Arc<Order>, Trouble> {
+    pub async fn order(&self, suspend_expired: bool, now: Timestamp) -> Result<Arc<Order>, Trouble> {
         if let Some(order) = self.fresh() {
             return Ok(order);
         }
@@ -84,7 +85,7 @@ impl Listings {
             return Ok(order);
         }
         self.touched.store(false, Ordering::Release);
-        match self.read().await {
+        match self.read(suspend_expired, now).await {
             Ok(entries) => {
                 let order = Arc::new(Order::new(entries));
                 self.order.store(Some(Arc::clone(&order)));
@@ -104,14 +105,16 @@ impl Listings {
         (order.read.elapsed() < good_for).then_some(order)
     }
 
-    async fn read(&self) -> Result<Vec<Listed>, StoreError> {
+    async fn read(&self, suspend_expired: bool, now: Timestamp) -> Result<Vec<Listed>, StoreError> {
         let mut entries: Vec<Listed> = Vec::new();
         let mut parents = HashMap::new();
         loop {
             let page = self.source.listed(entries.last().map(|last| last.id), PAGE).await?;
             let full = page.len() == PAGE as usize;
             for listed in &page {
-                self.look_at(listed.parent, &mut parents).await?;
+                let is_served =
+                    |tenant: &Tenant| Standing::by_its_own_word(tenant, suspend_expired, now) == Standing::Served;
+                self.look_at(listed.parent, &mut parents, is_served).await?;
             }
             entries.extend(page);
             if !full || entries.len() >= MOST_ENTRIES {
@@ -119,11 +122,19 @@ impl Listings {
             }
         }
         entries.retain(|listed| listed.parent.is_none_or(|parent| parents.get(&parent) == Some(&true)));
+        for listed in entries.iter_mut().filter(|listed| listed.domains_until.is_some_and(|until| until <= now)) {
+            listed.primary_domain = None;
+        }
         Ok(entries)
     }
 
     /// Notes of a parent, and of those above it, whether its children are served.
-    async fn look_at(&self, parent: Option<TenantId>, known: &mut HashMap<TenantId, bool>) -> Result<(), StoreError> {
+    async fn look_at(
+        &self,
+        parent: Option<TenantId>,
+        known: &mut HashMap<TenantId, bool>,
+        is_served: impl Fn(&Tenant) -> bool,
+    ) -> Result<(), StoreError> {
         let mut chain = Vec::new();
         let mut next = parent;
         let mut served = true;
@@ -136,7 +147,7 @@ impl Listings {
                 served = false;
                 break;
             };
-            chain.push((id, matches!(tenant.status, Status::Active | Status::Trial)));
+            chain.push((id, is_served(&tenant)));
             next = tenant.parent;
         }
         for (id, own) in chain.into_iter().rev() {

@@ -237,8 +237,8 @@ impl Directory {
     }
 
     /// The order of the public directory.
-    pub async fn order(&self) -> Result<Arc<Order>, Trouble> {
-        self.listings.order().await
+    pub async fn order(&self, suspend_expired: bool) -> Result<Arc<Order>, Trouble> {
+        self.listings.order(suspend_expired, self.clock.now()).await
     }
 
     /// The same gate guards look-ups of certificates by strangers.

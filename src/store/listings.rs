@@ -53,7 +53,8 @@ impl Store {
     /// Whether one of these tenants is listed.
     pub async fn is_any_listed(&self, tenants: &[TenantId]) -> Result<bool, StoreError> {
         for some in tenants.chunks(AT_ONCE) {
-            let sql = format!("SELECT tenant FROM listings WHERE listed = 1 AND tenant IN ({}) LIMIT 1", places(some.len()));
+            let sql =
+                format!("SELECT tenant FROM listings WHERE listed = 1 AND tenant IN ({}) LIMIT 1", places(some.len()));
             let statement = query(AssertSqlSafe(sql));
             let statement = some.iter().fold(statement, |statement, tenant| statement.bind(tenant.to_string()));
             if self.one(statement).await?.is_some() {

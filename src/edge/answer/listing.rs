@@ -61,7 +61,7 @@ impl Edge {
         client: IpAddr,
     ) -> Result<Answer, Rejection> {
         self.allow(client)?;
-        let order = self.directory.order().await?;
+        let order = self.directory.order(config.tenancy.suspend_expired_trials).await?;
         let behind = match cursor_of(query)? {
             Some(rank) => order.behind(&rank),
             None => order.entries(),
@@ -98,7 +98,7 @@ impl Edge {
         client: IpAddr,
     ) -> Result<Answer, Rejection> {
         self.allow(client)?;
-        let order = self.directory.order().await?;
+        let order = self.directory.order(config.tenancy.suspend_expired_trials).await?;
         let entries = order.entries();
         let xml = match part {
             None if entries.len() > MOST_URLS => index(entries.len().div_ceil(MOST_URLS), config),
@@ -124,7 +124,9 @@ impl Edge {
         let Some(view) = self.visible(listed.id, config).await? else { return Ok(None) };
         // Where it is visited; a domain that it has lost, or that sends visitors back, is not where.
         let primary = match &view.effective.edge.primary_domain {
-            Some(domain) if !view.effective.domains_lapsed && self.is_served(domain, &view, config).await => Some(domain),
+            Some(domain) if !view.effective.domains_lapsed && self.is_served(domain, &view, config).await => {
+                Some(domain)
+            }
             _ => None,
         };
         Ok(Entry::of(&view, primary, config))

@@ -19,7 +19,8 @@ async fn a_restored_tenant_is_what_it_was_when_it_was_cancelled(ground: Ground) 
     house.create("good", Status::Active, None).await;
     let suspension = Suspension { reason: Some("not paid".into()), public: true };
     house.tenancy.suspend(&actor(), "late", &any(), &suspension).await.unwrap();
-    let all = [("late", Status::Suspended), ("new", Status::Pending), ("beta", Status::Trial), ("good", Status::Active)];
+    let all =
+        [("late", Status::Suspended), ("new", Status::Pending), ("beta", Status::Trial), ("good", Status::Active)];
     for days in [0, 90] {
         for (slug, status) in all {
             house.tenancy.cancel(&actor(), slug, &any()).await.unwrap();
