@@ -19,7 +19,7 @@ use crate::model::{Listed, Standing, Tenant, TenantId};
 use crate::store::StoreError;
 
 /// Where an entry stands: entries in the order of their ranks.
-pub type Rank = (Reverse<i32>, Reverse<u64>, Reverse<i64>, TenantId);
+type Rank = (Reverse<i32>, Reverse<u64>, Reverse<i64>, TenantId);
 
 /// The listed tenants as they stood when the order was read.
 #[derive(Debug)]
@@ -40,18 +40,12 @@ pub(super) struct Listings {
 
 impl Order {
     /// By priority, then members, then the newest first.
-    pub fn rank(listed: &Listed) -> Rank {
+    fn rank(listed: &Listed) -> Rank {
         (Reverse(listed.priority), Reverse(listed.members), Reverse(listed.created.millis()), listed.id)
     }
 
     pub fn entries(&self) -> &[Listed] {
         &self.entries
-    }
-
-    /// The entries behind a rank, which need not be there any more.
-    pub fn behind(&self, rank: &Rank) -> &[Listed] {
-        let from = self.entries.partition_point(|listed| Self::rank(listed) <= *rank);
-        &self.entries[from..]
     }
 
     fn new(mut entries: Vec<Listed>) -> Self {
