@@ -136,6 +136,12 @@ impl Write {
         Ok(self.one(query(sql).bind(person.to_string())).await?.is_some())
     }
 
+    /// Whose member somebody is or was, in whatever state, by tenant.
+    pub async fn memberships_anywhere(&mut self, person: PersonId) -> Result<Vec<MemberRow>, StoreError> {
+        let statement = query(select!("WHERE m.person = $1 ORDER BY m.tenant"));
+        self.all(statement.bind(person.to_string())).await?.iter().map(member_of).collect()
+    }
+
     /// `Conflict` when they are a member already, in whatever state; `Missing` without such a tenant or person. Address
     /// and name are the person's own, whatever the row says; its revision is this transaction's.
     pub async fn insert_member(&mut self, member: &MemberRow) -> Result<(), StoreError> {

@@ -4,6 +4,7 @@
 mod back;
 mod descent;
 mod end;
+mod erased;
 mod export;
 mod settings;
 mod time;
