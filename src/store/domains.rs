@@ -258,7 +258,8 @@ impl Write {
         Ok(())
     }
 
-    /// `Missing` when there is no such claim. Notes the host. Certificates for the name stay until they expire.
+    /// `Missing` when there is no such claim. Notes the host. Certificates for the name stay, for the tenant's return,
+    /// until they expire or the tenant goes.
     pub async fn delete_domain(&mut self, name: &DomainName, tenant: TenantId) -> Result<(), StoreError> {
         let statement = query("DELETE FROM domains WHERE name = $1 AND tenant = $2");
         if self.execute(statement.bind(name.to_string()).bind(tenant.to_string())).await? == 0 {
