@@ -81,6 +81,16 @@ impl Tenancy {
                     return Ok(());
                 }
                 Occasion::Purge => tenant.life.due = Some(now + AGAIN),
+                Occasion::PurgeNear => {
+                    // Nobody may have worked for a while: the warning comes before the end all the same.
+                    let least = now + agenda::PURGE_NOTICE;
+                    let is_late = tenant.life.phase_ends.is_some_and(|end| end < least);
+                    tenant.life.phase_ends = tenant.life.phase_ends.map(|end| end.max(least));
+                    tell(&mut write, &tenant, occasion).await?;
+                    if is_late {
+                        break;
+                    }
+                }
                 notice => tell(&mut write, &tenant, notice).await?,
             }
         }
