@@ -11,7 +11,7 @@ use super::delete::remove;
 use super::follow::event;
 use super::lifecycle::{self, Event, can_be_purged};
 use super::{Actor, Tenancy, TenancyError};
-use crate::model::{Tenant, TenantId};
+use crate::model::{Life, Tenant, TenantId};
 use crate::store::{StoreError, Write};
 
 const LEASE: &str = "tenant-life";
@@ -100,7 +100,12 @@ impl Tenancy {
             // A purge that waits comes up again, whatever else does.
             tenant.life.phase_ends = tenant.life.due;
         }
-        write.update_tenant(&tenant).await?;
+        let next = Tenant { life: Life { due: tenant.life.due, ..before.life }, ..before };
+        match next == tenant {
+            // Somebody was told, and that is all: whoever has read the tenant has read it as it is.
+            true => write.set_due(tenant.id, tenant.life.due).await?,
+            false => write.update_tenant(&tenant).await?,
+        }
         write.commit().await?;
         Ok(())
     }
