@@ -208,9 +208,11 @@ impl Write {
 
     /// All members of a tenant that goes.
     pub(super) async fn delete_members_of(&mut self, tenant: TenantId) -> Result<u64, StoreError> {
-        let key = tenant.to_string();
-        self.execute(query("DELETE FROM member_counts WHERE tenant = $1").bind(key.clone())).await?;
-        self.execute(query("DELETE FROM members WHERE tenant = $1").bind(key)).await
+        self.execute(query("DELETE FROM members WHERE tenant = $1").bind(tenant.to_string())).await
+    }
+
+    pub(super) async fn delete_member_count_of(&mut self, tenant: TenantId) -> Result<u64, StoreError> {
+        self.execute(query("DELETE FROM member_counts WHERE tenant = $1").bind(tenant.to_string())).await
     }
 
     async fn count_members(&mut self, tenant: TenantId, more: i64) -> Result<(), StoreError> {

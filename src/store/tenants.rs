@@ -12,7 +12,7 @@ use super::{Page, Store, StoreError, Write};
 use crate::clock::Timestamp;
 use crate::model::{Change, Life, PlanChange, PlanName, Slug, Status, Subscription, Tenant, TenantId};
 
-/// How many rows of each kind a deletion removed, by the kind's name in the plural: `domains`.
+/// How many rows of each kind a deletion removed, by the kind's name in the plural, which is its table's: `domains`.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Removed(pub BTreeMap<&'static str, u64>);
 
@@ -157,7 +157,7 @@ impl Write {
             )));
         }
         let mut removed = Removed::default();
-        // A line a kind. Certificates are found by the domains that they are for, so they go first.
+        // A line a kind, by its table; a test compares them with the schema. Certificates are found by the domains that they are for, so they go first.
         removed.add("certificates", self.delete_certificates_of(id).await?);
         removed.add("domains", self.delete_domains_of(id).await?);
         removed.add("orders", self.delete_orders_of(id).await?);
@@ -165,14 +165,15 @@ impl Write {
         removed.add("events", self.delete_events_of(id).await?);
         removed.add("invitations", self.delete_invitations_of(id).await?);
         removed.add("members", self.delete_members_of(id).await?);
+        removed.add("member_counts", self.delete_member_count_of(id).await?);
         removed.add("roles", self.delete_roles_of(id).await?);
         removed.add("units", self.delete_units_of(id).await?);
         removed.add("assets", self.delete_assets_of(id).await?);
-        self.delete_listing_of(id).await?;
-        self.delete_words_of(&tenant.slug).await?;
-        self.delete_profile_of(id).await?;
+        removed.add("listings", self.delete_listing_of(id).await?);
+        removed.add("profiles", self.delete_profile_of(id).await?);
+        removed.add("site_sessions", self.delete_sessions_of(id).await?);
+        removed.add("tenant_words", self.delete_words_of(&tenant.slug).await?);
         self.forget_default_tenant(id).await?;
-        self.delete_sessions_of(id).await?;
         let retire = query("INSERT INTO retired_slugs (slug, tenant, retired) VALUES ($1, $2, $3)");
         self.execute(retire.bind(tenant.slug.as_str()).bind(&key).bind(self.now().millis())).await?;
         removed.add("tenants", self.execute(query("DELETE FROM tenants WHERE id = $1").bind(&key)).await?);
