@@ -158,8 +158,13 @@ impl Tenancy {
         let erased = settle(&mut write, person).await?;
         info!(tenant.id = %tenant, person.id = %person, purged, "member.forgotten");
         let action = if purged { "member.erase" } else { "member.forget" };
-        let entry = entry(&Actor::new("system"), action, &row, json!({
-            "person_erased": erased.is_some(), "values_erased": erased.unwrap_or(0) }));
+        let entry = entry(
+            &Actor::new("system"),
+            action,
+            &row,
+            json!({
+            "person_erased": erased.is_some(), "values_erased": erased.unwrap_or(0) }),
+        );
         self.finish(write, entry, ()).await.map(drop)
     }
 

@@ -41,7 +41,8 @@ impl Tenancy {
 pub(super) fn not_beneath_gone(above: &[Tenant]) -> Result<(), Fault> {
     match above.iter().find(|above| matches!(above.status, Status::Cancelled | Status::Archived)) {
         Some(gone) => {
-            let detail = format!("{} is {}; nothing moves beneath it, and nothing begins there", gone.slug, gone.status);
+            let detail =
+                format!("{} is {}; nothing moves beneath it, and nothing begins there", gone.slug, gone.status);
             Err(Fault::new("/parent", "parent-gone", detail))
         }
         None => Ok(()),

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use askama::Template;
 use aws_lc_rs::digest::{SHA256, digest};
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use serde::Serialize;
 
@@ -90,7 +91,8 @@ impl Edge {
     }
 
     /// `/sitemap.xml` and `/sitemap-<n>.xml` (<https://www.sitemaps.org/protocol.html>): all listed tenants, or an index
-    /// where they are more than one file may hold. `part` counts from 1.
+    /// where they are more than one file may hold. `part` counts from 1. Search engines take the URLs of other hosts from it
+    /// only where the `robots.txt` of those hosts names it (the protocol's "Sitemaps & Cross Submits").
     pub(in crate::edge) async fn answer_sitemap(
         &self,
         part: Option<usize>,
@@ -99,14 +101,17 @@ impl Edge {
     ) -> Result<Answer, Rejection> {
         self.allow(client)?;
         let order = self.directory.order(config.tenancy.suspend_expired_trials).await?;
-        let entries = order.entries();
+        let number = order.entries().len();
+        let parts = number.div_ceil(MOST_URLS).max(1);
         let xml = match part {
-            None if entries.len() > MOST_URLS => index(entries.len().div_ceil(MOST_URLS), config),
-            None => urls(entries, config),
-            Some(part) => {
-                let all: Vec<&[Listed]> = entries.chunks(MOST_URLS).collect();
-                let of = part.checked_sub(1).and_then(|at| all.get(at)).ok_or(Rejection::NotFound)?;
-                urls(of, config)
+            None if parts > 1 => Bytes::from(index(parts, config)),
+            Some(part) if !(1..=parts).contains(&part) => return Err(Rejection::NotFound),
+            part => {
+                let from = part.map_or(0, |part| (part - 1) * MOST_URLS);
+                let until = number.min(from + MOST_URLS);
+                // Some megabytes, and each crawler asks for them.
+                let way = origin(config.brand.base.as_str(), config);
+                order.rendered(&way, from, |entries| urls(&entries[from..until], config))
             }
         };
         Ok(Answer::new("application/xml", CACHED, xml))

@@ -207,9 +207,12 @@ async fn a_certificate_goes_with_its_tenant_though_the_domain_was_given_up_befor
     write.insert_domain(&claim("moved-on.example", beta.id, DomainState::Live)).await.unwrap();
     assert_eq!(write.delete_tenant(acme.id).await.unwrap().0["certificates"], 2);
     write.commit().await.unwrap();
-    for (name, is_there) in
-        [("given-up.example", false), ("released.example", false), ("moved-on.example", true), ("connect.example", true)]
-    {
+    for (name, is_there) in [
+        ("given-up.example", false),
+        ("released.example", false),
+        ("moved-on.example", true),
+        ("connect.example", true),
+    ] {
         assert_eq!(store.certificate(name).await.unwrap().is_some(), is_there, "{name}");
     }
 }

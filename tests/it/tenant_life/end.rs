@@ -68,10 +68,14 @@ const STAYS: [(&str, &str); 4] = [
 
 async fn every_table_that_knows_tenants_is_emptied_of_one_that_goes_and_says_so(ground: Ground) {
     let tables = match ground.is_postgres() {
-        true => "SELECT table_name::TEXT, 0::BIGINT FROM information_schema.columns \
-                 WHERE column_name = 'tenant' AND table_schema = 'public'",
-        false => "SELECT m.name, 0 FROM sqlite_master m, pragma_table_info(m.name) c \
-                  WHERE m.type = 'table' AND c.name = 'tenant'",
+        true => {
+            "SELECT table_name::TEXT, 0::BIGINT FROM information_schema.columns \
+                 WHERE column_name = 'tenant' AND table_schema = 'public'"
+        }
+        false => {
+            "SELECT m.name, 0 FROM sqlite_master m, pragma_table_info(m.name) c \
+                  WHERE m.type = 'table' AND c.name = 'tenant'"
+        }
     };
     let house = House::on(ground).await;
     let tables: Vec<String> = house.ground.ask(tables).await.into_iter().map(|(table, _)| table).collect();
