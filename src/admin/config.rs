@@ -7,6 +7,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -146,7 +147,15 @@ async fn reload(
         }
     };
     tracing::info!(actor = actor.name, dry_run, "config.reload_asked");
-    state.configuration.reload(dry_run).await.map(Json).map_err(Problem::from)
+    let before = state.configuration.state().revision;
+    let reloaded = state.configuration.reload(dry_run).await;
+    if !dry_run {
+        let refused = reloaded.as_ref().err().map(ToString::to_string);
+        let after = reloaded.as_ref().map_or(before, |reloaded| reloaded.revision);
+        let entry = actor.entry("config.reload", None, "config", json!({ "refused": refused }));
+        state.tenancy.note(entry.changed(json!({ "revision": before }), json!({ "revision": after })));
+    }
+    reloaded.map(Json).map_err(Problem::from)
 }
 
 impl From<Refused> for Problem {

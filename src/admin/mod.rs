@@ -8,6 +8,7 @@ mod audit;
 mod audit_check;
 mod body;
 mod branding;
+mod catalogue;
 mod certificates;
 mod config;
 mod cookies;
@@ -26,6 +27,8 @@ mod members;
 mod openapi;
 mod orders;
 mod people;
+mod plan_views;
+mod plans;
 mod precondition;
 mod probes;
 mod problem;
@@ -147,6 +150,8 @@ pub fn router(state: AdminState) -> Router {
         .merge(tenants::routes())
         .merge(tenant_list::routes())
         .merge(imports::routes())
+        .merge(plans::routes())
+        .merge(catalogue::routes())
         .merge(status::routes())
         .merge(descent::routes())
         .merge(settings::routes())

@@ -202,6 +202,7 @@ impl From<TenancyError> for Problem {
                 Self::new(StatusCode::PRECONDITION_FAILED, "precondition-failed", detail)
                     .fact("revision", json!(current))
             }
+            TenancyError::Ended => Self::unauthorized(true),
             TenancyError::Forbidden(scopes) => Self::insufficient(&scopes),
             TenancyError::Outranked { wanted, own } => Self::new(StatusCode::FORBIDDEN, "outranked", detail)
                 .fact("role", json!(wanted))
@@ -261,5 +262,6 @@ fn not_found(kind: Kind) -> &'static str {
         Kind::Invitation => "invitation-not-found",
         Kind::Order => "order-not-found",
         Kind::Picture => "picture-not-found",
+        Kind::PlanChange => "no-plan-change",
     }
 }

@@ -7,6 +7,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Serialize;
+use serde_json::json;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -95,7 +96,10 @@ async fn upgrade(
     Params(NoParams {}): Params<NoParams>,
 ) -> Result<Json<ProcessState>, Problem> {
     tracing::info!(actor = actor.name, "process.upgrade_asked");
-    Arc::clone(&state.process).upgrade().await.map(Json).map_err(Problem::from)
+    let upgraded = Arc::clone(&state.process).upgrade().await;
+    let refused = upgraded.as_ref().err().map(ToString::to_string);
+    state.tenancy.note(actor.entry("process.upgrade", None, "process", json!({ "refused": refused })));
+    upgraded.map(Json).map_err(Problem::from)
 }
 
 impl From<UpgradeRefused> for Problem {

@@ -1,4 +1,4 @@
-//! `/v1/tenants`: create, list, show, rename, plan, features.
+//! `/v1/tenants`: create, list, show, rename, features.
 
 use axum::Json;
 use axum::extract::State;
@@ -12,7 +12,7 @@ use utoipa_axum::routes;
 use super::AdminState;
 use super::access::{Caller, Need, needs};
 use super::answer::Written;
-use super::body::{Body, present};
+use super::body::Body;
 use super::precondition::{IfMatch, etag};
 use super::problem::Problem;
 use super::query::{NoParams, Params, Segment};
@@ -26,7 +26,6 @@ pub fn routes() -> OpenApiRouter<AdminState> {
         .routes(needs(Need::Installation(Scope::TenantsCreate), routes!(create)))
         .routes(needs(Need::Tenant(Scope::TenantRead), routes!(show)))
         .routes(needs(Need::Tenant(Scope::TenantManage), routes!(rename)))
-        .routes(needs(Need::Installation(Scope::TenantsManage), routes!(set_plan)))
         .routes(needs(Need::Installation(Scope::TenantsManage), routes!(set_features)))
 }
 
@@ -54,16 +53,6 @@ pub struct CreateTenant {
 pub struct PatchTenant {
     /// The display name, 1–120 characters.
     name: String,
-}
-
-/// A plan of the catalogue.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct SetPlan {
-    /// `null`: the parent's plan, for a tenant that has a parent.
-    #[serde(deserialize_with = "present")]
-    #[schema(required = true)]
-    plan: Option<String>,
 }
 
 /// The features switched on and off beyond what the plan says. Replaces what was.
@@ -136,28 +125,6 @@ async fn rename(
     Body(body): Body<PatchTenant>,
 ) -> Result<Written, Problem> {
     Ok(written(state.tenancy.rename(&actor, &key, &expect, &body.name).await?))
-}
-
-/// Set a tenant's plan
-#[utoipa::path(put, path = "/v1/tenants/{tenant}/plan", operation_id = "setTenantPlan", tag = "tenants",
-    params(("tenant" = String, Path, description = "Id or slug"),
-        ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for")),
-    request_body = SetPlan,
-    responses(
-        (status = 200, description = "As it is now", body = TenantView),
-        (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json"),
-        (status = 412, description = "It has changed since", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 422, description = "No such plan", body = Problem, content_type = "application/problem+json")))]
-async fn set_plan(
-    State(state): State<AdminState>,
-    Caller(actor): Caller,
-    Segment(key): Segment,
-    Params(NoParams {}): Params<NoParams>,
-    IfMatch(expect): IfMatch,
-    Body(body): Body<SetPlan>,
-) -> Result<Written, Problem> {
-    Ok(written(state.tenancy.set_plan(&actor, &key, &expect, body.plan.as_deref()).await?))
 }
 
 /// Switch features on and off

@@ -4,7 +4,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::clock::Timestamp;
-use crate::model::{CertificateSource, DomainState, Feature, HostClass, Status};
+use crate::model::{CertificateSource, DomainState, Feature, HostClass, PlanChange, Status};
 use crate::store::CertificateRow;
 use crate::tenancy::{DomainClaim, HostAnswer, Record, TenantState, Visit};
 
@@ -19,6 +19,8 @@ pub struct TenantView {
     status: Status,
     /// Its own plan; `null`: its parent's, or the catalogue's default.
     plan: Option<String>,
+    /// The change of its plan that waits.
+    plan_change: Option<PlanChangeView>,
     features: Switches,
     /// The parent's id.
     parent: Option<String>,
@@ -52,6 +54,21 @@ pub struct TenantView {
     effective: EffectiveView,
 }
 
+/// A change of plan that waits for its time.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PlanChangeView {
+    /// `null`: its parent's plan.
+    plan: Option<String>,
+    #[schema(value_type = String, format = DateTime)]
+    at: Timestamp,
+}
+
+impl From<PlanChange> for PlanChangeView {
+    fn from(PlanChange { plan, at }: PlanChange) -> Self {
+        Self { plan: plan.map(|plan| plan.to_string()), at }
+    }
+}
+
 /// The features switched on and off beyond what the plan says.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Switches {
@@ -79,6 +96,7 @@ impl From<TenantState> for TenantView {
             name: tenant.name,
             status: tenant.status,
             plan: tenant.plan.map(|plan| plan.to_string()),
+            plan_change: tenant.subscription.next.map(PlanChangeView::from),
             features: Switches { on: words(&tenant.features_on), off: words(&tenant.features_off) },
             parent: tenant.parent.map(|id| id.to_string()),
             host: host.map(|host| host.to_string()),

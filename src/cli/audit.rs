@@ -158,10 +158,11 @@ async fn list(client: &Client, filter: &Filter, limit: u16, json: bool) -> Resul
         output::json(&lines);
         return Ok(());
     }
-    let columns = ["/id", "/at", "/actor", "/action", "/subject", "/detail"];
+    let columns = ["/id", "/at", "/actor", "/action", "/subject", "/detail", "/before", "/after"];
     let row = |line: &Value| columns.map(|column| output::cell(line, column)).to_vec();
     let rows: Vec<_> = lines.as_array().into_iter().flatten().map(row).collect();
-    output::answer(&output::table(&["ID", "AT", "ACTOR", "ACTION", "SUBJECT", "DETAIL"], &rows));
+    let headings = ["ID", "AT", "ACTOR", "ACTION", "SUBJECT", "DETAIL", "BEFORE", "AFTER"];
+    output::answer(&output::table(&headings, &rows));
     Ok(())
 }
 

@@ -143,18 +143,6 @@ enum Change {
         /// 1–120 characters
         name: String,
     },
-    /// Set the plan
-    #[command(after_help = "Examples:\n  tenantry tenant plan acme growth\n  tenantry tenant plan acme-shop --inherit")]
-    Plan {
-        /// Slug or id
-        tenant: String,
-        /// A plan of the catalogue
-        #[arg(required_unless_present = "inherit", conflicts_with = "inherit")]
-        plan: Option<String>,
-        /// Take the parent's plan
-        #[arg(long)]
-        inherit: bool,
-    },
     /// Stop serving a tenant and its children, at once
     #[command(after_help = "Example:\n  tenantry tenant suspend acme --reason 'invoice overdue' --public")]
     Suspend {
@@ -243,7 +231,6 @@ impl Change {
                 (Method::POST, "/v1/tenants".to_owned(), body)
             }
             Self::Rename { tenant, name } => (Method::PATCH, path(&tenant, ""), json!({ "name": name })),
-            Self::Plan { tenant, plan, .. } => (Method::PUT, path(&tenant, "/plan"), json!({ "plan": plan })),
             Self::Suspend { tenant, reason, public } => {
                 post(&tenant, "/suspend", json!({ "reason": reason, "public": public }))
             }
@@ -430,6 +417,7 @@ pub(super) fn show(json: bool, answer: &Answer) {
             ("purged at", cell("/purge_at")),
             ("domains until", cell("/domains_until")),
             ("plan", cell("/effective/plan")),
+            ("plan change", super::plan_look::change(&tenant["plan_change"])),
             ("features", cell("/effective/features")),
             ("switched on", cell("/features/on")),
             ("switched off", cell("/features/off")),

@@ -22,6 +22,7 @@ mod scope;
 mod search_key;
 mod setting;
 mod slug;
+mod subscription;
 mod tenant;
 mod units;
 
@@ -41,14 +42,15 @@ pub use hostname::{Hostname, HostnameError};
 pub use member::{MemberState, Position, RoleName, RoleNameError};
 pub use path::{folded_path, normal_path};
 pub use person::{Email, EmailError, InvitationId, Person, PersonId, SessionId, UnitId};
-pub use plan::{Catalogue, CatalogueError, Feature, FeatureError, Plan, PlanName};
+pub use plan::{Catalogue, CatalogueError, Direction, Feature, FeatureError, Known, Plan, PlanName};
 pub use pool_status::{BackendStatus, PoolStatus};
 pub use provenance::{Origin, Provenance, Traced};
-pub use scope::{Grant, Reach, Realm, Rights, Role, Scope, within_a_tenant};
+pub use scope::{Authority, Grant, Grounds, Reach, Realm, Rights, Role, Scope, within_a_tenant};
 pub use search_key::{later_words, reversed_labels, search_key};
 pub use setting::{Setting, SettingKind, Source, holding};
 pub use slug::{Slug, SlugError};
-pub use tenant::{Life, PlanChange, Status, Subscription, Tenant, TenantId};
+pub use subscription::{PlanChange, Subscription, When};
+pub use tenant::{Life, Status, Tenant, TenantId};
 pub use units::{UnitNode, UnitTree, UnitTreeError};
 
 /// One more place than the store has heard of: what a change touched, and therefore what every follower forgets.

@@ -8,7 +8,7 @@ use super::erasure::settle;
 use super::error::{Fault, TenancyError};
 use super::status::not_the_operators;
 use super::tenants::current;
-use super::{Actor, Done, Expect, Tenancy};
+use super::{Actor, Done, Expect, Tenancy, shown};
 use crate::config::Config;
 use crate::model::{Slug, Tenant, TenantId};
 use crate::store::{AuditEntry, Event, Removed, Write};
@@ -94,7 +94,8 @@ pub(super) async fn remove(
     let detail = json!({ "status": tenant.status, "removed": removed.0 });
     let (kind, subject) = ("tenant.deleted".to_owned(), tenant.slug.to_string());
     write.event(&Event { kind, tenant: Some(tenant.id), subject, detail: detail.clone() }).await?;
-    Ok((removed, actor.entry("tenant.delete", Some(tenant.id), &tenant.slug, detail)))
+    let entry = actor.entry("tenant.delete", Some(tenant.id), &tenant.slug, detail);
+    Ok((removed, entry.gone(shown::tenant(tenant))))
 }
 
 fn check_beneath(tenant: &Tenant, beneath: usize, with_children: bool) -> Result<(), TenancyError> {

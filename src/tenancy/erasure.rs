@@ -8,7 +8,7 @@ use tracing::{info, warn};
 
 use super::error::{Fault, Kind, TenancyError};
 use super::members::{RESTORABLE, entry, keep_an_owner, not_active, put};
-use super::{Actor, Done, Expect, Tenancy};
+use super::{Actor, Done, Expect, Tenancy, shown};
 use crate::model::{MemberState, Person, PersonId, TenantId};
 use crate::store::{AuditFilter, AuditLine, AuditOrder, MemberRow, Page, StoreError, Write};
 
@@ -53,10 +53,12 @@ impl Tenancy {
             return Err(TenancyError::Invalid(vec![Fault::new("/email", "email-mismatch", detail)]));
         }
         keep_an_owner(&mut write, &row).await?;
+        let before = shown::member(&row);
         let now = write.now();
         (row.state, row.ended, row.due) = (MemberState::Purging, row.ended.or(Some(now)), Some(now + CANCELLABLE));
         let row = self.end(&mut write, row).await?;
         let entry = entry(actor, "member.purge", &row, json!({ "erased_at": row.due }));
+        let entry = entry.changed(before, shown::member(&row));
         self.finish(write, entry, row).await
     }
 
@@ -72,9 +74,11 @@ impl Tenancy {
         if row.state != MemberState::Purging {
             return Err(TenancyError::conflict("", "not-purging", "nobody has asked to have them erased"));
         }
+        let before = shown::member(&row);
         (row.state, row.due) = (MemberState::Removed, Some(write.now() + RESTORABLE));
         let row = put(&mut write, row).await?;
         let entry = entry(actor, "member.purge-cancel", &row, json!({ "restorable_until": row.due }));
+        let entry = entry.changed(before, shown::member(&row));
         self.finish(write, entry, row).await
     }
 
@@ -158,13 +162,8 @@ impl Tenancy {
         let erased = settle(&mut write, person).await?;
         info!(tenant.id = %tenant, person.id = %person, purged, "member.forgotten");
         let action = if purged { "member.erase" } else { "member.forget" };
-        let entry = entry(
-            &Actor::new("system"),
-            action,
-            &row,
-            json!({
-            "person_erased": erased.is_some(), "values_erased": erased.unwrap_or(0) }),
-        );
+        let detail = json!({ "person_erased": erased.is_some(), "values_erased": erased.unwrap_or(0) });
+        let entry = entry(&Actor::new("system"), action, &row, detail).gone(shown::member(&row));
         self.finish(write, entry, ()).await.map(drop)
     }
 

@@ -8,6 +8,7 @@
 mod access;
 mod agenda;
 mod branding;
+mod catalogue;
 mod checks;
 mod contacts;
 mod delete;
@@ -18,6 +19,7 @@ mod error;
 mod explained;
 mod export;
 mod follow;
+mod gated;
 mod hosts;
 mod import;
 mod import_domains;
@@ -33,11 +35,15 @@ mod memberships;
 mod operators;
 mod parent;
 mod people;
+mod plan_state;
+mod plans;
+mod preview;
 mod rank;
 mod records;
 mod roles;
 mod sessions;
 mod settings;
+mod shown;
 mod status;
 mod tenants;
 mod timers;
@@ -55,6 +61,7 @@ use tokio::sync::Semaphore;
 pub use access::{Principal, TenantHolder};
 pub use agenda::Occasion;
 pub use branding::{Advice, BLURB_MAX, Branded, CSS_MAX, Dropped, PICTURE_MAX, TAGLINE_MAX, Upload};
+pub use catalogue::{FeatureEntry, PlanEntry, Plans};
 pub use checks::{NAME_MAX, REASON_MAX, TRIAL_DAYS_MAX};
 pub use contacts::Contacts;
 pub use delete::{Deleted, Deletion};
@@ -63,6 +70,7 @@ pub use erasure::{CANCELLABLE, MemberExport};
 pub use error::{Fault, Kind, TenancyError};
 pub use explained::{Explained, Sourced};
 pub use export::{Export, Part};
+pub use gated::{GatedPath, GatedRoute};
 pub use hosts::{HostAnswer, Via, Visit};
 pub use import::{FAULTS_TOLD, Imported};
 pub use invitations::{INVITED_FOR, IssuedInvitation, Joiner, MESSAGE_MAX, NewInvitation};
@@ -72,6 +80,9 @@ pub use lists::{DomainQuery, SEARCH_MAX, Stats, TenantQuery};
 pub use members::{MemberChange, NewMember, RESTORABLE};
 pub use memberships::{CUSTOM_ROLES, Membership};
 pub use people::PersonChange;
+pub use plan_state::{CapUse, PlanState};
+pub use plans::PlanOrder;
+pub use preview::{CapChange, Effect, Gained, LimitChange, Lost, MOST_CHILDREN, PlanQuestion, Preview};
 pub use records::{Record, Wanted, wanted};
 pub use roles::{MOST_ROLES, NewRole, RoleChange};
 pub use sessions::{NewSession, Origin, Picked, SessionState, csrf_token};
@@ -84,7 +95,7 @@ pub use units::{Heir, MOST_UNITS, UnitChange};
 use crate::audit::Notes;
 use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
-use crate::model::{Rights, TenantId};
+use crate::model::{Authority, Grounds, Rights, TenantId};
 use crate::store::{AuditEntry, Page, Store, Write};
 
 /// The control plane's rules over one store. Clones share it.
@@ -126,12 +137,21 @@ pub struct Actor {
     pub from: Option<IpAddr>,
     pub request_id: Option<String>,
     pub rights: Rights,
+    /// What the rights stand on; `None`: on nothing that could be taken away.
+    pub authority: Option<Authority>,
 }
 
 impl Actor {
     /// One who may do everything: the system itself, or whoever has the store's files in hands.
     pub fn new(name: impl Into<String>) -> Self {
-        Self { name: name.into(), on_behalf: None, from: None, request_id: None, rights: Rights::all() }
+        Self {
+            name: name.into(),
+            on_behalf: None,
+            from: None,
+            request_id: None,
+            rights: Rights::all(),
+            authority: None,
+        }
     }
 }
 
@@ -185,8 +205,12 @@ impl Tenancy {
         Ok(self.store.audit(tenant, page).await?)
     }
 
-    /// Adds the audit row, commits, and waits for the directory.
+    /// Looks again whether the actor may, adds the audit row, commits, and waits for the directory.
     pub async fn finish<T>(&self, mut write: Write, entry: AuditEntry, value: T) -> Result<Done<T>, TenancyError> {
+        if let Some(grounds) = &entry.grounds {
+            // Nobody else can commit now: what is read here holds until this does.
+            self.still_may(grounds).await?;
+        }
         write.audit(&entry).await?;
         let revision = write.commit().await?;
         let applied = tokio::time::timeout(APPLY_PATIENCE, self.applied.applied(revision)).await.unwrap_or(false);
@@ -198,7 +222,12 @@ impl Tenancy {
 }
 
 impl Actor {
-    /// A line of the ledger about what this actor does.
+    fn grounds(&self) -> Option<Box<Grounds>> {
+        let on = self.authority.clone()?;
+        Some(Box::new(Grounds { on, rights: self.rights.clone() }))
+    }
+
+    /// A line of the ledger about what this actor does. Whether they may is looked at again when it is written.
     pub fn entry(
         &self,
         action: &str,
@@ -215,6 +244,7 @@ impl Actor {
             subject: subject.to_string(),
             detail,
             request_id: self.request_id.clone(),
+            grounds: self.grounds(),
             ..AuditEntry::default()
         }
     }

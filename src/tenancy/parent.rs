@@ -5,7 +5,7 @@ use serde_json::json;
 use super::error::{Fault, TenancyError};
 use super::lineage::{MAX_DEPTH, parents_in};
 use super::tenants::{no_parent, too_deep};
-use super::{Actor, Done, Expect, Tenancy, TenantState};
+use super::{Actor, Done, Expect, Tenancy, TenantState, shown};
 use crate::model::{Status, Tenant};
 use crate::store::Write;
 
@@ -29,9 +29,9 @@ impl Tenancy {
             let above = super::tenants::current(&mut write, id, name).await.map_err(|error| no_parent(error, name))?;
             check(&mut write, &tenant, &above).await?;
         }
-        let detail = json!({ "from": before.parent, "to": tenant.parent });
         let tenant = self.put(&mut write, &before, tenant).await?;
-        let entry = actor.entry("tenant.parent", Some(tenant.id), &tenant.slug, detail);
+        let entry = actor.entry("tenant.parent", Some(tenant.id), &tenant.slug, json!({}));
+        let entry = entry.changed(shown::tenant(&before), shown::tenant(&tenant));
         let state = self.state_in(&mut write, tenant).await?;
         self.finish(write, entry, state).await
     }

@@ -1,4 +1,4 @@
-//! Tenants: create, show, list, rename, plan, features.
+//! Tenants: create, show, list, rename, features.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use super::error::{Fault, Faults, Kind, TenancyError};
 use super::follow::event;
 use super::lineage::{Known, MAX_DEPTH, parents_in};
 use super::parent::not_beneath_gone;
-use super::{Actor, Done, Expect, Tenancy, agenda, checks};
+use super::{Actor, Done, Expect, Tenancy, agenda, checks, shown};
 use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::model::{
@@ -76,8 +76,9 @@ impl Tenancy {
             "name": tenant.name, "plan": tenant.plan, "parent": tenant.parent, "status": tenant.status,
             "trial_ends": tenant.trial_ends,
         });
-        write.event(&event("tenant.created", &tenant, detail.clone())).await?;
-        let entry = actor.entry("tenant.create", Some(tenant.id), &tenant.slug, detail);
+        write.event(&event("tenant.created", &tenant, detail)).await?;
+        let entry = actor.entry("tenant.create", Some(tenant.id), &tenant.slug, json!({}));
+        let entry = entry.made(shown::tenant(&tenant));
         let state = self.state_in(&mut write, tenant).await?;
         self.finish(write, entry, state).await
     }
@@ -98,33 +99,8 @@ impl Tenancy {
     ) -> Result<Done<TenantState>, TenancyError> {
         let name = checks::name("/name", name).map_err(|fault| TenancyError::Invalid(vec![fault]))?;
         self.change(actor, key, expect, "tenant.rename", |tenant| {
-            let was = std::mem::replace(&mut tenant.name, name);
-            Ok(json!({ "from": was, "to": tenant.name }))
-        })
-        .await
-    }
-
-    /// Sets the tenant's own plan. `None` gives it its parent's, so only a child can have none of its own.
-    pub async fn set_plan(
-        &self,
-        actor: &Actor,
-        key: &str,
-        expect: &Expect,
-        plan: Option<&str>,
-    ) -> Result<Done<TenantState>, TenancyError> {
-        let mut faults = Faults::default();
-        let plan = match plan {
-            Some(text) => faults.take(checks::plan("/plan", text, &self.config().catalogue)).map(Some),
-            None => Some(None),
-        };
-        let plan = faults.or(plan)?;
-        self.change(actor, key, expect, "tenant.plan", |tenant| {
-            if plan.is_none() && tenant.parent.is_none() {
-                let detail = "this tenant has no parent whose plan it could inherit; name a plan";
-                return Err(TenancyError::Invalid(vec![Fault::new("/plan", "required", detail)]));
-            }
-            let was = std::mem::replace(&mut tenant.plan, plan);
-            Ok(json!({ "from": was, "to": tenant.plan }))
+            tenant.name = name;
+            Ok(json!({}))
         })
         .await
     }
@@ -138,19 +114,19 @@ impl Tenancy {
         on: &[String],
         off: &[String],
     ) -> Result<Done<TenantState>, TenancyError> {
+        let held = self.find(key).await?.features_on;
         let mut faults = Faults::default();
-        let sets = checks::features(on, off, &self.config().catalogue, &mut faults);
+        let sets = checks::features([("/on", on), ("/off", off)], &held, &self.config().catalogue, &mut faults);
         let (on, off): (BTreeSet<Feature>, BTreeSet<Feature>) = faults.or(Some(sets))?;
         self.change(actor, key, expect, "tenant.features", |tenant| {
-            let was = json!({ "on": tenant.features_on, "off": tenant.features_off });
-            tenant.features_on = on;
-            tenant.features_off = off;
-            Ok(json!({ "from": was, "to": { "on": tenant.features_on, "off": tenant.features_off } }))
+            (tenant.features_on, tenant.features_off) = (on, off);
+            Ok(json!({}))
         })
         .await
     }
 
-    /// Reads the row inside the transaction, lets `edit` change it, and writes it with what `edit` says about it.
+    /// Reads the row inside the transaction, lets `edit` change it, and writes it. The ledger says what it was before and
+    /// after, and beside that what `edit` answers.
     pub(super) async fn change(
         &self,
         actor: &Actor,
@@ -164,6 +140,7 @@ impl Tenancy {
         let detail = edit(&mut tenant)?;
         let tenant = self.put(&mut write, &before, tenant).await?;
         let entry = actor.entry(action, Some(tenant.id), &tenant.slug, detail);
+        let entry = entry.changed(shown::tenant(&before), shown::tenant(&tenant));
         let state = self.state_in(&mut write, tenant).await?;
         self.finish(write, entry, state).await
     }

@@ -2,7 +2,9 @@
 
 mod access;
 mod audit;
+mod authority;
 mod branding;
+mod changes;
 mod cli;
 mod domains;
 mod edge;

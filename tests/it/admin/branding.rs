@@ -57,10 +57,10 @@ async fn a_branding_is_set_patched_and_inherited_field_by_field() {
     assert_eq!(less.expect(200)["own"].as_object().unwrap().len(), 3);
     let ledger = world.ledger().await;
     assert_eq!(
-        (&ledger[0]["action"], &ledger[0]["detail"]["from"]["text_colour"]),
+        (&ledger[0]["action"], &ledger[0]["before"]["branding"]["text_colour"]),
         (&json!("tenant.branding"), &json!("#bbbbbb"))
     );
-    assert_eq!(ledger[0]["detail"]["to"], json!({}));
+    assert_eq!(ledger[0]["after"], json!({"branding": {}}));
 }
 
 #[tokio::test]

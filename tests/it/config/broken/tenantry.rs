@@ -69,6 +69,8 @@ pub const TENANTRY: &[Case] = &[
     ("session_absolute = \"12h\"", "session_absolute = \"12h\"\n[[admin.oidc]]\nname = \"a\"\nissuer = «\"http://a.example\"\nclient_id = \"a\"\nclient_secret = \"s\"", "admin.oidc[0].issuer", "it starts with https://"),
     ("session_absolute = \"12h\"", "session_absolute = \"12h\"\n[[admin.oidc]]\nname = «\"password\"\nissuer = \"https://a.example\"\nclient_id = \"a\"\nclient_secret = \"s\"", "admin.oidc[0].name", "the way without a provider"),
     ("session_absolute = \"12h\"", "session_absolute = \"12h\"\n[[admin.oidc]]\nname = \"a\"\nissuer = \"https://a.example\"\nclient_id = \"a\"\nclient_secret = \"s\"\nscopes = [«\"a b\"]", "admin.oidc[0].scopes[0]", "a scope such as"),
+    ("max_body = \"1MiB\"", "max_body = \"1MiB\"\ntrusted_proxies = [«\"10.1.0.0/8\"]", "admin.trusted_proxies[0]", "the network is 10.0.0.0/8"),
+    ("session_absolute = \"12h\"", "session_absolute = \"12h\"\n[[admin.oidc]]\nname = \"a\"\nissuer = \"https://a.example\"\nclient_id = \"a\"\nclient_secret = \"s\"\nlink_by_email = «1", "admin.oidc[0].link_by_email", "true or false"),
     ("max_body = \"1MiB\"", "max_body = «\"1GiB\"", "admin.max_body", "from 1KiB to 64MiB"),
     ("max_import = \"64MiB\"", "max_import = «\"2GiB\"", "admin.max_import", "from 1KiB to 1GiB"),
     ("url = \"sqlite:/var/lib/tenantry/tenantry.db\"", "", "store.url", "missing, expected \"sqlite:<path of a file>\""),
