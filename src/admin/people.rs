@@ -23,7 +23,7 @@ pub fn routes() -> OpenApiRouter<AdminState> {
     let need = Need::Installation(Scope::PeopleManage);
     OpenApiRouter::new()
         .routes(needs(need, routes!(list, create)))
-        .routes(needs(need, routes!(show, change)))
+        .routes(needs(need, routes!(show, change, erase)))
         .routes(needs(need, routes!(sessions, end_sessions)))
 }
 
@@ -87,6 +87,22 @@ pub struct ListParams {
 #[derive(Serialize, ToSchema)]
 pub struct EndedSessions {
     sessions: u64,
+}
+
+/// Who is to be erased, and that it is meant.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ErasePerson {
+    /// Their e-mail address, typed back.
+    email: String,
+}
+
+/// What was erased.
+#[derive(Serialize, ToSchema)]
+pub struct ErasedPerson {
+    /// Values in the audit ledger.
+    values: u64,
 }
 
 /// List people
@@ -153,6 +169,32 @@ async fn change(
     let done = state.tenancy.change_person(&actor, &key, &expect, &change).await?;
     let (answer, revision) = (Written::new(&done), done.value.revision);
     Ok(answer.body(&PersonView::from(done.value)).etag(revision))
+}
+
+/// Erase a person for ever
+#[utoipa::path(delete, path = "/v1/people/{person}", operation_id = "erasePerson", tag = "people",
+    description = "Their name, address, password and identities go, and what the audit ledger knows of them; the ledger's \
+        lines stay and verify. Whoever is a member somewhere is removed there first.",
+    params(("person" = String, Path, description = "Id or e-mail address"), ErasePerson,
+        ("If-Match" = Option<String>, Header, description = "The ETag that the erasure is meant for")),
+    responses(
+        (status = 200, description = "Erased", body = ErasedPerson),
+        (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "A tenant has them as a member", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 412, description = "They have changed since", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 422, description = "Another address was typed", body = Problem,
+            content_type = "application/problem+json")))]
+async fn erase(
+    State(state): State<AdminState>,
+    Caller(actor): Caller,
+    IfMatch(expect): IfMatch,
+    Segment(key): Segment,
+    Params(params): Params<ErasePerson>,
+) -> Result<Written, Problem> {
+    let done = state.tenancy.erase_person(&actor, &key, &expect, &params.email).await?;
+    Ok(Written::new(&done).body(&ErasedPerson { values: done.value }))
 }
 
 /// List the sessions of a person

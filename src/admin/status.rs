@@ -132,6 +132,7 @@ async fn cancel(
 
 /// Bring a cancelled or archived tenant back
 #[utoipa::path(post, path = "/v1/tenants/{tenant}/restore", operation_id = "restoreTenant", tag = "tenants",
+    description = "It is again what it was when it was cancelled: one that was suspended still is.",
     params(("tenant" = String, Path, description = "Id or slug"),
         ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for")),
     responses(

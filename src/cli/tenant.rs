@@ -181,7 +181,7 @@ enum Change {
         /// Slug or id
         tenant: String,
     },
-    /// Bring a cancelled or archived tenant back
+    /// Bring a cancelled or archived tenant back, as what it was
     #[command(after_help = "Example:\n  tenantry tenant restore acme")]
     Restore {
         /// Slug or id
