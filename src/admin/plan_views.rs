@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use super::catalogue::GatedRouteView;
 use super::views::PlanChangeView;
 use crate::clock::Timestamp;
-use crate::model::{Direction, Source};
+use crate::model::{CapName, Direction, Source};
 use crate::tenancy::{CapChange, CapUse, Effect, Gained, Lost, MOST_CHILDREN, PlanState, Preview};
 
 /// The plan that holds for a tenant.
@@ -45,8 +45,7 @@ pub struct PeriodView {
 /// How much of a cap is used.
 #[derive(Serialize, ToSchema)]
 pub struct CapView {
-    /// `members`, or `ai_tokens` a month.
-    cap: &'static str,
+    cap: CapName,
     /// `null`: it is not counted here.
     used: Option<u64>,
     /// `null`: unlimited.
@@ -113,7 +112,7 @@ pub struct LostView {
 /// A cap now, and then. `null`: unlimited.
 #[derive(Serialize, ToSchema)]
 pub struct CapChangeView {
-    cap: &'static str,
+    cap: CapName,
     /// `null`: it is not counted here.
     used: Option<u64>,
     before: Option<u64>,

@@ -7,7 +7,7 @@ use super::error::TenancyError;
 use super::lineage::Known;
 use super::{Tenancy, TenantState};
 use crate::clock::Timestamp;
-use crate::model::{Catalogue, Origin, Plan, PlanChange, Slug, Source};
+use crate::model::{Cap, CapName, Catalogue, Effective, Origin, Plan, PlanChange, Slug, Source};
 
 /// What there is to say about a tenant's plan.
 #[derive(Clone, Debug)]
@@ -31,8 +31,7 @@ pub struct PlanState {
 /// How much of a cap is used.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct CapUse {
-    /// `members`, `ai_tokens`.
-    pub cap: &'static str,
+    pub cap: CapName,
     /// `None`: it is not counted here.
     pub used: Option<u64>,
     /// `None`: unlimited.
@@ -65,7 +64,7 @@ impl Tenancy {
         let subscription = tenant.subscription.clone();
         let change_is_stuck = subscription.next.as_ref().is_some_and(|next| is_stuck(next, &config.catalogue));
         Ok(PlanState {
-            caps: caps(plan.as_ref(), members),
+            caps: caps(&state.effective, members),
             plan,
             from: origin.source(),
             from_tenant: above.filter(|_| tenant.plan.is_none()).map(|parent| parent.slug.clone()),
@@ -83,10 +82,16 @@ pub(super) fn is_stuck(next: &PlanChange, catalogue: &Catalogue) -> bool {
     next.plan.as_ref().is_some_and(|plan| catalogue.plan(plan).is_none())
 }
 
-/// The caps of a plan. One that the catalogue has no more caps nothing.
-pub(super) fn caps(plan: Option<&Plan>, members: u64) -> Vec<CapUse> {
-    let members = CapUse { cap: "members", used: Some(members), limit: plan.and_then(|plan| plan.members) };
-    // The application behind the edge counts these.
-    let ai_tokens = CapUse { cap: "ai_tokens", used: None, limit: plan.and_then(|plan| plan.ai_tokens) };
-    vec![members, ai_tokens]
+/// The caps that hold, a tenant's own among them.
+pub(super) fn caps(effective: &Effective, members: u64) -> Vec<CapUse> {
+    let used = |cap| match cap {
+        CapName::Members => Some(members),
+        // The application behind the edge counts these.
+        CapName::AiTokens => None,
+    };
+    let limit = |cap| match effective.caps.get(cap) {
+        Cap::Number(number) => Some(number),
+        Cap::Unlimited => None,
+    };
+    CapName::ALL.map(|cap| CapUse { cap, used: used(cap), limit: limit(cap) }).into()
 }

@@ -223,7 +223,10 @@ async fn what_is_over_a_cap_stays_and_one_more_is_refused(ground: Ground) {
     }
     let over = async || {
         let caps = house.tenancy.plan_state("acme").await.unwrap().caps;
-        caps.into_iter().filter(|cap| cap.is_over()).map(|cap| (cap.cap, cap.used, cap.limit)).collect::<Vec<_>>()
+        caps.into_iter()
+            .filter(|cap| cap.is_over())
+            .map(|cap| (cap.cap.as_str(), cap.used, cap.limit))
+            .collect::<Vec<_>>()
     };
     assert!(over().await.is_empty());
     house.order("acme", "free").await;

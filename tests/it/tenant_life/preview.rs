@@ -232,7 +232,7 @@ async fn a_preview_names_what_is_in_use_and_writes_nothing(ground: Ground) {
     assert_eq!(effect("custom_domain"), Effect::Domains { held: 1, until: Some(month + 30 * DAY) });
     assert_eq!(effect("custom_roles"), Effect::Roles { roles: 2, members: 2 });
     assert_eq!(effect("csv_export"), Effect::Applications);
-    let over: Vec<_> = preview.caps.iter().filter(|cap| cap.would_be_over()).map(|cap| cap.now.cap).collect();
+    let over: Vec<_> = preview.caps.iter().filter(|cap| cap.would_be_over()).map(|cap| cap.now.cap.as_str()).collect();
     assert_eq!((over, preview.children), (vec!["members"], 1));
     let days = preview.limits.iter().find(|change| change.limit == "audit_days").unwrap();
     assert_eq!((days.now, days.then), (Some(365), Some(90)));
