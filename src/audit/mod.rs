@@ -2,6 +2,7 @@
 //! are noted beside any change. Lines are written by whoever changes something, in the same transaction; who may read them
 //! is decided elsewhere, and nothing here knows plans or members.
 
+mod anchors;
 mod check;
 mod compare;
 mod export;

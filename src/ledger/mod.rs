@@ -4,9 +4,10 @@
 //! There is one chain for each tenant, with the lines about it, and one for the installation, with all others. Lines are
 //! numbered from 1 in their chain. A line's hash is SHA-256 over the version of this encoding, the chain's name, the line's
 //! number, the hash of the line before and every field of the line, each with its length before it. The first line follows
-//! [`Hash::genesis`]. Tenants' lines are not in the installation's chain: their chains are bound to the outside each by
-//! checkpoints of its own.
+//! [`Hash::genesis`]. Tenants' lines are not in the installation's chain, but it says again and again where their chains
+//! stand ([`Anchor`]); to the outside each is bound by checkpoints of its own.
 
+mod anchor;
 mod checkpoint;
 mod personal;
 mod verify;
@@ -15,6 +16,7 @@ use std::fmt;
 
 use aws_lc_rs::digest::{Context, SHA256};
 
+pub use anchor::{ANCHOR, Anchor, digest as digest_of_anchors};
 pub use checkpoint::{Checkpoint, KeyError, LedgerKeys, Signed, Statement, Unsigned};
 pub use personal::{ERASED, Personal, Split, is_email, merge, split};
 pub use verify::{Chain, Fault, Findings, Verifier, compare};
@@ -68,7 +70,7 @@ pub struct Linked {
 impl Record {
     /// The line's hash at that place of that chain.
     pub fn hash(&self, chain: &str, number: i64, prev: &Hash) -> Hash {
-        let mut sum = Sum(Context::new(&SHA256));
+        let mut sum = Sum::new();
         sum.bytes(DOMAIN);
         sum.bytes(chain.as_bytes());
         sum.number(number);
@@ -102,7 +104,7 @@ impl Record {
 impl Hash {
     /// What the first line of a chain follows.
     pub fn genesis(chain: &str) -> Self {
-        let mut sum = Sum(Context::new(&SHA256));
+        let mut sum = Sum::new();
         sum.bytes(b"tenantry audit chain v1");
         sum.bytes(chain.as_bytes());
         sum.finish()
@@ -135,6 +137,10 @@ impl fmt::Debug for Hash {
 struct Sum(Context);
 
 impl Sum {
+    fn new() -> Self {
+        Self(Context::new(&SHA256))
+    }
+
     fn bytes(&mut self, bytes: &[u8]) {
         self.0.update(&(bytes.len() as u64).to_be_bytes());
         self.0.update(bytes);

@@ -39,6 +39,16 @@ pub enum Fault {
     Beginning { number: i64 },
     /// There are lines, but the chain's own row is gone.
     Headless { lines: i64 },
+    /// There is nothing of the chain, although there must be.
+    Absent,
+    /// So many lines were written to all chains, but the chains know of so many: one of them is not whole, or gone.
+    Count { written: i64, chained: i64 },
+    /// A line that is in no chain, and not one of those from before there were chains. `id`: its number among all lines.
+    Unchained { id: i64 },
+    /// There are so many lines from before there were chains, but so many were left.
+    Outside { lines: i64, left: i64 },
+    /// What the line says of the heads of other chains is not what is kept with it.
+    Anchors { number: i64 },
 }
 
 /// What the check of one chain found.
@@ -245,6 +255,19 @@ impl fmt::Display for Fault {
                 write!(f, "line {number} does not follow what was cut off before it, or no signed cut tells of that")
             }
             Self::Headless { lines } => write!(f, "there are {lines} lines, but the row of their chain is gone"),
+            Self::Absent => f.write_str("the chain is gone: not a line is left of it, nor its row"),
+            Self::Count { written, chained } => write!(
+                f,
+                "{written} lines were written to all chains together, but the chains have had {chained}: one of them is not \
+                 whole, or gone"
+            ),
+            Self::Unchained { id } => write!(f, "the line with the id {id} was put in beside all chains"),
+            Self::Outside { lines, left } => {
+                write!(f, "of the lines from before there were chains there are {lines}, where {left} were left")
+            }
+            Self::Anchors { number } => {
+                write!(f, "what line {number} says of the heads of other chains is not what is kept with it")
+            }
         }
     }
 }

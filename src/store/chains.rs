@@ -10,7 +10,7 @@ use super::audit::{columns, linked_of};
 use super::row::{Row, storable};
 use super::{Aside, Store, StoreError, Write};
 use crate::clock::Timestamp;
-use crate::ledger::{Chain, Checkpoint, Hash, Linked, Signed};
+use crate::ledger::{Chain, Checkpoint, Hash, INSTALLATION, Linked, Signed};
 
 /// A chain's row.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -137,6 +137,9 @@ impl Write {
     /// Removes the lines of a chain up to the one that the signed word names, and keeps the word. Returns how many went.
     pub async fn cut_chain(&mut self, cut: &Signed) -> Result<u64, StoreError> {
         let Checkpoint { chain, number, hash, at } = &cut.checkpoint;
+        if chain == INSTALLATION {
+            self.loosen_anchors(*number).await?;
+        }
         let sql = "DELETE FROM audit_personal WHERE line IN (SELECT id FROM audit WHERE chain = $1 AND number <= $2)";
         self.execute(query(sql).bind(chain.as_str()).bind(*number)).await?;
         let sql = "DELETE FROM audit WHERE chain = $1 AND number <= $2";
@@ -165,7 +168,10 @@ impl Write {
     pub async fn cut_unchained(&mut self, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
         let sql = "DELETE FROM audit WHERE id IN (SELECT id FROM audit WHERE at < $1 AND chain IS NULL LIMIT {})";
         let sql = sql.replace("{}", &limit.to_string());
-        self.execute(query(AssertSqlSafe(sql)).bind(before.millis())).await
+        let gone = self.execute(query(AssertSqlSafe(sql)).bind(before.millis())).await?;
+        let sql = "UPDATE audit_start SET kept = kept - $1 WHERE id = 1";
+        self.execute(query(sql).bind(i64::try_from(gone).unwrap_or(i64::MAX))).await?;
+        Ok(gone)
     }
 }
 

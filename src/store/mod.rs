@@ -3,6 +3,7 @@
 //! follows from a row: a row goes in and comes out as it is, and every wait has an end.
 
 mod alone;
+mod anchors;
 mod assets;
 mod audit;
 mod buckets;
@@ -55,6 +56,7 @@ use sqlx::any::AnyRow;
 use sqlx::postgres::PgConnectOptions;
 use tokio_util::task::AbortOnDropHandle;
 
+pub use anchors::{Anchored, Anchoring, Tally};
 pub use audit::{AuditEntry, AuditFilter, AuditLine, AuditOrder};
 pub use buckets::BucketRow;
 pub use calls::{CallRow, EarlierCall};

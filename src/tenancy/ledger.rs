@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::tenants::days_long;
 use super::{Tenancy, TenancyError};
@@ -12,7 +12,7 @@ use crate::audit::{AuditError, Cut, Ledger};
 use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::ledger::INSTALLATION;
-use crate::store::{AuditEntry, Page, StoreError};
+use crate::store::{Anchoring, AuditEntry, Page, StoreError};
 
 /// The feature that gives a tenant's ledger a year, whatever its plan says.
 pub const AUDIT_365: &str = "audit_365";
@@ -27,6 +27,9 @@ const CHAINS: u32 = 100;
 const AT_MOST: Duration = Duration::from_secs(30 * 86_400);
 /// A chain is not looked at more often.
 const AT_LEAST: Duration = Duration::from_secs(3_600);
+/// How soon a new chain is anchored, and how often those that have grown are.
+const ANCHOR_BEGUN: Duration = Duration::from_secs(60);
+const ANCHOR_GROWN: Duration = Duration::from_secs(3_600);
 /// What is not in order is left alone for so long.
 const AGAIN: Duration = Duration::from_secs(86_400);
 
@@ -45,6 +48,7 @@ impl Tenancy {
     /// Looks after the ledger until the task is dropped. `owner`: this process, as leases name it.
     pub async fn keep_ledger(self, owner: String) {
         let mut told: Option<Instant> = None;
+        let (mut begun, mut grown) = (Instant::now(), Instant::now());
         loop {
             let every = self.config().audit.checkpoint_every;
             let tell = told.is_none_or(|told| told.elapsed() >= every);
@@ -53,8 +57,27 @@ impl Tenancy {
                 Ok(()) => {}
                 Err(error) => warn!(%error, "audit.not_kept: trying again"),
             }
+            if begun.elapsed() >= ANCHOR_BEGUN {
+                let all = grown.elapsed() >= ANCHOR_GROWN;
+                let which = if all { Anchoring::Grown } else { Anchoring::Begun };
+                begun = Instant::now();
+                match self.anchor_ledger(&owner, which).await {
+                    Ok(()) if all => grown = Instant::now(),
+                    Ok(()) => {}
+                    Err(error) => warn!(%error, "audit.not_anchored: trying again"),
+                }
+            }
             sleep(LOOK.min(every)).await;
         }
+    }
+
+    /// Has the installation's chain say where tenants' chains stand. Nothing while another node has the lease.
+    pub async fn anchor_ledger(&self, owner: &str, which: Anchoring) -> Result<(), AuditError> {
+        if self.take_ledger(owner).await? {
+            let chains = self.ledger().anchor(which).await?;
+            debug!(audit.chains = chains, "audit.anchored");
+        }
+        Ok(())
     }
 
     /// Cuts what is old enough, and writes checkpoints if `tell`. Nothing while another node has the lease.
