@@ -48,6 +48,8 @@ const PROGRESS: Duration = Duration::from_secs(2);
 pub(super) struct Check<'a> {
     pub(super) ledger: &'a Ledger,
     keys: LedgerKeys,
+    /// See [`Verifier::excusing`].
+    excused: i64,
     reports: &'a mpsc::Sender<Report>,
     pub(super) sum: Summary,
     /// Chains that something is wrong with.
@@ -68,7 +70,8 @@ impl Ledger {
     pub async fn verify(&self, only: Option<&str>, reports: mpsc::Sender<Report>) -> Result<Summary, AuditError> {
         let keys = self.keys().await?;
         let (sum, faulty) = (Summary::default(), HashSet::new());
-        let mut check = Check { ledger: self, keys, reports: &reports, sum, faulty, told: Instant::now() };
+        let excused = self.store.untold_erasures().await?;
+        let mut check = Check { ledger: self, keys, excused, reports: &reports, sum, faulty, told: Instant::now() };
         match only {
             Some(name) => {
                 let row = self.store.chain(name).await?;
@@ -122,7 +125,7 @@ impl Check<'_> {
                     if let Some(done) = open.take() {
                         self.close(done).await?;
                     }
-                    open = rows.pop_front().map(Open::of);
+                    open = rows.pop_front().map(|row| Open::of(row, self.excused));
                 }
                 match &mut open {
                     Some(open) if open.row.chain.name == chain => open.add(line),
@@ -136,7 +139,7 @@ impl Check<'_> {
             self.close(done).await?;
         }
         for row in rows {
-            let open = Open::of(row);
+            let open = Open::of(row, self.excused);
             self.close(open).await?;
         }
         for (chain, lines) in headless {
@@ -177,7 +180,7 @@ impl Check<'_> {
 
     async fn once_more(&mut self, row: ChainRow) -> Result<(ChainRow, Findings), AuditError> {
         let name = row.chain.name.clone();
-        let mut open = Open::of(row);
+        let mut open = Open::of(row, self.excused);
         let mut cursor = ChainCursor::before(&name);
         loop {
             let lines = self.ledger.store.chain_lines(&cursor, Some(&name), LINES).await?;
@@ -213,8 +216,8 @@ impl Check<'_> {
 }
 
 impl Open {
-    fn of(row: ChainRow) -> Self {
-        Self { verifier: Verifier::new(row.chain.clone()), row, beyond: None }
+    fn of(row: ChainRow, excused: i64) -> Self {
+        Self { verifier: Verifier::new(row.chain.clone()).excusing(excused), row, beyond: None }
     }
 
     fn add(&mut self, line: Linked) {

@@ -128,7 +128,8 @@ async fn tell(write: &mut Write, tenant: Option<TenantId>, detail: Value) -> Res
 fn first_fault(chain: &Chain, lines: &[Linked], (number, head): (i64, Hash)) -> Option<Fault> {
     let mut verifier = Verifier::new(Chain { number, head, ..chain.clone() });
     lines.iter().for_each(|line| verifier.add(line.clone()));
-    verifier.finish().faults.first().copied()
+    // Of what was erased a line may tell that is not old enough.
+    verifier.finish().faults.into_iter().find(|fault| !matches!(fault, Fault::Erased { .. }))
 }
 
 /// Written to the end before it counts.

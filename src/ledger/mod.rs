@@ -18,7 +18,7 @@ use aws_lc_rs::digest::{Context, SHA256};
 
 pub use anchor::{ANCHOR, Anchor, digest as digest_of_anchors};
 pub use checkpoint::{Checkpoint, KeyError, LedgerKeys, Signed, Statement, Unsigned};
-pub use personal::{ERASED, Personal, Split, is_email, merge, split};
+pub use personal::{ERASE, ERASED, Personal, Split, is_email, merge, split, told_erased};
 pub use verify::{Chain, Fault, Findings, Verifier, compare};
 
 use crate::clock::Timestamp;

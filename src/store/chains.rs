@@ -1,5 +1,5 @@
-//! The chains of the audit ledger: where each stands, its lines in order, what is cut off when it is old enough, and what
-//! is erased of a person. What is right about a chain is not judged here.
+//! The chains of the audit ledger: where each stands, its lines in order, and what is cut off when it is old enough. What
+//! is right about a chain is not judged here.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, query};
 
 use super::audit::{columns, linked_of};
-use super::row::{Row, storable};
+use super::row::Row;
 use super::{Aside, Store, StoreError, Write};
 use crate::clock::Timestamp;
 use crate::ledger::{Chain, Checkpoint, Hash, INSTALLATION, Linked, Signed};
@@ -149,19 +149,6 @@ impl Write {
         let statement = query(sql).bind(chain.as_str()).bind(*number).bind(hash.0.to_vec()).bind(at.millis());
         self.execute(statement.bind(cut.key.as_str()).bind(cut.signature.as_str())).await?;
         Ok(gone)
-    }
-
-    /// Erases from the ledger what it knows of a person: the values kept under each of these keys, which are the person's
-    /// id and e-mail addresses. The lines stay, and their chains verify. Returns how many values went. To be told in the
-    /// ledger by whoever calls.
-    pub async fn erase_from_audit(&mut self, keys: &[&str]) -> Result<u64, StoreError> {
-        let sql = "UPDATE audit_personal SET person = NULL, salt = NULL, value = NULL WHERE person = $1";
-        let mut erased = 0;
-        for key in keys {
-            let key = if key.contains('@') { key.to_lowercase() } else { (*key).to_owned() };
-            erased += self.execute(query(sql).bind(storable(&key).into_owned())).await?;
-        }
-        Ok(erased)
     }
 
     /// Removes the lines from before the chains that are older than that; at most `limit`. Returns how many went.

@@ -119,7 +119,7 @@ pub(super) const TABLES: &[Table] = &[
         ("anchored", Int),
     ] },
     Table { name: "audit_start", key: "id", columns: &[
-        ("id", Int), ("through", Int), ("written", Int), ("kept", Int),
+        ("id", Int), ("through", Int), ("written", Int), ("kept", Int), ("erased", Int),
     ] },
     Table { name: "audit_anchors", key: "line, chain", columns: &[
         ("line", Int), ("chain", Text), ("number", Int), ("hash", Bytes),
