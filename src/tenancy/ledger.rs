@@ -47,15 +47,17 @@ impl Tenancy {
 
     /// Looks after the ledger until the task is dropped. `owner`: this process, as leases name it.
     pub async fn keep_ledger(self, owner: String) {
+        // What could not be written is tried again no sooner, lest the log fills.
         let mut told: Option<Instant> = None;
         let (mut begun, mut grown) = (Instant::now(), Instant::now());
         loop {
             let every = self.config().audit.checkpoint_every;
             let tell = told.is_none_or(|told| told.elapsed() >= every);
-            match self.pass_ledger(&owner, tell).await {
-                Ok(()) if tell => told = Some(Instant::now()),
-                Ok(()) => {}
-                Err(error) => warn!(%error, "audit.not_kept: trying again"),
+            if let Err(error) = self.pass_ledger(&owner, tell).await {
+                warn!(%error, "audit.not_kept: trying again");
+            }
+            if tell {
+                told = Some(Instant::now());
             }
             if begun.elapsed() >= ANCHOR_BEGUN {
                 let all = grown.elapsed() >= ANCHOR_GROWN;
@@ -88,24 +90,19 @@ impl Tenancy {
         if (due.is_empty() && path.is_none()) || !self.take_ledger(owner).await? {
             return Ok(());
         }
-        if let Some(path) = path {
-            let told = self.ledger().export_checkpoints(path).await?.0;
-            if told > 0 {
-                info!(audit.chains = told, "audit.checkpoints_written");
-            }
-        }
+        // Neither keeps the other from being done.
+        let told = match path {
+            Some(path) => self.ledger().export_checkpoints(path).await.map(|told| told.0),
+            None => Ok(0),
+        };
+        let mut failed = None;
         for row in due {
             let name = row.chain.name;
-            let next = match self.kept(&name, &config).await {
-                Ok(Some(kept)) => {
-                    if name == INSTALLATION {
-                        self.cut_unchained(kept.max(longest(&config))).await?;
-                    }
-                    self.cut(&name, kept).await?
-                }
-                Ok(None) => Some(now + AT_MOST),
+            let next = match self.age(&name, &config).await {
+                Ok(next) => next,
                 Err(error) => {
-                    warn!(%error, audit.chain = name, "audit.age_unknown: trying again");
+                    warn!(%error, audit.chain = name, "audit.not_cut: trying again");
+                    failed = Some(error);
                     Some(now + AT_LEAST)
                 }
             };
@@ -115,7 +112,28 @@ impl Tenancy {
                 aside.commit().await?;
             }
         }
-        Ok(())
+        let told = told?;
+        if told > 0 {
+            info!(audit.chains = told, "audit.checkpoints_written");
+        }
+        failed.map_or(Ok(()), Err)
+    }
+
+    /// Cuts a chain where it is old enough. When to look at it again; `None`: at once, there may be more.
+    async fn age(&self, chain: &str, config: &Config) -> Result<Option<Timestamp>, AuditError> {
+        let now = self.clock.now();
+        let kept = match self.kept(chain, config).await {
+            Ok(Some(kept)) => kept,
+            Ok(None) => return Ok(Some(now + AT_MOST)),
+            Err(error) => {
+                warn!(%error, audit.chain = chain, "audit.age_unknown: trying again");
+                return Ok(Some(now + AT_LEAST));
+            }
+        };
+        if chain == INSTALLATION {
+            self.cut_unchained(kept.max(longest(config))).await?;
+        }
+        self.cut(chain, kept).await
     }
 
     /// When to look at the chain again; `None`: at once, there may be more.
