@@ -5,9 +5,11 @@
 mod anchors;
 mod check;
 mod compare;
+pub mod events;
 mod export;
 mod keep;
 mod notes;
+mod proof;
 
 pub use check::{Report, Summary};
 pub use compare::{Comparison, Contradiction};

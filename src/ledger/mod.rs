@@ -10,15 +10,18 @@
 mod anchor;
 mod checkpoint;
 mod personal;
+mod proof;
 mod verify;
 
 use std::fmt;
 
 use aws_lc_rs::digest::{Context, SHA256};
+use serde::{Deserialize, Serialize};
 
 pub use anchor::{ANCHOR, Anchor, digest as digest_of_anchors};
 pub use checkpoint::{Checkpoint, KeyError, LedgerKeys, Signed, Statement, Unsigned};
 pub use personal::{ERASE, ERASED, Personal, Split, is_email, merge, split, told_erased};
+pub use proof::{Proof, Proved, Prover};
 pub use verify::{Chain, Fault, Findings, Verifier, compare};
 
 use crate::clock::Timestamp;
@@ -37,7 +40,7 @@ const DOMAIN: &[u8] = b"tenantry audit line v1";
 pub struct Hash(pub [u8; 32]);
 
 /// A line as it is stored, in the very texts that its hash covers. JSON stays text: read and written again it might differ.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Record {
     /// Its number among all lines of the store.
     pub id: i64,
@@ -58,7 +61,7 @@ pub struct Record {
 }
 
 /// A line at its place in a chain, with the hashes that are stored with it.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Linked {
     pub number: i64,
     /// `None`: what is stored is no hash.

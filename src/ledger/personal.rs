@@ -2,6 +2,7 @@
 //! salted digest alone, so that value and salt can be erased and the chain still verifies.
 
 use aws_lc_rs::digest::{Context, SHA256};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 /// What is shown in the place of an erased value.
@@ -11,17 +12,19 @@ pub const ERASED: &str = "(erased)";
 pub const ERASE: &str = "audit.erase";
 
 /// A value of a line that says something about a person.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Personal {
     /// A JSON pointer (RFC 6901) into the line: `/subject`, `/detail/email`; `/from` for the caller's address.
     pub place: String,
     /// Whom it is about: a person's id, or an e-mail address in lower case. Erased with the value.
     pub person: Option<String>,
     /// 16 random bytes. `None`: erased.
+    #[serde(with = "hexed::optional")]
     pub salt: Option<Vec<u8>>,
     /// JSON. `None`: erased.
     pub value: Option<String>,
     /// SHA-256 over salt, place, value and person; of older lines, without the person.
+    #[serde(with = "hexed")]
     pub digest: Vec<u8>,
 }
 
@@ -158,6 +161,32 @@ fn digest(salt: &[u8], place: &str, value: &str, person: Option<Option<&str>>) -
         sum.update(part);
     }
     sum.finish().as_ref().to_vec()
+}
+
+/// Bytes in hexadecimal.
+mod hexed {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error as _};
+
+    pub fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&hex::encode(bytes))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        hex::decode(String::deserialize(deserializer)?).map_err(D::Error::custom)
+    }
+
+    pub mod optional {
+        use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+
+        pub fn serialize<S: Serializer>(bytes: &Option<Vec<u8>>, serializer: S) -> Result<S::Ok, S::Error> {
+            bytes.as_ref().map(hex::encode).serialize(serializer)
+        }
+
+        pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<u8>>, D::Error> {
+            let text = Option::<String>::deserialize(deserializer)?;
+            text.map(hex::decode).transpose().map_err(D::Error::custom)
+        }
+    }
 }
 
 const SUBJECT: &str = "/subject";

@@ -74,7 +74,7 @@ pub use members::{MemberFilter, MemberRow, MemberSearch};
 pub use nodes::NodeRow;
 pub use orders::{BEFORE_ALL, ISSUED, OrderRow, StageCount, WAITING};
 pub use people::{Identity, PasswordHash};
-pub use portable::{Restored, dump, restore};
+pub use portable::{Restored, dump, restore, tell};
 pub use profiles::Profile;
 pub use reseal::{Reseal, Resealed};
 pub use roles::{RoleRow, RoleUse};
