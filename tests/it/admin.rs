@@ -16,6 +16,7 @@ mod invitations;
 mod members;
 mod members_cli;
 mod openapi;
+mod plans;
 mod refusals;
 mod roles;
 mod service;
