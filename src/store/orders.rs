@@ -103,13 +103,6 @@ impl Store {
         self.all(statement.bind(now.millis()).bind(i64::from(limit))).await?.iter().map(order_of).collect()
     }
 
-    /// When the next order that nobody works on wants something to be done.
-    pub async fn next_order(&self) -> Result<Option<Timestamp>, StoreError> {
-        let sql = "SELECT MIN(CASE WHEN lease > not_before THEN lease ELSE not_before END) AS at FROM orders";
-        let row = self.one(query(sql)).await?;
-        row.map_or(Ok(None), |row| Row::new(&row, "orders", "at").optional_time("at"))
-    }
-
     /// How many waiting orders go before this turn.
     pub async fn orders_before(&self, turn: i64, now: Timestamp) -> Result<i64, StoreError> {
         let sql = "SELECT COUNT(*) AS before FROM orders WHERE stage = 'waiting' AND turn < $1 AND not_before <= $2";
