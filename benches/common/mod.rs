@@ -35,6 +35,7 @@ pub fn tenant(n: u128) -> Tenant {
         reason_public: false,
         trial_ends: None,
         life: tenantry::model::Life::default(),
+        subscription: Default::default(),
         created: Timestamp(0),
         updated: Timestamp(0),
         revision: 1,

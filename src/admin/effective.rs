@@ -18,7 +18,7 @@ use super::precondition::etag;
 use super::problem::Problem;
 use super::query::{NoParams, Params, Segment};
 use crate::clock::Timestamp;
-use crate::model::{Scope, Source, Standing};
+use crate::model::{CapName, Scope, SetBy, Source, Standing};
 use crate::tenancy::{Explained, Sourced};
 
 pub fn routes() -> OpenApiRouter<AdminState> {
@@ -34,6 +34,9 @@ pub struct SourcedView {
     /// With `parent`: the slug of the one whose word it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     tenant: Option<String>,
+    /// Of a cap that is no plan's: who has set it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    by: Option<SetBy>,
 }
 
 /// Every value that holds for a tenant right now.
@@ -55,6 +58,8 @@ pub struct ExplainedView {
     plan: SourcedView,
     /// Every feature of the catalogue, `true` or `false`. From `plan`: its plan gives it, or does not.
     features: BTreeMap<String, SourcedView>,
+    /// How much of what it may have: a number, or `"unlimited"`. A cap of a tenant's own counts before the plan's.
+    caps: BTreeMap<CapName, SourcedView>,
     /// What is set; the rest is the installation's.
     branding: BTreeMap<String, SourcedView>,
     settings: BTreeMap<String, SourcedView>,
@@ -96,6 +101,11 @@ impl From<Explained> for ExplainedView {
             status: found.status.into(),
             plan: found.plan.into(),
             features: all(found.features),
+            caps: found
+                .caps
+                .into_iter()
+                .map(|(name, (value, by))| (name, SourcedView { by, ..value.into() }))
+                .collect(),
             branding: all(found.branding),
             settings: all(found.settings),
             edge: all(found.edge),
@@ -106,6 +116,6 @@ impl From<Explained> for ExplainedView {
 impl From<Sourced> for SourcedView {
     fn from(sourced: Sourced) -> Self {
         let Sourced { value, from, tenant } = sourced;
-        Self { value, from, tenant: tenant.map(|slug| slug.to_string()) }
+        Self { value, from, tenant: tenant.map(|slug| slug.to_string()), by: None }
     }
 }

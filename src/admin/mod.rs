@@ -6,8 +6,11 @@ mod address;
 mod answer;
 mod audit;
 mod audit_check;
+mod billing;
 mod body;
 mod branding;
+mod catalogue;
+mod caps;
 mod certificates;
 mod config;
 mod cookies;
@@ -26,6 +29,8 @@ mod members;
 mod openapi;
 mod orders;
 mod people;
+mod plan_views;
+mod plans;
 mod precondition;
 mod probes;
 mod problem;
@@ -147,8 +152,12 @@ pub fn router(state: AdminState) -> Router {
         .merge(tenants::routes())
         .merge(tenant_list::routes())
         .merge(imports::routes())
+        .merge(plans::routes())
+        .merge(catalogue::routes())
         .merge(status::routes())
         .merge(descent::routes())
+        .merge(caps::routes())
+        .merge(billing::routes())
         .merge(settings::routes())
         .merge(effective::routes())
         .merge(export::routes())

@@ -28,6 +28,8 @@ use super::problem::{FieldError, Problem};
     modifiers(&Frame),
     tags(
         (name = "tenants", description = "Tenants, their status, plan and features"),
+        (name = "billing", description = "What a billing system tells of tenants, and the caps that are agreed with them"),
+        (name = "plans", description = "The catalogue of plans and features, and what a tenant has of it"),
         (name = "branding", description = "How tenants look, and where they are listed"),
         (name = "domains", description = "Custom domains, and whom a host leads to"),
         (name = "certificates", description = "What is served, and what was brought; never a key"),
@@ -73,13 +75,14 @@ const COMMON: &[(&str, &str)] = &[
     ("Forbidden", "The caller is known, and does not hold the scope that `x-needs` names"),
     ("Unavailable", "The system of record cannot be reached, or it took too long; see Retry-After"),
 ];
+const PRECONDITION: (&str, &str) = ("Changed", "It has changed since; look at it again");
 /// The refusals of a route that takes a body.
 const WITH_BODY: &[(&str, &str)] =
     &[("TooLarge", "The body is larger than this server takes"), ("MediaType", "The body is not application/json")];
 
 /// Adds what all guarded routes have in common.
 pub fn finished(mut openapi: OpenApi) -> OpenApi {
-    for (name, description) in WITH_BODY {
+    for (name, description) in WITH_BODY.iter().chain([&PRECONDITION]) {
         let components = openapi.components.get_or_insert_default();
         components.responses.insert((*name).to_owned(), problem(description).into());
     }
@@ -87,7 +90,7 @@ pub fn finished(mut openapi: OpenApi) -> OpenApi {
         if !path.starts_with("/v1/") {
             continue;
         }
-        if let Some(operation) = &mut item.post {
+        if let Some(operation) = item.post.as_mut().filter(|operation| !is_public(operation)) {
             operation.parameters.get_or_insert_default().push(idempotency_key().into());
         }
         for operation in operations(item) {
@@ -95,6 +98,9 @@ pub fn finished(mut openapi: OpenApi) -> OpenApi {
             refer(operation, "401", "Unauthorized");
             refer(operation, "403", "Forbidden");
             refer(operation, "503", "Unavailable");
+            if operation.parameters.iter().flatten().any(is_if_match) {
+                refer(operation, "412", PRECONDITION.0);
+            }
             if operation.request_body.is_some() {
                 refer(operation, "413", "TooLarge");
                 refer(operation, "415", "MediaType");
@@ -104,7 +110,16 @@ pub fn finished(mut openapi: OpenApi) -> OpenApi {
     openapi
 }
 
-/// Every POST takes one.
+fn is_if_match(parameter: &RefOr<Parameter>) -> bool {
+    matches!(parameter, RefOr::T(parameter) if parameter.name == "If-Match")
+}
+
+/// Whether nobody in particular calls it: then nobody's key could be told from another's.
+fn is_public(operation: &Operation) -> bool {
+    operation.extensions.as_ref().and_then(|all| all.get("x-needs")).is_some_and(|needs| needs["of"] == "public")
+}
+
+/// Every POST of somebody who is known takes one.
 fn idempotency_key() -> Parameter {
     let description = "1 to 255 visible ASCII characters that the caller chooses. A call that is sent again with the same key \
         within 24 hours is not done again, and is answered as it was, with `Idempotency-Replayed: true` \

@@ -142,7 +142,8 @@ async fn show(
 
 /// Rename or disable a person
 #[utoipa::path(patch, path = "/v1/people/{person}", operation_id = "changePerson", tag = "people",
-    request_body = PatchPerson, params(("person" = String, Path, description = "Id or e-mail address")),
+    request_body = PatchPerson, params(("person" = String, Path, description = "Id or e-mail address"),
+        ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for")),
     responses(
         (status = 200, description = "As they are now", body = PersonView),
         (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json"),

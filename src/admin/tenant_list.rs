@@ -60,6 +60,8 @@ pub struct ListTenants {
     parent: Option<String>,
     /// Only tenants whose slug begins like this.
     prefix: Option<String>,
+    /// Only the tenant that the billing system calls by this name.
+    billing_ref: Option<String>,
     /// Only tenants created at this time or later.
     #[param(value_type = Option<String>, format = DateTime)]
     created_from: Option<String>,
@@ -203,6 +205,7 @@ fn query(params: ListTenants) -> Result<TenantQuery, Problem> {
         plan: params.plan,
         parent: params.parent,
         prefix: params.prefix,
+        billing_ref: params.billing_ref,
         sort,
         descending: descending.unwrap_or_default(),
     })

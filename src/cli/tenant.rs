@@ -106,6 +106,9 @@ struct Filter {
     /// Only slugs that begin like this
     #[arg(long)]
     prefix: Option<String>,
+    /// Only the one that the billing system calls by this name
+    #[arg(long, value_name = "NAME")]
+    billing_ref: Option<String>,
     /// slug, name, created, updated or trial_ends; with - before it from the last to the first [default: slug]
     #[arg(long, allow_hyphen_values = true)]
     sort: Option<String>,
@@ -142,18 +145,6 @@ enum Change {
         tenant: String,
         /// 1–120 characters
         name: String,
-    },
-    /// Set the plan
-    #[command(after_help = "Examples:\n  tenantry tenant plan acme growth\n  tenantry tenant plan acme-shop --inherit")]
-    Plan {
-        /// Slug or id
-        tenant: String,
-        /// A plan of the catalogue
-        #[arg(required_unless_present = "inherit", conflicts_with = "inherit")]
-        plan: Option<String>,
-        /// Take the parent's plan
-        #[arg(long)]
-        inherit: bool,
     },
     /// Stop serving a tenant and its children, at once
     #[command(after_help = "Example:\n  tenantry tenant suspend acme --reason 'invoice overdue' --public")]
@@ -243,7 +234,6 @@ impl Change {
                 (Method::POST, "/v1/tenants".to_owned(), body)
             }
             Self::Rename { tenant, name } => (Method::PATCH, path(&tenant, ""), json!({ "name": name })),
-            Self::Plan { tenant, plan, .. } => (Method::PUT, path(&tenant, "/plan"), json!({ "plan": plan })),
             Self::Suspend { tenant, reason, public } => {
                 post(&tenant, "/suspend", json!({ "reason": reason, "public": public }))
             }
@@ -266,13 +256,14 @@ impl Start {
 }
 
 async fn list(client: &Client, json: bool, filter: Filter) -> Result<(), Failure> {
-    let Filter { search, status, plan, parent, prefix, sort } = filter;
+    let Filter { search, status, plan, parent, prefix, billing_ref, sort } = filter;
     let query = [
         ("search", search),
         ("status", status),
         ("plan", plan),
         ("parent", parent),
         ("prefix", prefix),
+        ("billing_ref", billing_ref),
         ("sort", sort),
     ];
     let query: Vec<_> =
@@ -429,7 +420,9 @@ pub(super) fn show(json: bool, answer: &Answer) {
             ("archived at", cell("/archive_at")),
             ("purged at", cell("/purge_at")),
             ("domains until", cell("/domains_until")),
+            ("billing name", cell("/billing_ref")),
             ("plan", cell("/effective/plan")),
+            ("plan change", super::plan_look::change(&tenant["plan_change"])),
             ("features", cell("/effective/features")),
             ("switched on", cell("/features/on")),
             ("switched off", cell("/features/off")),

@@ -60,6 +60,34 @@ pub enum Life {
         #[arg(long, value_name = "NAME")]
         unset: Vec<String>,
     },
+    /// Show or change a tenant's caps: how much of what it may have, whatever its plan says
+    #[command(after_help = "Caps: members, ai_tokens\n\n\
+                            Examples:\n  tenantry tenant caps acme\n  \
+                            tenantry tenant caps acme --set ai_tokens=100000 --set members=unlimited\n  \
+                            tenantry tenant caps acme --unset members")]
+    Caps {
+        /// Slug or id
+        tenant: String,
+        /// A cap and its number, or unlimited
+        #[arg(long, value_name = "NAME=NUMBER")]
+        set: Vec<String>,
+        /// Take a cap back: the plan's counts again
+        #[arg(long, value_name = "NAME")]
+        unset: Vec<String>,
+    },
+    /// Give a tenant the name that the billing system has for it
+    #[command(after_help = "Examples:\n  tenantry tenant billing-ref acme cus_9s6XKzkNRiz8i3\n  \
+                            tenantry tenant billing-ref acme --none")]
+    BillingRef {
+        /// Slug or id
+        tenant: String,
+        /// 1–255 characters; no two tenants have the same
+        #[arg(required_unless_present = "none", conflicts_with = "none")]
+        name: Option<String>,
+        /// It has none any more
+        #[arg(long)]
+        none: bool,
+    },
     /// Show or change whom to turn to at a tenant
     #[command(after_help = "Kinds: general, billing, technical, security, legal\n\n\
                             Examples:\n  tenantry tenant contacts acme\n  \
@@ -97,6 +125,12 @@ impl Life {
             }
             Self::Effective { tenant } => effective(client, json, &tenant).await,
             Self::Settings { tenant, set, unset } => settings(client, json, &tenant, &set, unset).await,
+            Self::Caps { tenant, set, unset } => caps(client, json, &tenant, &set, &unset).await,
+            Self::BillingRef { tenant, name, .. } => {
+                let body = json!({ "billing_ref": name });
+                show(json, &client.send(Method::PATCH, &path(&tenant, ""), body).await?);
+                Ok(())
+            }
             Self::Contacts { tenant, add, remove } => contacts(client, json, &tenant, &add, &remove).await,
             Self::Export { tenant, output } => export(client, json, &tenant, output).await,
         }
@@ -131,7 +165,7 @@ async fn effective(client: &Client, json: bool, tenant: &str) -> Result<(), Fail
         vec![name, output::cell(value, "/value"), from]
     };
     let mut rows: Vec<_> = ["status", "plan"].iter().map(|name| row((*name).to_owned(), &answer[*name])).collect();
-    for group in ["features", "branding", "settings", "edge"] {
+    for group in ["features", "caps", "branding", "settings", "edge"] {
         let values = answer[group].as_object().into_iter().flatten();
         rows.extend(values.map(|(name, value)| row(format!("{group}.{}", output::printable(name)), value)));
     }
@@ -171,6 +205,43 @@ async fn settings(
         output::answer(&output::table(&["SETTING", "VALUE", "FROM", "WHAT IT IS"], &rows));
     }
     warn_unless_applied(&answer);
+    Ok(())
+}
+
+/// Adds to what is set already, and writes only what was read.
+async fn caps(client: &Client, json: bool, tenant: &str, set: &[String], unset: &[String]) -> Result<(), Failure> {
+    let before = client.get(&path(tenant, "")).await?;
+    if !set.is_empty() || !unset.is_empty() {
+        let own = before.body["caps"].as_object().into_iter().flatten();
+        let mut caps: serde_json::Map<_, _> = own.map(|(name, own)| (name.clone(), own["cap"].clone())).collect();
+        for word in set {
+            let (name, value) =
+                word.split_once('=').ok_or_else(|| Failure::Local(format!("--set {word}: expected NAME=NUMBER")))?;
+            let value = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()));
+            caps.insert(name.to_owned(), value);
+        }
+        caps.extend(unset.iter().map(|name| (name.clone(), Value::Null)));
+        let (path, body) = (path(tenant, "/caps"), json!({ "caps": caps }));
+        let answer = match before.etag {
+            Some(etag) => client.send_if(Method::PUT, &path, body, etag).await?,
+            None => client.send(Method::PUT, &path, body).await?,
+        };
+        warn_unless_applied(&answer);
+    }
+    let holding = client.get(&path(tenant, "/effective")).await?.body["caps"].clone();
+    if json {
+        output::json(&holding);
+        return Ok(());
+    }
+    let row = |(name, cap): (&String, &Value)| {
+        let from = match cap["tenant"].as_str() {
+            Some(tenant) => format!("parent {}", output::printable(tenant)),
+            None => output::cell(cap, "/from"),
+        };
+        vec![output::printable(name), output::cell(cap, "/value"), from, output::cell(cap, "/by")]
+    };
+    let rows: Vec<_> = holding.as_object().into_iter().flatten().map(row).collect();
+    output::answer(&output::table(&["CAP", "IS", "FROM", "SET BY"], &rows));
     Ok(())
 }
 

@@ -7,7 +7,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Branding, EdgeSettings, Feature, PlanName, Slug};
+use super::{Branding, EdgeSettings, Feature, PlanName, Slug, Subscription};
 use crate::clock::Timestamp;
 
 /// A tenant's identity: a UUIDv7, so that ids sort by creation.
@@ -116,6 +116,8 @@ pub struct Tenant {
     pub trial_ends: Option<Timestamp>,
     /// What time has done to it, and does next.
     pub life: Life,
+    /// What is agreed about its plan.
+    pub subscription: Subscription,
     pub created: Timestamp,
     pub updated: Timestamp,
     /// The revision of the store that last wrote this row; the ETag of the resource.

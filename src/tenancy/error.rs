@@ -42,6 +42,8 @@ pub enum Kind {
     Order,
     /// A picture of a branding.
     Picture,
+    /// A change of a tenant's plan that waits.
+    PlanChange,
 }
 
 impl Kind {
@@ -59,6 +61,7 @@ impl Kind {
             Self::Invitation => "invitation",
             Self::Order => "order for a certificate of",
             Self::Picture => "picture",
+            Self::PlanChange => "change of plan that waits for",
         }
     }
 }

@@ -191,11 +191,16 @@ fn lines(rows: &[Value]) -> Vec<u8> {
 }
 
 fn facts(tenant: &Tenant) -> Value {
+    let next = tenant.subscription.next.as_ref();
     json!({
         "id": tenant.id.to_string(), "slug": tenant.slug, "name": tenant.name, "status": tenant.status,
-        "plan": tenant.plan, "features": { "on": tenant.features_on, "off": tenant.features_off },
+        "plan": tenant.plan, "plan_change": next.map(|next| json!({ "plan": next.plan, "at": next.at })),
+        "period_end": tenant.subscription.period_end, "billing_ref": tenant.subscription.billing_ref,
+        "features": { "on": tenant.features_on, "off": tenant.features_off },
         "parent": tenant.parent.map(|id| id.to_string()), "branding": tenant.branding, "edge": tenant.edge,
         "suspend_reason": tenant.suspend_reason, "trial_ends": tenant.trial_ends,
+        "period_start": tenant.subscription.period_start, "caps": tenant.subscription.caps,
+        "status_by": tenant.subscription.status_by,
         "cancelled": tenant.life.cancelled, "archived": tenant.life.archived,
         "created": tenant.created, "updated": tenant.updated, "revision": tenant.revision,
     })

@@ -7,7 +7,10 @@
 
 mod access;
 mod agenda;
+mod billing;
 mod branding;
+mod catalogue;
+mod caps;
 mod checks;
 mod contacts;
 mod delete;
@@ -18,6 +21,7 @@ mod error;
 mod explained;
 mod export;
 mod follow;
+mod gated;
 mod hosts;
 mod import;
 mod import_domains;
@@ -33,6 +37,9 @@ mod memberships;
 mod operators;
 mod parent;
 mod people;
+mod plan_state;
+mod plans;
+mod preview;
 mod rank;
 mod records;
 mod roles;
@@ -54,7 +61,13 @@ use async_trait::async_trait;
 
 pub use access::{Principal, TenantHolder};
 pub use agenda::Occasion;
+pub use billing::{
+    BillingAnswer, BillingRefusal, BillingStatus, BillingTaken, BillingTenant, BillingUpdate, Held, REF_MAX,
+    SignatureError, Signed, TOLERANCE,
+};
 pub use branding::{Advice, BLURB_MAX, Branded, CSS_MAX, Dropped, PICTURE_MAX, TAGLINE_MAX, Upload};
+pub use catalogue::{FeatureEntry, PlanEntry, Plans};
+pub use caps::CAP_MAX;
 pub use checks::{NAME_MAX, REASON_MAX, TRIAL_DAYS_MAX};
 pub use contacts::Contacts;
 pub use delete::{Deleted, Deletion};
@@ -63,6 +76,7 @@ pub use erasure::{CANCELLABLE, MemberExport};
 pub use error::{Fault, Kind, TenancyError};
 pub use explained::{Explained, Sourced};
 pub use export::{Export, Part};
+pub use gated::{GatedPath, GatedRoute};
 pub use hosts::{HostAnswer, Via, Visit};
 pub use import::{FAULTS_TOLD, Imported};
 pub use invitations::{INVITED_FOR, IssuedInvitation, Joiner, MESSAGE_MAX, NewInvitation};
@@ -72,12 +86,15 @@ pub use lists::{DomainQuery, SEARCH_MAX, Stats, TenantQuery};
 pub use members::{MemberChange, NewMember, RESTORABLE};
 pub use memberships::{CUSTOM_ROLES, Membership};
 pub use people::PersonChange;
+pub use plan_state::{CapUse, PlanState};
+pub use plans::PlanOrder;
+pub use preview::{CapChange, Effect, Gained, LimitChange, Lost, MOST_CHILDREN, PlanQuestion, Preview};
 pub use records::{Record, Wanted, wanted};
 pub use roles::{MOST_ROLES, NewRole, RoleChange};
 pub use sessions::{NewSession, Origin, Picked, SessionState, csrf_token};
 pub use settings::{SettingState, SettingsState};
 pub use status::Suspension;
-pub use tenants::{NewTenant, TenantState};
+pub use tenants::{NewTenant, TenantChange, TenantState};
 pub use tokens::{IMPERSONATION_MAX, Impersonation, IssuedToken, NewToken, hash_token};
 pub use units::{Heir, MOST_UNITS, UnitChange};
 

@@ -23,6 +23,8 @@ const LOOK: Duration = Duration::from_secs(1);
 const BATCH: u32 = 100;
 /// A tenant that could not be purged, because others stand beneath it, is looked at again after so long.
 const AGAIN: Duration = Duration::from_secs(86_400);
+/// A change to a plan that the catalogue does not have is tried again after so long.
+const REPLAN: Duration = Duration::from_secs(3600);
 
 impl Tenancy {
     /// Does what time brings, until the task is dropped. `owner`: this process, as leases name it.
@@ -72,6 +74,7 @@ impl Tenancy {
         }
         let before = tenant.clone();
         tenant.life.due = None;
+        let mut replan = None;
         for occasion in agenda::at_hand(&before, &config.tenancy, now) {
             info!(tenant.slug = %tenant.slug, occasion = occasion.event(), "tenant.time");
             match occasion {
@@ -81,11 +84,21 @@ impl Tenancy {
                     return Ok(());
                 }
                 Occasion::Purge => tenant.life.due = Some(now + AGAIN),
+                Occasion::PlanChange => {
+                    // Tried before, it would not have been due until later.
+                    let at = before.subscription.next.as_ref().map(|next| next.at);
+                    let first = before.life.due <= at;
+                    let done = self.plan_due(&mut write, &mut tenant, first).await?;
+                    replan = (!done).then_some(now + REPLAN);
+                    tenant.life.due = None;
+                }
+                Occasion::DomainsEnding | Occasion::DomainsEnded if tenant.life.domains_until.is_none() => {}
                 notice => tell(&mut write, &tenant, notice).await?,
             }
         }
         if tenant.life.due.is_none() {
-            tenant.life.due = agenda::next_due(&tenant, &config.tenancy, now);
+            let next = agenda::next_due(&tenant, &config.tenancy, now);
+            tenant.life.due = [next, replan].into_iter().flatten().min();
         } else {
             // A purge that waits comes up again, whatever else does.
             tenant.life.phase_ends = tenant.life.due;
@@ -130,6 +143,7 @@ async fn tell(write: &mut Write, tenant: &Tenant, occasion: Occasion) -> Result<
         Occasion::TrialEnding | Occasion::TrialEnded => json!({ "trial_ends": tenant.trial_ends }),
         Occasion::DomainsEnding | Occasion::DomainsEnded => json!({ "until": tenant.life.domains_until }),
         Occasion::PurgeNear | Occasion::Archive | Occasion::Purge => json!({ "purged_at": tenant.life.phase_ends }),
+        Occasion::PlanChange => json!({ "to": tenant.plan }),
     };
     write.event(&event(occasion.event(), tenant, detail.clone())).await?;
     if matches!(occasion, Occasion::TrialEnded | Occasion::DomainsEnded) {

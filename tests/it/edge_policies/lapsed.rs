@@ -6,7 +6,7 @@ use http::{Method, StatusCode};
 use serde_json::json;
 use tenantry::clock::Clock;
 use tenantry::model::Hostname;
-use tenantry::tenancy::{Actor, Expect, Visit};
+use tenantry::tenancy::{Actor, Expect, PlanOrder, Visit};
 
 use super::{ask, origin};
 use crate::support::client::get;
@@ -16,7 +16,7 @@ const DAY: Duration = Duration::from_secs(86_400);
 
 async fn plan(world: &World, slug: &str, plan: &str) {
     let actor = Actor::new("test");
-    world.running.tenancy().set_plan(&actor, slug, &Expect::Anything, Some(plan)).await.unwrap();
+    world.running.tenancy().set_plan(&actor, slug, &Expect::Anything, &PlanOrder::at_once(plan)).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

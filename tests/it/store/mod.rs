@@ -118,6 +118,7 @@ pub fn tenant(name: &str) -> Tenant {
         reason_public: false,
         trial_ends: None,
         life: tenantry::model::Life::default(),
+        subscription: Default::default(),
         created: Timestamp(1_000),
         updated: Timestamp(1_000),
         revision: 0,

@@ -4,7 +4,10 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use tenantry::clock::Timestamp;
-use tenantry::model::{Branding, Change, Colour, DomainState, Feature, PlanName, Status, Tenant, TenantId};
+use tenantry::model::{
+    Branding, Cap, CapName, Change, Colour, DomainState, Feature, OwnCap, OwnCaps, PlanChange, PlanName, SetBy, Status,
+    Subscription, Tenant, TenantId,
+};
 use tenantry::store::{News, StoreError, TenantFilter, TenantSort};
 
 use super::{Ground, all_news, claim, contract, host, insert, page, slug, tenant};
@@ -18,6 +21,22 @@ contract!(
     nul_and_other_oddities_in_texts_behave_alike,
     a_row_that_does_not_parse_is_named,
 );
+
+fn subscription((a, b, c): (i64, i64, Option<i64>)) -> Subscription {
+    let by = if b % 3 == 0 { SetBy::Billing } else { SetBy::Operator };
+    let plan = (a % 2 == 0).then(|| PlanName::parse("growth").unwrap());
+    Subscription {
+        next: (b % 2 == 0).then_some(PlanChange { plan, at: Timestamp(b) }),
+        period_end: c.map(Timestamp),
+        billing_ref: c.map(|c| format!("sub_{c}")),
+        period_start: c.map(|c| Timestamp(c / 2)),
+        told: c.map(|c| Timestamp(c / 3)),
+        caps: OwnCaps(
+            c.map(|c| (CapName::AiTokens, OwnCap { cap: Cap::Number(c.unsigned_abs()), by })).into_iter().collect(),
+        ),
+        status_by: by,
+    }
+}
 
 fn any_tenant() -> impl Strategy<Value = Tenant> {
     let features = || {
@@ -44,6 +63,7 @@ fn any_tenant() -> impl Strategy<Value = Tenant> {
             reason_public,
             trial_ends: times.2.map(Timestamp),
             life: tenantry::model::Life::default(),
+            subscription: subscription(times),
             created: Timestamp(times.0),
             updated: Timestamp(times.1),
             ..tenant("placeholder")

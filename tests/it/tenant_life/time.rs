@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use tenantry::clock::Clock;
 use tenantry::model::{DomainState, Status};
 use tenantry::store::Page;
-use tenantry::tenancy::NewTenant;
+use tenantry::tenancy::{NewTenant, PlanOrder};
 
 use crate::support::world::World;
 
@@ -131,8 +131,9 @@ async fn domains_that_a_plan_covers_no_more_have_a_grace_with_reminders(ground: 
     house.create("acme", Status::Active, None).await;
     house.create("bare", Status::Active, None).await;
     house.holds("acme", "shop.acme.example").await;
-    let plan =
-        async |slug: &str, plan: &str| house.tenancy.set_plan(&actor(), slug, &any(), Some(plan)).await.unwrap().value;
+    let plan = async |slug: &str, plan: &str| {
+        house.tenancy.set_plan(&actor(), slug, &any(), &PlanOrder::at_once(plan)).await.unwrap().value
+    };
     assert_eq!(plan("bare", "free").await.tenant.life.domains_until, None, "it holds none");
     let lost = plan("acme", "free").await;
     let until = house.clock.now() + 30 * DAY;
