@@ -90,7 +90,10 @@ mod tests {
         let said = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&said);
         let beating = tokio::spawn(async move {
-            beat(patience, turns, || drop(count.fetch_add(1, Ordering::SeqCst))).await;
+            let lives = || {
+                count.fetch_add(1, Ordering::SeqCst);
+            };
+            beat(patience, turns, lives).await;
         });
         let within = async |seconds: u64| {
             let before = said.load(Ordering::SeqCst);
