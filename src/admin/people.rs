@@ -2,8 +2,6 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::header;
-use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -11,9 +9,9 @@ use utoipa_axum::routes;
 
 use super::AdminState;
 use super::access::{Caller, Need, needs};
-use super::answer::Written;
+use super::answer::{Tagged, Written};
 use super::body::Body;
-use super::precondition::{IfMatch, etag};
+use super::precondition::IfMatch;
 use super::problem::Problem;
 use super::query::{Listing, NoParams, PageParams, Params, Segment};
 use super::session::SessionView;
@@ -125,8 +123,6 @@ async fn list(
     responses(
         (status = 201, description = "Made", body = PersonView),
         (status = 409, description = "There is somebody of that address", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 422, description = "A field breaks a rule", body = Problem,
             content_type = "application/problem+json")))]
 async fn create(
     State(state): State<AdminState>,
@@ -144,29 +140,23 @@ async fn create(
 #[utoipa::path(get, path = "/v1/people/{person}", operation_id = "showPerson", tag = "people",
     params(("person" = String, Path, description = "Id or e-mail address")),
     responses(
-        (status = 200, description = "The person", body = PersonView),
-        (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json")))]
+        (status = 200, description = "The person", body = PersonView)))]
 async fn show(
     State(state): State<AdminState>,
     Segment(key): Segment,
     Params(NoParams {}): Params<NoParams>,
-) -> Result<Response, Problem> {
+) -> Result<Tagged<PersonView>, Problem> {
     let person = state.tenancy.person(&key).await?;
-    let tag = etag(person.revision);
-    Ok(([(header::ETAG, tag)], Json(PersonView::from(person))).into_response())
+    Ok(Tagged(person.revision, person.into()))
 }
 
 /// Rename or disable a person
 #[utoipa::path(patch, path = "/v1/people/{person}", operation_id = "changePerson", tag = "people",
-    request_body = PatchPerson, params(("person" = String, Path, description = "Id or e-mail address"),
+    request_body = PatchPerson,
+    params(("person" = String, Path, description = "Id or e-mail address"),
         ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for")),
     responses(
-        (status = 200, description = "As they are now", body = PersonView),
-        (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json"),
-        (status = 412, description = "They have changed since", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 422, description = "A field breaks a rule", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 200, description = "As they are now", body = PersonView)))]
 async fn change(
     State(state): State<AdminState>,
     Caller(actor): Caller,

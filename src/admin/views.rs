@@ -1,10 +1,14 @@
 //! What the admin API shows of tenants, domains and hosts. Pure shapes; nothing here is read back.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::clock::Timestamp;
-use crate::model::{CertificateSource, DomainState, Feature, HostClass, PlanChange, Status};
+use crate::model::{
+    Cap, CapName, CertificateSource, DomainState, Feature, HostClass, OwnCap, PlanChange, SetBy, Status,
+};
 use crate::store::CertificateRow;
 use crate::tenancy::{DomainClaim, HostAnswer, Record, TenantState, Visit};
 
@@ -27,6 +31,8 @@ pub struct TenantView {
     /// Where it is reached: `<slug>.<base domain>`.
     host: Option<String>,
     suspend_reason: Option<String>,
+    /// Who has suspended or cancelled it; while it is neither, who changed its status last.
+    status_by: SetBy,
     /// Visitors see the reason.
     reason_public: bool,
     #[schema(value_type = Option<String>, format = DateTime)]
@@ -45,6 +51,10 @@ pub struct TenantView {
     /// Its plan does not cover the domains that it holds: from then on they redirect to its host.
     #[schema(value_type = Option<String>, format = DateTime)]
     domains_until: Option<Timestamp>,
+    /// What the billing system calls it.
+    billing_ref: Option<String>,
+    /// Its own caps, by name; those that hold are in `/effective`.
+    caps: BTreeMap<CapName, OwnCapView>,
     #[schema(value_type = String, format = DateTime)]
     created: Timestamp,
     #[schema(value_type = String, format = DateTime)]
@@ -76,6 +86,22 @@ pub struct Switches {
     off: Vec<String>,
 }
 
+/// A cap of a tenant's own.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct OwnCapView {
+    /// A number, or `"unlimited"`.
+    #[schema(value_type = Object)]
+    cap: Cap,
+    by: SetBy,
+}
+
+impl From<OwnCap> for OwnCapView {
+    fn from(own: OwnCap) -> Self {
+        let OwnCap { cap, by } = own;
+        Self { cap, by }
+    }
+}
+
 /// What holds for a tenant right now: its facts, its parents', the catalogue, the licence and the time.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct EffectiveView {
@@ -101,6 +127,7 @@ impl From<TenantState> for TenantView {
             parent: tenant.parent.map(|id| id.to_string()),
             host: host.map(|host| host.to_string()),
             suspend_reason: tenant.suspend_reason,
+            status_by: tenant.subscription.status_by,
             reason_public: tenant.reason_public,
             trial_ends: tenant.trial_ends,
             cancelled: tenant.life.cancelled,
@@ -108,6 +135,8 @@ impl From<TenantState> for TenantView {
             archive_at: tenant.life.phase_ends.filter(|_| tenant.status == Status::Cancelled),
             purge_at: tenant.life.phase_ends.filter(|_| tenant.status == Status::Archived),
             domains_until: tenant.life.domains_until,
+            billing_ref: tenant.subscription.billing_ref,
+            caps: tenant.subscription.caps.0.into_iter().map(|(name, own)| (name, own.into())).collect(),
             created: tenant.created,
             updated: tenant.updated,
             revision: tenant.revision,

@@ -90,7 +90,7 @@ enum Command {
     Unit(role::Unit),
     /// Invite people to a tenant, and accept
     Invitation(invitation::Invitation),
-    /// Make, list and revoke operators' tokens
+    /// Make, list and revoke tokens, of operators and of tenants
     Token(token::Token),
     /// Look after the store itself: copy it, change the key that seals its secrets
     Store(store::Store),

@@ -103,9 +103,15 @@ struct Filter {
     /// Only children of this tenant
     #[arg(long, value_name = "TENANT")]
     parent: Option<String>,
+    /// Only those that are listed publicly, or (`false`) only those that are not
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    listed: Option<bool>,
     /// Only slugs that begin like this
     #[arg(long)]
     prefix: Option<String>,
+    /// Only the one that the billing system calls by this name
+    #[arg(long, value_name = "NAME")]
+    billing_ref: Option<String>,
     /// slug, name, created, updated or trial_ends; with - before it from the last to the first [default: slug]
     #[arg(long, allow_hyphen_values = true)]
     sort: Option<String>,
@@ -253,13 +259,15 @@ impl Start {
 }
 
 async fn list(client: &Client, json: bool, filter: Filter) -> Result<(), Failure> {
-    let Filter { search, status, plan, parent, prefix, sort } = filter;
+    let Filter { search, status, plan, parent, listed, prefix, billing_ref, sort } = filter;
     let query = [
         ("search", search),
         ("status", status),
         ("plan", plan),
         ("parent", parent),
+        ("listed", listed.map(|listed| listed.to_string())),
         ("prefix", prefix),
+        ("billing_ref", billing_ref),
         ("sort", sort),
     ];
     let query: Vec<_> =
@@ -416,6 +424,7 @@ pub(super) fn show(json: bool, answer: &Answer) {
             ("archived at", cell("/archive_at")),
             ("purged at", cell("/purge_at")),
             ("domains until", cell("/domains_until")),
+            ("billing name", cell("/billing_ref")),
             ("plan", cell("/effective/plan")),
             ("plan change", super::plan_look::change(&tenant["plan_change"])),
             ("features", cell("/effective/features")),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Branding, Catalogue, EdgePolicy, Feature, PlanName, Status, Tenant};
+use super::{Branding, Caps, Catalogue, EdgePolicy, Feature, PlanName, Status, Tenant};
 use crate::clock::Timestamp;
 
 /// Whether a tenant is served.
@@ -32,6 +32,8 @@ pub struct Effective {
     pub status: Status,
     pub plan: PlanName,
     pub features: BTreeSet<Feature>,
+    /// How much of what it may have.
+    pub caps: Caps,
     pub branding: Branding,
     /// Limits, access, CORS, maintenance, redirects, backends of its own.
     pub edge: EdgePolicy,
@@ -83,6 +85,7 @@ impl Effective {
             status,
             domains_lapsed: until.is_some_and(|until| until <= now),
             features,
+            caps: Caps::of(chain, catalogue, &plan),
             edge: EdgePolicy::of(chain, catalogue.plan(&plan)),
             plan,
             branding: Branding::inherited(chain),

@@ -3,6 +3,7 @@
 
 mod brand;
 mod branding;
+mod caps;
 mod certificate;
 mod colour;
 mod contact;
@@ -28,6 +29,7 @@ mod units;
 
 pub use brand::{Brand, BrandError, HostClass};
 pub use branding::{Asset, Branding, Image, ImageKind, Images, Listed, Listing, MediaType};
+pub use caps::{CapName, Caps, OwnCap, OwnCaps, SetBy};
 pub use certificate::{Certificate, CertificateSource};
 pub use colour::{Colour, ColourError};
 pub use contact::{Contact, ContactKind};

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::PlanName;
+use super::{OwnCaps, PlanName, SetBy};
 use crate::clock::Timestamp;
 
 /// What is agreed about a tenant's plan, and what the billing system has told of it.
@@ -12,8 +12,16 @@ pub struct Subscription {
     pub next: Option<PlanChange>,
     /// When the billing period under way ends, as the billing system tells it; see [`Subscription::period_ends`].
     pub period_end: Option<Timestamp>,
+    /// When it began, as the billing system tells it.
+    pub period_start: Option<Timestamp>,
     /// What the billing system calls the tenant; no two tenants have the same.
     pub billing_ref: Option<String>,
+    /// When the newest thing happened that the billing system has told of it; what is older changes nothing any more.
+    pub told: Option<Timestamp>,
+    /// Caps that count before its plan's.
+    pub caps: OwnCaps,
+    /// Who has suspended or cancelled it. While it is neither, who changed its status last.
+    pub status_by: SetBy,
 }
 
 /// A change of plan that waits for its time.

@@ -5,7 +5,7 @@ use sqlx::query;
 use zeroize::Zeroizing;
 
 use super::row::{Row, storable, to_json};
-use super::{Aside, Page, Store, StoreError, Write};
+use super::{Aside, CertificateFilter, CertificateSort, Page, Store, StoreError, Write};
 use crate::clock::Timestamp;
 use crate::model::{Certificate, CertificateSource, Change, TenantId};
 
@@ -80,39 +80,11 @@ impl Store {
         self.one(statement).await?.as_ref().map(row_of).transpose()
     }
 
-    /// Certificates by id, of all names or of one, expired and revoked ones included. `page.after` is an id.
-    pub async fn certificates(&self, name: Option<&str>, page: &Page) -> Result<Vec<CertificateRow>, StoreError> {
-        let after = page.after.as_deref().map(storable).unwrap_or_default().into_owned();
-        let statement = match name {
-            None => query(select!("WHERE c.id > $1 ORDER BY c.id LIMIT $2")).bind(after).bind(page.limit()),
-            Some(name) => query(select!(
-                "JOIN certificate_names n ON n.certificate = c.id WHERE c.id > $1 AND n.name = $3 \
-                 ORDER BY c.id LIMIT $2"
-            ))
-            .bind(after)
-            .bind(page.limit())
-            .bind(storable(name).into_owned()),
-        };
-        self.all(statement).await?.iter().map(row_of).collect()
-    }
-
-    /// The same, of one tenant: those for a name that it holds.
-    pub async fn certificates_of(
-        &self,
-        tenant: TenantId,
-        name: Option<&str>,
-        page: &Page,
-    ) -> Result<Vec<CertificateRow>, StoreError> {
-        let after = page.after.as_deref().map(storable).unwrap_or_default().into_owned();
-        let statement = query(select!(
-            "WHERE c.id > $1 AND c.id IN (SELECT n.certificate FROM domains d \
-             JOIN certificate_names n ON n.name = d.name \
-             WHERE d.tenant = $3 AND d.state IN ('verified', 'live', 'moved') AND ($4 = '' OR d.name = $4)) \
-             ORDER BY c.id LIMIT $2"
-        ));
-        let name = name.map(storable).unwrap_or_default().into_owned();
-        let statement = statement.bind(after).bind(page.limit()).bind(tenant.to_string()).bind(name);
-        self.all(statement).await?.iter().map(row_of).collect()
+    /// The certificates for exactly this name, the newest first, expired and revoked ones included: at most [`Page::MOST`].
+    pub async fn certificates_for(&self, name: &str) -> Result<Vec<CertificateRow>, StoreError> {
+        let filter = CertificateFilter { name: Some(name.to_owned()), ..CertificateFilter::default() };
+        let page = Page { limit: Page::MOST, after: None };
+        Ok(self.list_certificates(&filter, CertificateSort::Id, true, &page).await?.rows)
     }
 
     /// The end of the certificate that ends first among those not revoked that end after `now`.

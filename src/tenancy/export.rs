@@ -203,6 +203,8 @@ fn facts(tenant: &Tenant) -> Value {
         "trial_ends": tenant.trial_ends, "cancelled": tenant.life.cancelled, "archived": tenant.life.archived,
         "status_before": tenant.life.before, "phase_ends": tenant.life.phase_ends,
         "domains_until": tenant.life.domains_until,
+        "period_start": tenant.subscription.period_start, "caps": tenant.subscription.caps,
+        "status_by": tenant.subscription.status_by,
         "created": tenant.created, "updated": tenant.updated, "revision": tenant.revision,
     })
 }

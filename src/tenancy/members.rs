@@ -10,7 +10,7 @@ use super::people::check_email;
 use super::tenants::current;
 use super::{Actor, Done, Expect, Tenancy, TenantState, checks, shown};
 use crate::config::Config;
-use crate::model::{Email, MemberState, Person, PersonId, Position, Role, Tenant, TenantId, UnitId};
+use crate::model::{CapName, Email, MemberState, Person, PersonId, Position, Role, Tenant, TenantId, UnitId};
 use crate::store::{AuditEntry, Event, MemberFilter, MemberRow, Page, Write};
 
 /// How long somebody who was removed can be brought back.
@@ -306,12 +306,10 @@ impl Tenancy {
 
     /// Refuses one more than the plan has room for. Nobody who is there is touched.
     pub(super) async fn room(&self, write: &mut Write, state: &TenantState) -> Result<(), TenancyError> {
-        let config = self.config();
-        let cap = config.catalogue.plan(&state.effective.plan).and_then(|plan| plan.members);
-        let Some(cap) = cap else { return Ok(()) };
+        let Some(cap) = state.effective.caps.get(CapName::Members).number() else { return Ok(()) };
         match write.member_count(state.tenant.id).await? < cap {
             true => Ok(()),
-            false => Err(over_cap(cap, &config)),
+            false => Err(over_cap(cap, &self.config())),
         }
     }
 

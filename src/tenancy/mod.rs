@@ -7,7 +7,9 @@
 
 mod access;
 mod agenda;
+mod billing;
 mod branding;
+mod caps;
 mod catalogue;
 mod checks;
 mod contacts;
@@ -60,7 +62,12 @@ use tokio::sync::Semaphore;
 
 pub use access::{Principal, TenantHolder};
 pub use agenda::Occasion;
+pub use billing::{
+    BillingAnswer, BillingRefusal, BillingStatus, BillingTaken, BillingTenant, BillingUpdate, Held, REF_MAX,
+    SignatureError, Signed, TOLERANCE,
+};
 pub use branding::{Advice, BLURB_MAX, Branded, CSS_MAX, Dropped, PICTURE_MAX, TAGLINE_MAX, Upload};
+pub use caps::CAP_MAX;
 pub use catalogue::{FeatureEntry, PlanEntry, Plans};
 pub use checks::{NAME_MAX, REASON_MAX, TRIAL_DAYS_MAX};
 pub use contacts::Contacts;
@@ -88,7 +95,7 @@ pub use roles::{MOST_ROLES, NewRole, RoleChange};
 pub use sessions::{NewSession, Origin, Picked, SessionState, csrf_token};
 pub use settings::{SettingState, SettingsState};
 pub use status::Suspension;
-pub use tenants::{NewTenant, TenantState};
+pub use tenants::{NewTenant, TenantChange, TenantState};
 pub use tokens::{IMPERSONATION_MAX, Impersonation, IssuedToken, NewToken, hash_token};
 pub use units::{Heir, MOST_UNITS, UnitChange};
 

@@ -7,7 +7,8 @@ use crate::model::{Domain, Person, Tenant};
 use crate::store::{InvitationRow, MemberRow, RoleRow, SessionRow, TokenRow, UnitRow};
 
 pub(super) fn tenant(tenant: &Tenant) -> Value {
-    let life = &tenant.life;
+    let (life, agreed) = (&tenant.life, &tenant.subscription);
+    let next = agreed.next.as_ref().map(|next| json!({ "plan": next.plan, "at": next.at }));
     json!({
         "name": tenant.name, "status": tenant.status, "plan": tenant.plan, "parent": tenant.parent,
         "features": { "on": tenant.features_on, "off": tenant.features_off },
@@ -15,6 +16,7 @@ pub(super) fn tenant(tenant: &Tenant) -> Value {
         "suspend_reason": tenant.suspend_reason, "reason_public": tenant.reason_public,
         "trial_ends": tenant.trial_ends, "cancelled": life.cancelled, "archived": life.archived,
         "phase_ends": life.phase_ends, "domains_until": life.domains_until,
+        "plan_change": next, "period_end": agreed.period_end, "billing_ref": agreed.billing_ref, "caps": agreed.caps,
     })
 }
 

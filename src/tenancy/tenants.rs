@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::billing::{free_ref, reference};
 use super::error::{Fault, Faults, Kind, TenancyError};
 use super::follow::event;
 use super::lineage::{Known, MAX_DEPTH, parents_in};
@@ -13,7 +14,7 @@ use super::{Actor, Done, Expect, Tenancy, agenda, checks, shown};
 use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::model::{
-    Branding, EdgeSettings, Effective, Feature, Hostname, Life, PlanName, Slug, Status, Tenant, TenantId,
+    Branding, EdgeSettings, Effective, Feature, Hostname, Life, PlanName, Scope, Slug, Status, Tenant, TenantId,
 };
 use crate::store::{StoreError, Write};
 
@@ -39,6 +40,15 @@ pub struct NewTenant {
     pub status: Option<Status>,
     /// How long the trial lasts; by default what the configuration says.
     pub trial_days: Option<u32>,
+}
+
+/// What is to change of a tenant in place. What is `None` stays.
+#[derive(Clone, Debug, Default)]
+pub struct TenantChange {
+    /// The display name.
+    pub name: Option<String>,
+    /// What the billing system calls it; `Some(None)`: nothing any more.
+    pub billing_ref: Option<Option<String>>,
 }
 
 /// A [`NewTenant`] whose fields are all in order.
@@ -89,20 +99,40 @@ impl Tenancy {
         self.state_of(tenant, &mut Known::default()).await
     }
 
-    /// Changes the display name. The slug never changes.
-    pub async fn rename(
+    /// Changes the display name, or what the billing system calls it, which is an operator's to say. The slug never changes.
+    pub async fn amend(
         &self,
         actor: &Actor,
         key: &str,
         expect: &Expect,
-        name: &str,
+        change: &TenantChange,
     ) -> Result<Done<TenantState>, TenancyError> {
-        let name = checks::name("/name", name).map_err(|fault| TenancyError::Invalid(vec![fault]))?;
-        self.change(actor, key, expect, "tenant.rename", |tenant| {
-            tenant.name = name;
-            Ok(json!({}))
-        })
-        .await
+        let mut faults = Faults::default();
+        let name = change.name.as_deref().and_then(|name| faults.take(checks::name("/name", name)));
+        let text = change.billing_ref.as_ref().and_then(Option::as_deref);
+        let billing_ref = text.and_then(|text| faults.take(reference(text)));
+        if change.name.is_none() && change.billing_ref.is_none() {
+            faults.add("/name", "required", "there is nothing to change; name what is to be another");
+        }
+        faults.or(Some(()))?;
+        if change.billing_ref.is_some() && actor.rights.only().is_some() {
+            return Err(TenancyError::Forbidden(vec![Scope::TenantsManage]));
+        }
+        let (mut write, before) = self.open(key, expect).await?;
+        let mut tenant = before.clone();
+        if let Some(name) = &billing_ref {
+            free_ref(&mut write, before.id, name).await?;
+        }
+        if change.billing_ref.is_some() {
+            tenant.subscription.billing_ref = billing_ref;
+        }
+        tenant.name = name.unwrap_or(tenant.name);
+        let tenant = self.put(&mut write, &before, tenant).await?;
+        let action = if change.billing_ref.is_none() { "tenant.rename" } else { "tenant.change" };
+        let entry = actor.entry(action, Some(tenant.id), &tenant.slug, json!({}));
+        let entry = entry.changed(shown::tenant(&before), shown::tenant(&tenant));
+        let state = self.state_in(&mut write, tenant).await?;
+        self.finish(write, entry, state).await
     }
 
     /// Replaces the features that are switched on and off beyond what the plan says.

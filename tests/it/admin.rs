@@ -6,6 +6,8 @@ mod authority;
 mod branding;
 mod changes;
 mod cli;
+mod commands;
+mod docs;
 mod domains;
 mod edge;
 mod idempotency;

@@ -76,7 +76,7 @@ pub async fn document(url: &str, trusted_keys: &str) -> String {
 }
 
 /// How many pixels of each colour there are on the page.
-async fn colours(url: &str, trusted_keys: &str) -> HashMap<[u8; 3], usize> {
+pub async fn colours(url: &str, trusted_keys: &str) -> HashMap<[u8; 3], usize> {
     let directory = TempDir::new().unwrap();
     let file = directory.path().join("page.png");
     let into = format!("--screenshot={}", file.display());
@@ -92,7 +92,8 @@ async fn colours(url: &str, trusted_keys: &str) -> HashMap<[u8; 3], usize> {
     counts
 }
 
-async fn chromium(how: &[&str], trusted_keys: &str) -> Output {
+/// Starts Chromium headless and waits for its end.
+pub async fn chromium(how: &[&str], trusted_keys: &str) -> Output {
     let profile = TempDir::new().unwrap();
     let chromium = Command::new("chromium")
         .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"])

@@ -39,7 +39,8 @@ pub(super) const TABLES: &[Table] = &[
         ("trial_ends", Int), ("created", Int), ("updated", Int), ("revision", Int), ("edge", Text),
         ("cancelled", Int), ("archived", Int), ("phase_ends", Int), ("domains_until", Int), ("due", Int),
         ("name_key", Text), ("plan_next", Text), ("plan_next_at", Int), ("period_end", Int), ("billing_ref", Text),
-        ("status_before", Text),
+        ("caps", Text), ("status_by", Text), ("period_start", Int), ("billing_told", Int),
+        ("listed", Int), ("status_before", Text),
     ] },
     Table { name: "profiles", key: "tenant", columns: &[("tenant", Text), ("contacts", Text), ("settings", Text)] },
     Table { name: "tenant_words", key: "word, slug", columns: &[("word", Text), ("slug", Text)] },
@@ -48,6 +49,9 @@ pub(super) const TABLES: &[Table] = &[
     ] },
     Table { name: "listings", key: "tenant", columns: &[
         ("tenant", Text), ("listed", Int), ("priority", Int), ("updated", Int),
+    ] },
+    Table { name: "billing_events", key: "id", columns: &[
+        ("id", Text), ("fingerprint", Bytes), ("at", Int), ("occurred", Int), ("tenant", Text), ("answer", Text),
     ] },
     Table { name: "retired_slugs", key: "slug", columns: &[("slug", Text), ("tenant", Text), ("retired", Int)] },
     Table { name: "domains", key: "name, tenant", columns: &[

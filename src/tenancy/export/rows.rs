@@ -44,8 +44,7 @@ pub async fn certificates(tenancy: &Tenancy, tenant: &Tenant, page: Page) -> Row
     let mut rows = Vec::new();
     for domain in names.iter().filter(|domain| domain.state.is_held()) {
         let name = domain.name.to_string();
-        let all = Page { limit: Page::MOST, after: None };
-        for row in tenancy.store.certificates(Some(&name), &all).await? {
+        for row in tenancy.store.certificates_for(&name).await?.into_iter().rev() {
             rows.push(json!({
                 "name": name, "id": row.id, "names": row.names, "source": row.source, "authority": row.authority,
                 "not_before": row.not_before, "not_after": row.not_after, "revoked": row.revoked, "chain": row.chain,

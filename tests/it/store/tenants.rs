@@ -5,7 +5,8 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use tenantry::clock::Timestamp;
 use tenantry::model::{
-    Branding, Change, Colour, DomainState, Feature, PlanChange, PlanName, Status, Subscription, Tenant, TenantId,
+    Branding, Cap, CapName, Change, Colour, DomainState, Feature, OwnCap, OwnCaps, PlanChange, PlanName, SetBy, Status,
+    Subscription, Tenant, TenantId,
 };
 use tenantry::store::{News, StoreError, TenantFilter, TenantSort};
 
@@ -23,11 +24,18 @@ contract!(
 );
 
 fn subscription((a, b, c): (i64, i64, Option<i64>)) -> Subscription {
+    let by = if b % 3 == 0 { SetBy::Billing } else { SetBy::Operator };
     let plan = (a % 2 == 0).then(|| PlanName::parse("growth").unwrap());
     Subscription {
         next: (b % 2 == 0).then_some(PlanChange { plan, at: Timestamp(b) }),
         period_end: c.map(Timestamp),
         billing_ref: c.map(|c| format!("sub_{c}")),
+        period_start: c.map(|c| Timestamp(c / 2)),
+        told: c.map(|c| Timestamp(c / 3)),
+        caps: OwnCaps(
+            c.map(|c| (CapName::AiTokens, OwnCap { cap: Cap::Number(c.unsigned_abs()), by })).into_iter().collect(),
+        ),
+        status_by: by,
     }
 }
 
