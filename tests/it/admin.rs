@@ -2,6 +2,7 @@
 
 mod access;
 mod audit;
+mod audit_cli;
 mod branding;
 mod cli;
 mod domains;
@@ -11,6 +12,7 @@ mod imports;
 mod invitations;
 mod members;
 mod members_cli;
+mod noted;
 mod openapi;
 mod refusals;
 mod roles;
