@@ -9,6 +9,7 @@ mod engines;
 mod feed;
 mod ledger;
 mod ledger_full;
+mod ledger_whole;
 mod listing;
 mod members;
 mod opening;
