@@ -31,7 +31,7 @@ macro_rules! down {
             $holds,
             " UNION ALL SELECT t.id, h.depth + 1 FROM tenants t JOIN heirs h ON t.parent = h.id WHERE h.depth < $2 AND ",
             $holds,
-            ") SELECT COUNT(*) AS number FROM (SELECT id FROM heirs LIMIT $3) AS some"
+            ") SELECT COUNT(*) AS number FROM (SELECT id FROM heirs LIMIT $3) AS found"
         )
     };
 }
