@@ -133,11 +133,11 @@ impl House {
     }
 }
 
-/// The features after a moment: what there was, with what has changed by then.
-fn features_by(before: &TenantState, preview: &Preview, at: tenantry::clock::Timestamp) -> BTreeSet<Feature> {
+/// The features in the end: what there was, with what has changed.
+fn features_then(before: &TenantState, preview: &Preview) -> BTreeSet<Feature> {
     let mut features = before.effective.features.clone();
-    features.extend(preview.gained.iter().filter(|gained| gained.at <= at).map(|gained| gained.feature.clone()));
-    features.retain(|feature| !preview.lost.iter().any(|lost| lost.at <= at && lost.feature == *feature));
+    features.extend(preview.gained.iter().map(|gained| gained.feature.clone()));
+    features.retain(|feature| !preview.lost.iter().any(|lost| lost.feature == *feature));
     features
 }
 
@@ -180,7 +180,12 @@ async fn a_preview_says_what_the_change_then_does(ground: Ground) {
 
         house.make(&slug, &case.question).await;
         let now = house.state(&slug).await;
-        assert_eq!(now.effective.features, features_by(&before, &preview, house.clock.now()), "{case:?}\n{preview:?}");
+        let (has, clock) = (|feature| now.effective.features.contains(feature), house.clock.now());
+        assert!(
+            preview.gained.iter().all(|gained| has(&gained.feature) == (gained.at <= clock)),
+            "{case:?}\n{preview:?}"
+        );
+        assert!(preview.lost.iter().all(|lost| has(&lost.feature) == (lost.at > clock)), "{case:?}\n{preview:?}");
         match preview.at_once {
             true => at_once += 1,
             false => {
@@ -193,7 +198,7 @@ async fn a_preview_says_what_the_change_then_does(ground: Ground) {
         let after = house.state(&slug).await;
         let told = format!("{case:#?}\n{preview:#?}\n{:#?}", after.tenant);
         assert_eq!(after.effective.plan, preview.to, "{told}");
-        assert_eq!(after.effective.features, features_by(&before, &preview, preview.at), "{told}");
+        assert_eq!(after.effective.features, features_then(&before, &preview), "{told}");
         assert_eq!(after.tenant.life.domains_until, preview.domains_until, "{told}");
         let caps = house.tenancy.plan_state(&slug).await.unwrap().caps;
         for (cap, said) in caps.iter().zip(&preview.caps) {
