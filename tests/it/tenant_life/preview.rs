@@ -180,7 +180,7 @@ async fn a_preview_says_what_the_change_then_does(ground: Ground) {
 
         house.make(&slug, &case.question).await;
         let now = house.state(&slug).await;
-        let (has, clock) = (|feature| now.effective.features.contains(feature), house.clock.now());
+        let (has, clock) = (|feature: &Feature| now.effective.features.contains(feature), house.clock.now());
         assert!(
             preview.gained.iter().all(|gained| has(&gained.feature) == (gained.at <= clock)),
             "{case:?}\n{preview:?}"
