@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{Method, StatusCode};
 use http_body_util::Full;
 use tenantry::clock::Clock;
-use tenantry::model::When;
+use tenantry::model::{Slug, When};
 use tenantry::tenancy::{Actor, Expect, PlanOrder};
 
 use crate::support::client::{h2, request, send_h2};
@@ -33,10 +33,16 @@ async fn a_gate_follows_the_plan_at_once_and_when_a_change_that_waits_is_made() 
     assert_eq!(export(&world).await, StatusCode::PAYMENT_REQUIRED);
     set("growth", None).await;
     assert_eq!(export(&world).await, StatusCode::OK);
+    // Before the certificate of this world ends, whatever day of the month it is.
+    let mut write = world.running.store().write().await.unwrap();
+    let mut row = write.tenant_by_slug(&Slug::parse("acme").unwrap()).await.unwrap().unwrap();
+    row.subscription.period_end = Some(clock.now() + Duration::from_secs(2 * 86_400));
+    write.update_tenant(&row).await.unwrap();
+    write.commit().await.unwrap();
     let waits = set("free", None).await.subscription.next.unwrap();
     assert_eq!(export(&world).await, StatusCode::OK, "until the period ends");
     clock.advance(waits.at.since(clock.now()));
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + Duration::from_secs(30);
     while export(&world).await != StatusCode::PAYMENT_REQUIRED {
         assert!(Instant::now() < deadline, "the plan has not changed");
         tokio::time::sleep(Duration::from_millis(20)).await;
