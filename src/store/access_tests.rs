@@ -396,6 +396,7 @@ fn tenant(n: usize, parent: Option<TenantId>) -> Tenant {
         reason_public: false,
         trial_ends: (status == Status::Trial).then_some(at),
         life: Life::default(),
+        subscription: Default::default(),
         created: at,
         updated: at,
         revision: 0,

@@ -32,7 +32,7 @@ enum Tells {
     Made(&'static [&'static str]),
     Changed(&'static [&'static str]),
     Gone(&'static [&'static str]),
-    /// Something that leaves everything as it was, or that is too much for a line.
+    /// Something that leaves everything as it was, that is too much for a line, or that nobody is to know any more.
     Nothing,
 }
 use Tells::{Changed, Gone, Made, Nothing};
@@ -275,6 +275,8 @@ async fn people(story: &mut Story) {
     story.does(None, "POST /v1/people", new, "person.create", made).await;
     let name = json!({"name": "Eva"});
     story.does(None, "PATCH /v1/people/eve@example.com", name, "person.change", Changed(&["name"])).await;
+    let erase = "DELETE /v1/people/eve@example.com?email=eve@example.com";
+    story.does(None, erase, None, "person.erase", Nothing).await;
     let sessions = "DELETE /v1/people/new@example.com/sessions";
     let credentials = json!({"email": "new@example.com", "password": "tram velvet osprey"});
     let begun = Made(&["person", "method", "expires"]);
