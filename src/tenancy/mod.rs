@@ -9,8 +9,8 @@ mod access;
 mod agenda;
 mod billing;
 mod branding;
-mod catalogue;
 mod caps;
+mod catalogue;
 mod checks;
 mod contacts;
 mod delete;
@@ -66,8 +66,8 @@ pub use billing::{
     SignatureError, Signed, TOLERANCE,
 };
 pub use branding::{Advice, BLURB_MAX, Branded, CSS_MAX, Dropped, PICTURE_MAX, TAGLINE_MAX, Upload};
-pub use catalogue::{FeatureEntry, PlanEntry, Plans};
 pub use caps::CAP_MAX;
+pub use catalogue::{FeatureEntry, PlanEntry, Plans};
 pub use checks::{NAME_MAX, REASON_MAX, TRIAL_DAYS_MAX};
 pub use contacts::Contacts;
 pub use delete::{Deleted, Deletion};

@@ -7,7 +7,7 @@ use super::error::TenancyError;
 use super::lineage::Known;
 use super::{Tenancy, TenantState};
 use crate::clock::Timestamp;
-use crate::model::{Catalogue, Origin, Plan, PlanChange, Slug, Source};
+use crate::model::{CapName, Caps, Catalogue, Origin, Plan, PlanChange, Slug, Source};
 
 /// What there is to say about a tenant's plan.
 #[derive(Clone, Debug)]
@@ -25,6 +25,8 @@ pub struct PlanState {
     pub period_ends: Timestamp,
     /// The billing system has told so; else it is the calendar month's end.
     pub period_is_told: bool,
+    /// When the period began, if that was told.
+    pub period_began: Option<Timestamp>,
     pub caps: Vec<CapUse>,
 }
 
@@ -65,12 +67,13 @@ impl Tenancy {
         let subscription = tenant.subscription.clone();
         let change_is_stuck = subscription.next.as_ref().is_some_and(|next| is_stuck(next, &config.catalogue));
         Ok(PlanState {
-            caps: caps(plan.as_ref(), members),
+            caps: caps(&state.effective.caps, members),
             plan,
             from: origin.source(),
             from_tenant: above.filter(|_| tenant.plan.is_none()).map(|parent| parent.slug.clone()),
             period_ends: subscription.period_ends(now),
             period_is_told: subscription.period_end.is_some_and(|end| end > now),
+            period_began: subscription.period_start.filter(|_| subscription.period_end.is_some_and(|end| end > now)),
             change: subscription.next,
             change_is_stuck,
             state,
@@ -83,10 +86,15 @@ pub(super) fn is_stuck(next: &PlanChange, catalogue: &Catalogue) -> bool {
     next.plan.as_ref().is_some_and(|plan| catalogue.plan(plan).is_none())
 }
 
-/// The caps of a plan. One that the catalogue has no more caps nothing.
-pub(super) fn caps(plan: Option<&Plan>, members: u64) -> Vec<CapUse> {
-    let members = CapUse { cap: "members", used: Some(members), limit: plan.and_then(|plan| plan.members) };
-    // The application behind the edge counts these.
-    let ai_tokens = CapUse { cap: "ai_tokens", used: None, limit: plan.and_then(|plan| plan.ai_tokens) };
-    vec![members, ai_tokens]
+/// The caps that hold, whoever has set them, and what is used of each.
+pub(super) fn caps(held: &Caps, members: u64) -> Vec<CapUse> {
+    let of = |name: CapName| {
+        let used = match name {
+            CapName::Members => Some(members),
+            // The application behind the edge counts these.
+            CapName::AiTokens => None,
+        };
+        CapUse { cap: name.as_str(), used, limit: held.get(name).number() }
+    };
+    CapName::ALL.into_iter().map(of).collect()
 }

@@ -158,7 +158,7 @@ impl Tenancy {
             gained: stages.gained(&config),
             lost: stages.lost(&config, &used, domains_until),
             domains_until,
-            caps: cap_changes(before, after, used.members, &config),
+            caps: cap_changes(before, after, used.members),
             limits: limit_changes(before, after, &config),
             opened,
             closed,
@@ -281,8 +281,8 @@ fn gains(feature: &Feature, before: &Effective, after: &Effective) -> bool {
     after.features.contains(feature) && !before.features.contains(feature)
 }
 
-fn cap_changes(before: &Effective, after: &Effective, members: u64, config: &Config) -> Vec<CapChange> {
-    let of = |effective: &Effective| caps(config.catalogue.plan(&effective.plan), members);
+fn cap_changes(before: &Effective, after: &Effective, members: u64) -> Vec<CapChange> {
+    let of = |effective: &Effective| caps(&effective.caps, members);
     of(before).into_iter().zip(of(after)).map(|(now, then)| CapChange { now, then: then.limit }).collect()
 }
 

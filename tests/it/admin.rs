@@ -5,7 +5,7 @@ mod audit;
 mod authority;
 mod branding;
 mod changes;
-mod cli;
+pub mod cli;
 mod domains;
 mod edge;
 mod idempotency;
