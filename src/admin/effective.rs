@@ -2,10 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use axum::Json;
 use axum::extract::State;
-use axum::http::header;
-use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -14,7 +11,7 @@ use utoipa_axum::routes;
 
 use super::AdminState;
 use super::access::{Need, needs};
-use super::precondition::etag;
+use super::answer::Tagged;
 use super::problem::Problem;
 use super::query::{NoParams, Params, Segment};
 use crate::clock::Timestamp;
@@ -72,16 +69,14 @@ pub struct ExplainedView {
     params(("tenant" = String, Path, description = "Id or slug")),
     responses(
         (status = 200, description = "Every value, with whose word it is", body = ExplainedView,
-            headers(("ETag", description = "The tenant's own revision: what holds can change without it"))),
-        (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json")))]
+            headers(("ETag", description = "The tenant's own revision: what holds can change without it")))))]
 async fn show(
     State(state): State<AdminState>,
     Segment(key): Segment,
     Params(NoParams {}): Params<NoParams>,
-) -> Result<Response, Problem> {
+) -> Result<Tagged<ExplainedView>, Problem> {
     let found = state.tenancy.explain(&key).await?;
-    let tag = etag(found.state.tenant.revision);
-    Ok(([(header::ETAG, tag)], Json(ExplainedView::from(found))).into_response())
+    Ok(Tagged(found.state.tenant.revision, found.into()))
 }
 
 impl From<Explained> for ExplainedView {

@@ -12,6 +12,7 @@ mod branding;
 mod caps;
 mod catalogue;
 mod certificates;
+mod codes;
 mod config;
 mod cookies;
 mod descent;
@@ -36,6 +37,7 @@ mod probes;
 mod problem;
 mod process;
 mod query;
+mod reference;
 mod roles;
 mod routes;
 mod serve;
@@ -53,6 +55,7 @@ mod views;
 use std::sync::{Arc, OnceLock};
 
 use axum::Router;
+use axum::body::Bytes;
 use axum::middleware::from_fn_with_state;
 use tokio::sync::Semaphore;
 use utoipa::OpenApi;
@@ -88,6 +91,8 @@ pub struct AdminState {
     metrics: Arc<Metrics>,
     /// The description of the routes, once they are all known.
     openapi: Arc<OnceLock<String>>,
+    /// The same as a page, once somebody has asked for it.
+    page: Arc<OnceLock<Option<Bytes>>>,
     /// One import at a time.
     imports: Arc<Semaphore>,
 }
@@ -108,7 +113,7 @@ pub struct Services {
 impl AdminState {
     pub fn new(services: Services, health: Arc<dyn Health>, metrics: Arc<Metrics>) -> Self {
         let Services { tenancy, signin, certificates, domains, acme, configuration, traffic, process } = services;
-        let (openapi, imports) = (Arc::default(), Arc::new(Semaphore::new(1)));
+        let (openapi, page, imports) = (Arc::default(), Arc::default(), Arc::new(Semaphore::new(1)));
         Self {
             tenancy,
             signin,
@@ -121,6 +126,7 @@ impl AdminState {
             health,
             metrics,
             openapi,
+            page,
             imports,
         }
     }
@@ -186,8 +192,9 @@ pub fn router(state: AdminState) -> Router {
     let (router, description) = OpenApiRouter::with_openapi(openapi::Description::openapi())
         .merge(guarded)
         .merge(probes::routes())
+        .merge(reference::routes())
         .split_for_parts();
-    state.openapi.get_or_init(|| openapi::finished(description).to_json().unwrap_or_default());
+    state.openapi.get_or_init(|| openapi::finished(description));
     router
         .fallback(layers::not_found)
         .method_not_allowed_fallback(layers::method_not_allowed)

@@ -279,8 +279,7 @@ async fn end_all(
 #[utoipa::path(delete, path = "/v1/sessions/{session}", operation_id = "endOwnSession", tag = "sessions",
     params(("session" = String, Path, description = "The session's id")),
     responses(
-        (status = 204, description = "It is over"),
-        (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json")))]
+        (status = 204, description = "It is over")))]
 async fn end(
     State(state): State<AdminState>,
     Caller(actor): Caller,

@@ -1,9 +1,6 @@
 //! `/v1/tenants`: create, list, show, change in place, features.
 
-use axum::Json;
 use axum::extract::State;
-use axum::http::header;
-use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -11,9 +8,9 @@ use utoipa_axum::routes;
 
 use super::AdminState;
 use super::access::{Caller, Need, needs};
-use super::answer::Written;
+use super::answer::{Tagged, Written};
 use super::body::{Body, maybe};
-use super::precondition::{IfMatch, etag};
+use super::precondition::IfMatch;
 use super::problem::Problem;
 use super::query::{NoParams, Params, Segment};
 use super::views::TenantView;
@@ -76,8 +73,6 @@ pub struct SetFeatures {
         (status = 201, description = "Created", body = TenantView,
             headers(("Location", description = "Where it is"), ("ETag", description = "Its revision"))),
         (status = 409, description = "The slug is taken or retired", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 422, description = "A field breaks a rule", body = Problem,
             content_type = "application/problem+json")))]
 async fn create(
     State(state): State<AdminState>,
@@ -97,16 +92,14 @@ async fn create(
     params(("tenant" = String, Path, description = "Id or slug")),
     responses(
         (status = 200, description = "The tenant", body = TenantView,
-            headers(("ETag", description = "Its revision"))),
-        (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json")))]
+            headers(("ETag", description = "Its revision")))))]
 async fn show(
     State(state): State<AdminState>,
     Segment(key): Segment,
     Params(NoParams {}): Params<NoParams>,
-) -> Result<Response, Problem> {
+) -> Result<Tagged<TenantView>, Problem> {
     let found = state.tenancy.show(&key).await?;
-    let tag = etag(found.tenant.revision);
-    Ok(([(header::ETAG, tag)], Json(TenantView::from(found))).into_response())
+    Ok(Tagged(found.tenant.revision, found.into()))
 }
 
 /// Change a tenant in place: its display name, what the billing system calls it
@@ -116,12 +109,7 @@ async fn show(
     request_body = PatchTenant,
     responses(
         (status = 200, description = "As it is now", body = TenantView),
-        (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "Its billing_ref is another tenant's", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 412, description = "It has changed since", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 422, description = "A field breaks a rule", body = Problem,
             content_type = "application/problem+json")))]
 async fn change(
     State(state): State<AdminState>,
@@ -142,9 +130,6 @@ async fn change(
     request_body = SetFeatures,
     responses(
         (status = 200, description = "As it is now", body = TenantView),
-        (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json"),
-        (status = 412, description = "It has changed since", body = Problem,
-            content_type = "application/problem+json"),
         (status = 422, description = "An unknown feature, or one both on and off", body = Problem,
             content_type = "application/problem+json")))]
 async fn set_features(

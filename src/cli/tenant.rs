@@ -103,6 +103,9 @@ struct Filter {
     /// Only children of this tenant
     #[arg(long, value_name = "TENANT")]
     parent: Option<String>,
+    /// Only those that are listed publicly, or (`false`) only those that are not
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    listed: Option<bool>,
     /// Only slugs that begin like this
     #[arg(long)]
     prefix: Option<String>,
@@ -178,7 +181,7 @@ enum Change {
         /// Slug or id
         tenant: String,
     },
-    /// Bring a cancelled or archived tenant back
+    /// Bring a cancelled or archived tenant back, as what it was
     #[command(after_help = "Example:\n  tenantry tenant restore acme")]
     Restore {
         /// Slug or id
@@ -256,12 +259,13 @@ impl Start {
 }
 
 async fn list(client: &Client, json: bool, filter: Filter) -> Result<(), Failure> {
-    let Filter { search, status, plan, parent, prefix, billing_ref, sort } = filter;
+    let Filter { search, status, plan, parent, listed, prefix, billing_ref, sort } = filter;
     let query = [
         ("search", search),
         ("status", status),
         ("plan", plan),
         ("parent", parent),
+        ("listed", listed.map(|listed| listed.to_string())),
         ("prefix", prefix),
         ("billing_ref", billing_ref),
         ("sort", sort),

@@ -1,7 +1,8 @@
 //! `tenantry tenant …`, where it is about what a tenant inherits, is set to, leaves behind, and its end.
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::fs::OpenOptions;
+use std::io::{BufWriter, ErrorKind, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
@@ -11,6 +12,7 @@ use serde_json::{Value, json};
 use super::client::{Client, Failure, segment};
 use super::output;
 use super::tenant::{path, show, warn_unless_applied};
+use super::token::issued;
 
 /// A tenant is named by its slug or its id.
 #[derive(Subcommand)]
@@ -103,6 +105,19 @@ pub enum Life {
         #[arg(long, value_name = "EMAIL")]
         remove: Vec<String>,
     },
+    /// Act within a tenant for a while: print a token that does what its admins can, but for making tokens
+    #[command(after_help = "Its ledger names you with everything that is done by it.\n\n\
+                            Example:\n  tenantry tenant impersonate acme --reason 'ticket 4711' --minutes 15 > acme-token")]
+    Impersonate {
+        /// Slug or id
+        tenant: String,
+        /// Why; the tenant's ledger shows it. 1–500 characters
+        #[arg(long)]
+        reason: String,
+        /// For how long, 1–60
+        #[arg(long, default_value_t = 30)]
+        minutes: u32,
+    },
     /// Write everything that there is of a tenant to one tar archive
     #[command(after_help = "Example:\n  tenantry tenant export acme --output acme.tar")]
     Export {
@@ -132,7 +147,15 @@ impl Life {
                 Ok(())
             }
             Self::Contacts { tenant, add, remove } => contacts(client, json, &tenant, &add, &remove).await,
-            Self::Export { tenant, output } => export(client, json, &tenant, output).await,
+            Self::Impersonate { tenant, reason, minutes } => {
+                let body = json!({ "reason": reason, "minutes": minutes });
+                issued(json, &client.send(Method::POST, &path(&tenant, "/impersonate"), body).await?.body);
+                Ok(())
+            }
+            Self::Export { tenant, output } => {
+                let target = output.unwrap_or_else(|| PathBuf::from(format!("{}.tar", segment(&tenant))));
+                save(client, json, &path(&tenant, "/export"), &target).await
+            }
         }
     }
 }
@@ -285,16 +308,28 @@ fn contact(text: &str) -> Result<Value, Failure> {
     Ok(json!({ "kind": kind.trim(), "name": name.trim(), "email": email.trim() }))
 }
 
-/// Into a file of another name first: one that is there under its own name is whole.
-async fn export(client: &Client, json: bool, tenant: &str, output: Option<PathBuf>) -> Result<(), Failure> {
-    let target = output.unwrap_or_else(|| PathBuf::from(format!("{}.tar", segment(tenant))));
-    let part = target.with_extension("tar.part");
+/// Downloads for its owner's eyes only, and into a file of another name first: one that is there under its own name is whole.
+/// `-` is stdout.
+pub(super) async fn save(client: &Client, json: bool, path: &str, target: &Path) -> Result<(), Failure> {
+    if target == Path::new("-") {
+        let mut out = std::io::stdout().lock();
+        return client.download(path, |piece| out.write_all(piece)).await.map(drop);
+    }
+    let mut part = target.as_os_str().to_owned();
+    part.push(".part");
+    let part = PathBuf::from(part);
     let failed = |path: &Path, error: &std::io::Error| Failure::Local(format!("{}: {error}", path.display()));
-    let mut file = BufWriter::new(File::create(&part).map_err(|error| failed(&part, &error))?);
-    let downloaded = client.download(&path(tenant, "/export"), |piece| file.write_all(piece)).await;
+    // What an earlier run left there, or somebody else has put there, is not written to: it may be a link, or readable.
+    match std::fs::remove_file(&part) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(failed(&part, &error)),
+        _ => {}
+    }
+    let opened = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part);
+    let mut file = BufWriter::new(opened.map_err(|error| failed(&part, &error))?);
+    let downloaded = client.download(path, |piece| file.write_all(piece)).await;
     let finished = downloaded.and_then(|bytes| {
         file.flush().and_then(|()| file.get_ref().sync_all()).map_err(|error| failed(&part, &error))?;
-        std::fs::rename(&part, &target).map_err(|error| failed(&target, &error))?;
+        std::fs::rename(&part, target).map_err(|error| failed(target, &error))?;
         Ok(bytes)
     });
     let bytes = finished.inspect_err(|_| drop(std::fs::remove_file(&part)))?;

@@ -176,6 +176,7 @@ impl Domains {
                     write.set_domain_state(name, holder.tenant, DomainState::Released).await?;
                     write.set_domain_progress(name, holder.tenant, None, "{}").await?;
                     write.set_domain_token(name, holder.tenant, &fresh_token()).await?;
+                    write.forget_primary_domain(name, holder.tenant).await?;
                     let event = Event { tenant: Some(holder.tenant), ..look.event("domain.released", step) };
                     write.event(&event).await?;
                     // In the ledger of whoever loses it, too.
@@ -193,6 +194,7 @@ impl Domains {
                 let until = write.now() + config.domains.cooldown;
                 write.set_cooldown(name, *tenant, until).await?;
                 write.set_domain_token(name, *tenant, &fresh_token()).await?;
+                write.forget_primary_domain(name, *tenant).await?;
             }
             Step::Set(_) | Step::Fail | Step::Move | Step::Live | Step::Return(_) => {
                 write.set_domain_state(name, *tenant, *state).await?;

@@ -87,6 +87,8 @@ pub struct Life {
     /// Since when it has been cancelled.
     pub cancelled: Option<Timestamp>,
     pub archived: Option<Timestamp>,
+    /// What it was when it was cancelled, and is again when it is restored.
+    pub before: Option<Status>,
     /// When a cancelled tenant is archived, or an archived one purged.
     pub phase_ends: Option<Timestamp>,
     /// Set while its plan does not cover the domains that it holds: from then on they redirect to its slug host.

@@ -12,7 +12,7 @@ use super::{Page, Store, StoreError, Write};
 use crate::clock::Timestamp;
 use crate::model::{Change, Life, PlanChange, PlanName, SetBy, Slug, Status, Subscription, Tenant, TenantId};
 
-/// How many rows of each kind a deletion removed, by the kind's name in the plural: `domains`.
+/// How many rows of each kind a deletion removed, by the kind's name in the plural, which is its table's: `domains`.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Removed(pub BTreeMap<&'static str, u64>);
 
@@ -32,7 +32,8 @@ macro_rules! columns {
     () => {
         "id, slug, name, status, plan, features_on, features_off, parent, branding, edge, suspend_reason, reason_public, \
          trial_ends, created, updated, revision, cancelled, archived, phase_ends, domains_until, due, \
-         name_key, plan_next, plan_next_at, period_end, billing_ref, caps, status_by, period_start, billing_told"
+         name_key, plan_next, plan_next_at, period_end, billing_ref, caps, status_by, period_start, billing_told, \
+         status_before"
     };
 }
 
@@ -106,7 +107,7 @@ impl Write {
     }
 
     /// Inserts many at once, as [`Write::insert_tenant`] does one; returns how many went in. Fewer than there are: of the others
-    /// the slug is taken. Whether a slug is retired and the parents are there is for the caller to know. Notes nothing.
+    /// the slug is taken, and the transaction is to be given up. Whether a slug is retired and the parents are there is for the caller to know. Notes nothing.
     pub async fn insert_tenants(&mut self, tenants: &[Tenant]) -> Result<u64, StoreError> {
         let mut inserted = 0;
         for some in tenants.chunks(AT_ONCE) {
@@ -116,6 +117,9 @@ impl Write {
                 statement = bind_row(statement, tenant, key, self.revision())?;
             }
             inserted += self.execute(statement).await?;
+            if let Some(counted) = self.counted() {
+                some.iter().for_each(|tenant| counted.tenant(tenant));
+            }
             let names: Vec<_> =
                 some.iter().zip(&keys).map(|(tenant, key)| (tenant.slug.as_str(), key.as_str())).collect();
             self.insert_words(&names).await?;
@@ -133,8 +137,8 @@ impl Write {
                    parent = $7, branding = $8, edge = $9, suspend_reason = $10, reason_public = $11, \
                    trial_ends = $12, cancelled = $13, archived = $14, phase_ends = $15, domains_until = $16, due = $17, \
                    plan_next = $18, plan_next_at = $19, period_end = $20, billing_ref = $21, caps = $22, \
-                   status_by = $23, period_start = $24, billing_told = $25, \
-                   updated = $26, revision = $27, name_key = $28 WHERE id = $1";
+                   status_by = $23, period_start = $24, billing_told = $25, status_before = $26, \
+                   updated = $27, revision = $28, name_key = $29 WHERE id = $1";
         let known = query("SELECT id, slug, name_key FROM tenants WHERE id = $1").bind(tenant.id.to_string());
         let known = self.one(known).await?.ok_or_else(|| missing(tenant.id))?;
         let known = Row::new(&known, "tenants", "id");
@@ -161,7 +165,7 @@ impl Write {
             )));
         }
         let mut removed = Removed::default();
-        // A line a kind. Certificates are found by the domains that they are for, so they go first.
+        // A line a kind, by its table; a test compares them with the schema. Certificates are found by the domains that they are for, so they go first.
         removed.add("certificates", self.delete_certificates_of(id).await?);
         removed.add("domains", self.delete_domains_of(id).await?);
         removed.add("orders", self.delete_orders_of(id).await?);
@@ -170,14 +174,15 @@ impl Write {
         removed.add("events", self.delete_events_of(id).await?);
         removed.add("invitations", self.delete_invitations_of(id).await?);
         removed.add("members", self.delete_members_of(id).await?);
+        removed.add("member_counts", self.delete_member_count_of(id).await?);
         removed.add("roles", self.delete_roles_of(id).await?);
         removed.add("units", self.delete_units_of(id).await?);
         removed.add("assets", self.delete_assets_of(id).await?);
-        self.delete_listing_of(id).await?;
-        self.delete_words_of(&tenant.slug).await?;
-        self.delete_profile_of(id).await?;
+        removed.add("listings", self.delete_listing_of(id).await?);
+        removed.add("profiles", self.delete_profile_of(id).await?);
+        removed.add("site_sessions", self.delete_sessions_of(id).await?);
+        removed.add("tenant_words", self.delete_words_of(&tenant.slug).await?);
         self.forget_default_tenant(id).await?;
-        self.delete_sessions_of(id).await?;
         let retire = query("INSERT INTO retired_slugs (slug, tenant, retired) VALUES ($1, $2, $3)");
         self.execute(retire.bind(tenant.slug.as_str()).bind(&key).bind(self.now().millis())).await?;
         removed.add("tenants", self.execute(query("DELETE FROM tenants WHERE id = $1").bind(&key)).await?);
@@ -212,7 +217,7 @@ fn by_slug(slug: &Slug) -> Statement<'_> {
     query(select!("WHERE slug = $1")).bind(slug.as_str())
 }
 
-/// The columns from `name` to `billing_told`.
+/// The columns from `name` to `status_before`.
 fn bind_facts<'q>(statement: Statement<'q>, tenant: &'q Tenant) -> Result<Statement<'q>, StoreError> {
     let (life, subscription) = (&tenant.life, &tenant.subscription);
     let next = subscription.next.as_ref();
@@ -241,7 +246,8 @@ fn bind_facts<'q>(statement: Statement<'q>, tenant: &'q Tenant) -> Result<Statem
         .bind(caps)
         .bind(Some(subscription.status_by.as_str()).filter(|_| subscription.status_by != SetBy::default()))
         .bind(subscription.period_start.map(Timestamp::millis))
-        .bind(subscription.told.map(Timestamp::millis)))
+        .bind(subscription.told.map(Timestamp::millis))
+        .bind(life.before.map(Status::as_str)))
 }
 
 /// Rows of one statement; times their columns, fewer than the parameters that a statement may have.
@@ -249,8 +255,8 @@ const AT_ONCE: usize = 250;
 /// The columns of [`bind_row`].
 const INSERTED: &str = "id, name, status, plan, features_on, features_off, parent, branding, edge, suspend_reason, reason_public, \
      trial_ends, cancelled, archived, phase_ends, domains_until, due, plan_next, plan_next_at, period_end, billing_ref, \
-     caps, status_by, period_start, billing_told, updated, revision, name_key, slug, created";
-const WIDTH: usize = 30;
+     caps, status_by, period_start, billing_told, status_before, updated, revision, name_key, slug, created";
+const WIDTH: usize = 31;
 
 fn insertion(rows: usize) -> String {
     let row = |n: usize| (1..=WIDTH).map(|column| format!("${}", n * WIDTH + column)).collect::<Vec<_>>().join(", ");
@@ -291,6 +297,7 @@ pub(super) fn tenant_of(row: &AnyRow) -> Result<Tenant, StoreError> {
         life: Life {
             cancelled: row.optional_time("cancelled")?,
             archived: row.optional_time("archived")?,
+            before: row.optional("status_before", "status", Status::parse)?,
             phase_ends: row.optional_time("phase_ends")?,
             domains_until: row.optional_time("domains_until")?,
             due: row.optional_time("due")?,

@@ -50,7 +50,7 @@ impl Occasion {
 
 const DAY: Duration = Duration::from_secs(86_400);
 /// How long before it is purged the last warning comes.
-const PURGE_NOTICE: Duration = Duration::from_secs(7 * 86_400);
+pub(super) const PURGE_NOTICE: Duration = Duration::from_secs(7 * 86_400);
 /// How long before its domains redirect a tenant is reminded.
 const REMINDERS: [Duration; 2] = [Duration::from_secs(7 * 86_400), DAY];
 

@@ -15,6 +15,8 @@ use crate::model::{Asset, Branding, Colour, Image, ImageKind};
 pub const TAGLINE_MAX: usize = 200;
 /// The longest blurb, in characters.
 pub const BLURB_MAX: usize = 300;
+/// How many pictures are judged at a time.
+pub(super) const JUDGES: usize = 2;
 /// The longest style sheet, in characters.
 pub const CSS_MAX: usize = 10_000;
 
@@ -110,8 +112,12 @@ impl Tenancy {
     ) -> Result<Done<Branded>, TenancyError> {
         let id = self.find(key).await?.id;
         let Upload { kind, declared, bytes } = upload;
+        let judge = self.judges.clone().acquire_owned().await;
         // A drawing of two megabytes is work, and others wait for this thread.
-        let judging = tokio::task::spawn_blocking(move || picture(kind, &declared, bytes));
+        let judging = tokio::task::spawn_blocking(move || {
+            let _judge = judge;
+            picture(kind, &declared, bytes)
+        });
         let judged = judging
             .await
             .map_err(|_| TenancyError::Invalid(vec![Fault::new("", "damaged", "the picture cannot be read")]))?;
@@ -234,7 +240,7 @@ fn advice(branding: &Branding) -> Vec<Advice> {
 
 fn code(error: &PictureError) -> &'static str {
     match error {
-        PictureError::TooLarge(_) => "too-large",
+        PictureError::TooLarge(_) | PictureError::TooLargeCleaned(_) => "too-large",
         PictureError::UnknownType => "unknown-type",
         PictureError::OtherType { .. } => "type-mismatch",
         PictureError::Damaged => "damaged",

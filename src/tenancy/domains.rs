@@ -108,8 +108,10 @@ impl Tenancy {
             let until = write.now() + self.config().domains.cooldown;
             write.set_cooldown(&domain.name, domain.tenant, until).await?;
         }
+        let was_primary = write.forget_primary_domain(&domain.name, domain.tenant).await?;
         write.event(&event("domain.removed", &domain)).await?;
-        let entry = actor.entry("domain.remove", Some(domain.tenant), &domain.name, json!({}));
+        let detail = json!({ "was_primary": was_primary });
+        let entry = actor.entry("domain.remove", Some(domain.tenant), &domain.name, detail);
         let entry = entry.gone(shown::domain(&domain));
         self.finish(write, entry, ()).await
     }

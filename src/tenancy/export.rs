@@ -66,6 +66,7 @@ const KINDS: &[Kind] = kinds![
     children,
     domains,
     certificates,
+    orders,
     members,
     invitations,
     roles,
@@ -198,10 +199,12 @@ fn facts(tenant: &Tenant) -> Value {
         "period_end": tenant.subscription.period_end, "billing_ref": tenant.subscription.billing_ref,
         "features": { "on": tenant.features_on, "off": tenant.features_off },
         "parent": tenant.parent.map(|id| id.to_string()), "branding": tenant.branding, "edge": tenant.edge,
-        "suspend_reason": tenant.suspend_reason, "trial_ends": tenant.trial_ends,
         "period_start": tenant.subscription.period_start, "caps": tenant.subscription.caps,
         "status_by": tenant.subscription.status_by,
-        "cancelled": tenant.life.cancelled, "archived": tenant.life.archived,
+        "suspend_reason": tenant.suspend_reason, "reason_public": tenant.reason_public,
+        "trial_ends": tenant.trial_ends, "cancelled": tenant.life.cancelled, "archived": tenant.life.archived,
+        "status_before": tenant.life.before, "phase_ends": tenant.life.phase_ends,
+        "domains_until": tenant.life.domains_until,
         "created": tenant.created, "updated": tenant.updated, "revision": tenant.revision,
     })
 }

@@ -22,6 +22,8 @@ pub struct TenantQuery {
     pub plan: Option<String>,
     /// Id or slug.
     pub parent: Option<String>,
+    /// Whether they are listed publicly.
+    pub listed: Option<bool>,
     /// Slugs that begin like this.
     pub prefix: Option<String>,
     /// What the billing system calls it.
@@ -127,7 +129,7 @@ impl Tenancy {
                 _ => return Ok(None),
             },
         };
-        let TenantQuery { status, prefix, created, updated, trial_ends, .. } = query.clone();
-        Ok(Some(TenantFilter { only, status, plan, parent, prefix, created, updated, trial_ends }))
+        let TenantQuery { status, listed, prefix, created, updated, trial_ends, .. } = query.clone();
+        Ok(Some(TenantFilter { only, status, plan, parent, listed, prefix, created, updated, trial_ends }))
     }
 }

@@ -58,6 +58,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
+use tokio::sync::Semaphore;
 
 pub use access::{Principal, TenantHolder};
 pub use agenda::Occasion;
@@ -112,6 +113,8 @@ pub struct Tenancy {
     clock: Clock,
     applied: Arc<dyn Applied>,
     notes: Notes,
+    /// Who may judge a picture just now: the work goes on when whoever asked has gone.
+    judges: Arc<Semaphore>,
 }
 
 /// Knows when this node's directory has caught up with a revision.
@@ -183,7 +186,8 @@ const APPLY_PATIENCE: Duration = Duration::from_secs(5);
 impl Tenancy {
     pub fn new(store: Store, config: Arc<ArcSwap<Config>>, clock: Clock, applied: Arc<dyn Applied>) -> Self {
         let notes = Notes::new(store.clone());
-        Self { store, config, clock, applied, notes }
+        let judges = Arc::new(Semaphore::new(branding::JUDGES));
+        Self { store, config, clock, applied, notes, judges }
     }
 
     pub fn config(&self) -> Arc<Config> {

@@ -37,6 +37,18 @@ impl Tenancy {
     }
 }
 
+/// Nothing moves, and nothing begins, beneath one that is on its way out. `above`: all who would be.
+pub(super) fn not_beneath_gone(above: &[Tenant]) -> Result<(), Fault> {
+    match above.iter().find(|above| matches!(above.status, Status::Cancelled | Status::Archived)) {
+        Some(gone) => {
+            let detail =
+                format!("{} is {}; nothing moves beneath it, and nothing begins there", gone.slug, gone.status);
+            Err(Fault::new("/parent", "parent-gone", detail))
+        }
+        None => Ok(()),
+    }
+}
+
 /// No loops, not too deep, and not beneath one that is on its way out.
 async fn check(write: &mut Write, tenant: &Tenant, parent: &Tenant) -> Result<(), TenancyError> {
     let mut line = parents_in(write, parent).await?;
@@ -47,10 +59,7 @@ async fn check(write: &mut Write, tenant: &Tenant, parent: &Tenant) -> Result<()
             format!("{} stands beneath {} already, or is it; a loop would have no end", parent.slug, tenant.slug);
         return refused("loop", detail);
     }
-    if let Some(gone) = line.iter().find(|above| matches!(above.status, Status::Cancelled | Status::Archived)) {
-        let detail = format!("{} is {}; nothing moves beneath it", gone.slug, gone.status);
-        return refused("parent-gone", detail);
-    }
+    not_beneath_gone(&line).map_err(|fault| TenancyError::Invalid(vec![fault]))?;
     match line.len() + 1 + write.generations_beneath(tenant.id).await? > MAX_DEPTH {
         true => Err(too_deep()),
         false => Ok(()),

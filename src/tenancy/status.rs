@@ -79,12 +79,20 @@ impl Tenancy {
         .await
     }
 
-    /// Brings a cancelled or archived tenant back: as a trial, over or not, if it never was more than one.
+    /// Brings a cancelled or archived tenant back as what it was: a suspended one is still suspended, for the same reason,
+    /// a trial goes on, over or not.
     pub async fn restore(&self, actor: &Actor, key: &str, expect: &Expect) -> Result<Done<TenantState>, TenancyError> {
         self.change(actor, key, expect, "tenant.restore", |tenant| {
             let gone = matches!(tenant.status, Status::Cancelled | Status::Archived);
-            let was_trial = gone && tenant.trial_ends.is_some();
-            bring_back(tenant, SetBy::Operator, if was_trial { Event::ResumeTrial } else { Event::Restore })
+            let event = match tenant.life.before.filter(|_| gone) {
+                Some(Status::Suspended) => Event::RestoreSuspended,
+                Some(Status::Pending) => Event::RestorePending,
+                Some(Status::Trial) => Event::ResumeTrial,
+                // Cancelled before it was written down what it was.
+                None if gone && tenant.trial_ends.is_some() => Event::ResumeTrial,
+                Some(Status::Active | Status::Cancelled | Status::Archived) | None => Event::Restore,
+            };
+            bring_back(tenant, SetBy::Operator, event)
         })
         .await
     }
@@ -105,6 +113,7 @@ pub(super) fn end(tenant: &mut Tenant, by: SetBy, config: &Config, now: Timestam
     tenant.status = next(from, Event::Cancel)?;
     tenant.subscription.status_by = by;
     if from != tenant.status {
+        tenant.life.before = Some(from);
         tenant.life.cancelled = Some(now);
         tenant.life.phase_ends = Some(now + config.tenancy.cancelled_for);
     }
@@ -116,12 +125,14 @@ pub(super) fn bring_back(tenant: &mut Tenant, by: SetBy, event: Event) -> Result
     let from = tenant.status;
     tenant.status = next(from, event)?;
     tenant.subscription.status_by = by;
-    tenant.suspend_reason = None;
-    tenant.reason_public = false;
+    if tenant.status != Status::Suspended {
+        tenant.suspend_reason = None;
+        tenant.reason_public = false;
+    }
     if tenant.status == Status::Active {
         tenant.trial_ends = None;
     }
-    tenant.life = Life { cancelled: None, archived: None, phase_ends: None, ..tenant.life };
+    tenant.life = Life { cancelled: None, archived: None, before: None, phase_ends: None, ..tenant.life };
     Ok(json!({ "from": from, "to": tenant.status }))
 }
 

@@ -9,6 +9,7 @@ use super::billing::{free_ref, reference};
 use super::error::{Fault, Faults, Kind, TenancyError};
 use super::follow::event;
 use super::lineage::{Known, MAX_DEPTH, parents_in};
+use super::parent::not_beneath_gone;
 use super::{Actor, Done, Expect, Tenancy, agenda, checks, shown};
 use crate::clock::Timestamp;
 use crate::config::Config;
@@ -69,9 +70,11 @@ impl Tenancy {
         let now = self.clock.now();
         let mut write = self.store.write().await?;
         let tenant = Tenant { revision: write.revision(), ..checked.made(parent, now, &self.config()) };
-        if parents_in(&mut write, &tenant).await?.len() >= MAX_DEPTH {
+        let above = parents_in(&mut write, &tenant).await?;
+        if above.len() >= MAX_DEPTH {
             return Err(too_deep());
         }
+        not_beneath_gone(&above).map_err(|fault| TenancyError::Invalid(vec![fault]))?;
         match write.insert_tenant(&tenant).await {
             Err(StoreError::Conflict(_)) => {
                 let detail = format!("the slug {:?} is taken, or was once and is retired", tenant.slug.as_str());

@@ -11,7 +11,7 @@ use super::delete::remove;
 use super::follow::event;
 use super::lifecycle::{self, Event, can_be_purged};
 use super::{Actor, Tenancy, TenancyError, shown};
-use crate::model::{Tenant, TenantId};
+use crate::model::{Life, Tenant, TenantId};
 use crate::store::{StoreError, Write};
 
 const LEASE: &str = "tenant-life";
@@ -79,11 +79,18 @@ impl Tenancy {
             info!(tenant.slug = %tenant.slug, occasion = occasion.event(), "tenant.time");
             match occasion {
                 Occasion::Archive => self.archive(&mut write, &mut tenant).await?,
+                Occasion::Purge if tenant.life.phase_ends.is_some_and(|end| end > now) => {}
                 Occasion::Purge if self.purge(&mut write, &tenant).await? => {
                     write.commit().await?;
                     return Ok(());
                 }
                 Occasion::Purge => tenant.life.due = Some(now + AGAIN),
+                Occasion::PurgeNear => {
+                    // Nobody may have worked for a while: the warning comes before the end all the same.
+                    let least = now + agenda::PURGE_NOTICE;
+                    tenant.life.phase_ends = tenant.life.phase_ends.map(|end| end.max(least));
+                    tell(&mut write, &tenant, occasion).await?;
+                }
                 Occasion::PlanChange => {
                     // Tried before, it would not have been due until later.
                     let at = before.subscription.next.as_ref().map(|next| next.at);
@@ -103,7 +110,12 @@ impl Tenancy {
             // A purge that waits comes up again, whatever else does.
             tenant.life.phase_ends = tenant.life.due;
         }
-        write.update_tenant(&tenant).await?;
+        let next = Tenant { life: Life { due: tenant.life.due, ..before.life }, ..before };
+        match next == tenant {
+            // Somebody was told, and that is all: whoever has read the tenant has read it as it is.
+            true => write.set_due(tenant.id, tenant.life.due).await?,
+            false => write.update_tenant(&tenant).await?,
+        }
         write.commit().await?;
         Ok(())
     }

@@ -2,10 +2,13 @@
 
 mod access;
 mod audit;
+mod audit_cli;
 mod authority;
 mod branding;
 mod changes;
 pub mod cli;
+mod commands;
+mod docs;
 mod domains;
 mod edge;
 mod idempotency;
@@ -13,6 +16,7 @@ mod imports;
 mod invitations;
 mod members;
 mod members_cli;
+mod noted;
 mod openapi;
 mod plans;
 mod refusals;

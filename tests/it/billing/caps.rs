@@ -32,7 +32,7 @@ async fn a_cap_of_its_own_counts_before_the_plans_and_says_whose_word_it_is() {
     assert_eq!(put(json!({"members": null})).await.expect(200)["caps"], json!({}));
     assert_eq!(holds("acme").await.1, plans);
     let line = &world.ledger().await[0];
-    assert_eq!((&line["action"], &line["after"]["caps"]), (&json!("tenant.caps"), &json!({})));
+    assert_eq!((&line["action"], &line["after"]), (&json!("tenant.caps"), &json!({"caps": {}})));
     assert_eq!(line["before"]["caps"]["members"], json!({"cap": 3, "by": "operator"}));
 
     for (body, pointer, code) in [
