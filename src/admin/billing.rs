@@ -23,7 +23,7 @@ use super::layers::RequestId;
 use super::problem::Problem;
 use super::query::{NoParams, Params};
 use crate::clock::Timestamp;
-use crate::model::{Cap, CapName, When};
+use crate::model::{Cap, When};
 use crate::tenancy::{
     Actor, BillingAnswer, BillingRefusal, BillingStatus, BillingTaken, BillingTenant, BillingUpdate, Held,
     SignatureError, Signed,
@@ -60,7 +60,7 @@ pub struct BillingWebhook {
     /// Caps that count before the plan's, by name: a number, `"unlimited"`, or `null`, which takes one back.
     #[serde(default)]
     #[schema(value_type = Object)]
-    limits: BTreeMap<CapName, Option<Cap>>,
+    limits: BTreeMap<String, Option<Cap>>,
     /// What the billing system calls the tenant from now on, 1–255 characters; no two tenants have the same.
     billing_ref: Option<String>,
 }

@@ -17,7 +17,7 @@ use super::problem::Problem;
 use super::query::{NoParams, Params, Segment};
 use super::tenants::written;
 use super::views::TenantView;
-use crate::model::{Cap, CapName, Scope};
+use crate::model::{Cap, Scope};
 
 pub fn routes() -> OpenApiRouter<AdminState> {
     OpenApiRouter::new().routes(needs(Need::Installation(Scope::TenantsManage), routes!(set)))
@@ -29,7 +29,7 @@ pub fn routes() -> OpenApiRouter<AdminState> {
 pub struct SetCaps {
     /// By name (`members`, `ai_tokens`): a number or `"unlimited"`; left out or `null`: the plan's holds.
     #[schema(value_type = Object)]
-    caps: BTreeMap<CapName, Option<Cap>>,
+    caps: BTreeMap<String, Option<Cap>>,
 }
 
 /// Set the caps of a tenant's own

@@ -36,6 +36,9 @@ pub struct PlanStateView {
 /// The billing period under way.
 #[derive(Serialize, ToSchema)]
 pub struct PeriodView {
+    /// When it began, where the billing system has told so.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    began: Option<Timestamp>,
     #[schema(value_type = String, format = DateTime)]
     ends: Timestamp,
     /// `billing`: the billing system has told so. `calendar`: the month, UTC.
@@ -150,6 +153,7 @@ impl From<PlanState> for PlanStateView {
             change: found.change.map(PlanChangeView::from),
             change_waits_for: found.change_is_stuck.then_some("plan-not-in-catalogue"),
             period: PeriodView {
+                began: found.period_began,
                 ends: found.period_ends,
                 from: if found.period_is_told { "billing" } else { "calendar" },
             },

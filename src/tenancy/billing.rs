@@ -17,9 +17,9 @@ pub(super) use self::apply::reference;
 pub use self::signature::{SignatureError, Signed, TOLERANCE};
 pub use self::standing::BillingStatus;
 use super::error::{Kind, TenancyError};
-use super::{Actor, Done, Tenancy};
+use super::{Actor, Done, Tenancy, shown};
 use crate::clock::Timestamp;
-use crate::model::{Cap, CapName, Slug, Tenant, TenantId, When};
+use crate::model::{Cap, Slug, Tenant, TenantId, When};
 use crate::store::{BillingEventRow, Write};
 
 /// The longest name that a billing system has for a tenant, in characters.
@@ -40,8 +40,8 @@ pub struct BillingUpdate {
     pub reason: Option<String>,
     /// When the billing period under way began, and when it ends.
     pub period: Option<(Timestamp, Timestamp)>,
-    /// Caps that count before the plan's; `None` takes one back.
-    pub limits: BTreeMap<CapName, Option<Cap>>,
+    /// Caps that count before the plan's, by name; `None` takes one back.
+    pub limits: BTreeMap<String, Option<Cap>>,
     /// What the billing system calls the tenant from now on.
     pub billing_ref: Option<String>,
 }
@@ -137,10 +137,10 @@ impl Tenancy {
             false => {
                 let before = tenant;
                 let (tenant, held) = self.apply(&mut write, &before, checked, occurred).await?;
-                let (was, is) = (apply::shown(&before), apply::shown(&tenant));
-                let changed = differences(&was, &is);
+                let changed = differences(&apply::facts(&before), &apply::facts(&tenant));
                 let detail = json!({ "webhook": id, "occurred_at": occurred, "reason": update.reason, "held": held });
-                let entry = actor.entry("billing.update", Some(tenant.id), &tenant.slug, detail).changed(was, is);
+                let entry = actor.entry("billing.update", Some(tenant.id), &tenant.slug, detail);
+                let entry = entry.changed(shown::tenant(&before), shown::tenant(&tenant));
                 let answer = answer(&write, &tenant, true, changed, held);
                 (tenant, answer, entry)
             }

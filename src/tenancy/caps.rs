@@ -18,18 +18,20 @@ impl Tenancy {
         actor: &Actor,
         key: &str,
         expect: &Expect,
-        caps: &BTreeMap<CapName, Cap>,
+        caps: &BTreeMap<String, Cap>,
     ) -> Result<Done<TenantState>, TenancyError> {
         let mut faults = Faults::default();
-        for (name, cap) in caps {
-            faults.take(check("/caps", *name, *cap));
-        }
-        faults.or(Some(()))?;
+        let checked = caps.iter().filter_map(|(name, cap)| {
+            let name = faults.take(check("/caps", name, Some(*cap)))?;
+            Some((name, *cap))
+        });
+        let caps: Vec<_> = checked.collect();
+        let caps = faults.or(Some(caps))?;
         self.change(actor, key, expect, "tenant.caps", |tenant| {
             let before = std::mem::take(&mut tenant.subscription.caps);
-            let own = caps.iter().map(|(name, cap)| {
-                let by_operator = OwnCap { cap: *cap, by: SetBy::Operator };
-                (*name, before.0.get(name).filter(|own| own.cap == *cap).copied().unwrap_or(by_operator))
+            let own = caps.into_iter().map(|(name, cap)| {
+                let by_operator = OwnCap { cap, by: SetBy::Operator };
+                (name, before.0.get(&name).filter(|own| own.cap == cap).copied().unwrap_or(by_operator))
             });
             tenant.subscription.caps = OwnCaps(own.collect());
             Ok(json!({}))
@@ -38,12 +40,18 @@ impl Tenancy {
     }
 }
 
-pub(super) fn check(beneath: &str, name: CapName, cap: Cap) -> Result<(), Fault> {
+/// A cap that there is, and a number that it can have, if it is to have one.
+pub(super) fn check(beneath: &str, name: &str, cap: Option<Cap>) -> Result<CapName, Fault> {
+    let Some(known) = CapName::parse(name) else {
+        let names = CapName::ALL.map(CapName::as_str).join(", ");
+        let pointer = format!("{beneath}/{}", name.replace('~', "~0").replace('/', "~1"));
+        return Err(Fault::new(pointer, "unknown-cap", format!("there is no cap {name:?}; there are {names}")));
+    };
     match cap {
-        Cap::Number(number) if number > CAP_MAX => {
+        Some(Cap::Number(number)) if number > CAP_MAX => {
             let detail = format!("at most {CAP_MAX}, or \"unlimited\", and this is {number}");
-            Err(Fault::new(format!("{beneath}/{name}"), "out-of-range", detail))
+            Err(Fault::new(format!("{beneath}/{known}"), "out-of-range", detail))
         }
-        Cap::Number(_) | Cap::Unlimited => Ok(()),
+        _ => Ok(known),
     }
 }

@@ -25,6 +25,8 @@ pub struct PlanState {
     pub period_ends: Timestamp,
     /// The billing system has told so; else it is the calendar month's end.
     pub period_is_told: bool,
+    /// When the period began, if that was told.
+    pub period_began: Option<Timestamp>,
     pub caps: Vec<CapUse>,
 }
 
@@ -70,6 +72,7 @@ impl Tenancy {
             from_tenant: above.filter(|_| tenant.plan.is_none()).map(|parent| parent.slug.clone()),
             period_ends: subscription.period_ends(now),
             period_is_told: subscription.period_end.is_some_and(|end| end > now),
+            period_began: subscription.period_start.filter(|_| subscription.period_end.is_some_and(|end| end > now)),
             change: subscription.next,
             change_is_stuck,
             state,

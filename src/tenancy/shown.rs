@@ -10,13 +10,14 @@ pub(super) fn tenant(tenant: &Tenant) -> Value {
     let (life, agreed) = (&tenant.life, &tenant.subscription);
     let next = agreed.next.as_ref().map(|next| json!({ "plan": next.plan, "at": next.at }));
     json!({
-        "name": tenant.name, "status": tenant.status, "plan": tenant.plan, "parent": tenant.parent,
+        "name": tenant.name, "status": tenant.status, "status_by": agreed.status_by, "plan": tenant.plan, "parent": tenant.parent,
         "features": { "on": tenant.features_on, "off": tenant.features_off },
         "branding": tenant.branding, "edge": tenant.edge,
         "suspend_reason": tenant.suspend_reason, "reason_public": tenant.reason_public,
         "trial_ends": tenant.trial_ends, "cancelled": life.cancelled, "archived": life.archived,
         "phase_ends": life.phase_ends, "domains_until": life.domains_until,
-        "plan_change": next, "period_start": agreed.period_start, "period_end": agreed.period_end, "billing_ref": agreed.billing_ref, "caps": agreed.caps,
+        "plan_change": next, "period_start": agreed.period_start, "period_end": agreed.period_end,
+        "billing_ref": agreed.billing_ref, "caps": agreed.caps,
     })
 }
 

@@ -6,7 +6,7 @@ mod audit_cli;
 mod authority;
 mod branding;
 mod changes;
-mod cli;
+pub mod cli;
 mod commands;
 mod docs;
 mod domains;

@@ -51,12 +51,11 @@ pub(super) fn check(update: &BillingUpdate, config: &Config, now: Timestamp) -> 
     {
         faults.add("/period/end", "out-of-range", "a period ends after it has begun");
     }
-    for (name, cap) in &update.limits {
-        cap.map(|cap| faults.take(caps::check("/limits", *name, cap)));
-    }
+    let limits = update.limits.iter();
+    let limits = limits.filter_map(|(name, cap)| Some((faults.take(caps::check("/limits", name, *cap))?, *cap)));
+    let limits = limits.collect();
     let billing_ref = update.billing_ref.as_ref().and_then(|text| faults.take(reference(text)));
     let BillingUpdate { when, status, period, .. } = *update;
-    let limits = update.limits.clone();
     faults.or(Some(Checked { plan, when, status, reason, period, limits, billing_ref }))
 }
 
@@ -143,8 +142,8 @@ fn stand(
     })
 }
 
-/// What a webhook can change of a tenant, for the ledger.
-pub(super) fn shown(tenant: &Tenant) -> Value {
+/// What a webhook can change of a tenant, by the names of the body's members.
+pub(super) fn facts(tenant: &Tenant) -> Value {
     let subscription = &tenant.subscription;
     let next = subscription.next.as_ref().map(|next| json!({ "plan": next.plan, "at": next.at }));
     json!({

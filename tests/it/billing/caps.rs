@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{deliver, message, world};
+use crate::admin::cli::{good, json_of, run};
 
 #[tokio::test]
 async fn a_cap_of_its_own_counts_before_the_plans_and_says_whose_word_it_is() {
@@ -32,12 +33,13 @@ async fn a_cap_of_its_own_counts_before_the_plans_and_says_whose_word_it_is() {
     assert_eq!(holds("acme").await.1, plans);
     let line = &world.ledger().await[0];
     assert_eq!((&line["action"], &line["after"]), (&json!("tenant.caps"), &json!({"caps": {}})));
+    assert_eq!(line["before"]["caps"]["members"], json!({"cap": 3, "by": "operator"}));
 
     for (body, pointer, code) in [
         (json!({"caps": {"members": -1}}), "/caps/members", "wrong-type"),
         (json!({"caps": {"members": "many"}}), "/caps/members", "wrong-type"),
         (json!({"caps": {"members": 2e15 as u64}}), "/caps/members", "out-of-range"),
-        (json!({"caps": {"storage": 1}}), "/caps/storage", "wrong-type"),
+        (json!({"caps": {"a/b": 1}}), "/caps/a~1b", "unknown-cap"),
         (json!({}), "/caps", "required"),
         (json!({"members": 1}), "/members", "unknown-field"),
     ] {
@@ -125,4 +127,32 @@ async fn a_tenant_says_neither_what_it_may_have_nor_how_it_is_billed() {
         act("GET", "/v1/tenants/acme/effective", Value::Null).await.expect(200)["caps"]["members"]["value"],
         10_000
     );
+}
+
+#[tokio::test]
+async fn caps_and_billing_names_from_a_shell() {
+    let world = world().await;
+    let shown = good(&world, &["tenant", "caps", "acme"]).await;
+    let columns = |text: &str, name: &str| {
+        let line = text.lines().find(|line| line.starts_with(name)).unwrap_or_default().to_owned();
+        line.split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(columns(&shown, "ai_tokens")[..3], ["ai_tokens", "500000", "plan"], "{shown}");
+    deliver(&world, "msg_1", &message(&world, json!({"limits": {"ai_tokens": 7}}))).await.expect(200);
+    let set = good(&world, &["tenant", "caps", "acme", "--set", "members=unlimited"]).await;
+    assert_eq!(columns(&set, "members"), ["members", "unlimited", "own", "operator"], "{set}");
+    assert_eq!(columns(&set, "ai_tokens"), ["ai_tokens", "7", "own", "billing"], "{set}");
+    let json = json_of(&world, &["tenant", "caps", "acme", "--unset", "members", "--json"]).await;
+    assert_eq!(json["members"], json!({"value": 10_000, "from": "plan"}));
+    assert_eq!(json["ai_tokens"]["by"], "billing");
+    let (code, _, err) = run(&world, &["tenant", "caps", "acme", "--set", "storage=1"]).await;
+    assert!(code != 0 && err.contains("storage") && err.contains("ai_tokens"), "{err}");
+    assert!(good(&world, &["tenant", "effective", "acme"]).await.contains("caps.ai_tokens"));
+
+    good(&world, &["tenant", "billing-ref", "acme", "cus_1"]).await;
+    let listed = json_of(&world, &["tenant", "list", "--billing-ref", "cus_1", "--json"]).await;
+    assert_eq!(listed[0]["slug"], "acme");
+    assert!(good(&world, &["tenant", "show", "acme"]).await.contains("cus_1"));
+    good(&world, &["tenant", "billing-ref", "acme", "--none"]).await;
+    assert_eq!(json_of(&world, &["tenant", "list", "--billing-ref", "cus_1", "--json"]).await, json!([]));
 }

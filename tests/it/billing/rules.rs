@@ -6,7 +6,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use serde_json::json;
 use tenantry::clock::Clock;
-use tenantry::model::{Cap, CapName, SetBy, Status, Tenant, When};
+use tenantry::model::{Cap, SetBy, Status, Tenant, When};
 use tenantry::store::{Page, Store};
 use tenantry::tenancy::{
     Actor, BillingAnswer, BillingStatus, BillingTaken, BillingTenant, BillingUpdate, Deletion, Expect, NewTenant,
@@ -196,7 +196,7 @@ async fn what_cannot_be_done_is_not_done_in_part(ground: Ground) {
     house.create("other", Status::Active).await;
     house.take("msg_0", &BillingUpdate { billing_ref: Some("cus_1".into()), ..house.about("other") }).await;
     let revision = house.store.revision().await.unwrap();
-    let limits = [(CapName::Members, Some(Cap::Number(1)))].into_iter().collect();
+    let limits = [("members".to_owned(), Some(Cap::Number(1)))].into_iter().collect();
     let all = |slug: &str| BillingUpdate {
         plan: Some("free".into()),
         when: Some(When::Now),
@@ -263,7 +263,7 @@ async fn the_same_message_many_times_at_once_is_done_once(ground: Ground) {
 async fn what_was_taken_goes_with_the_tenant(ground: Ground) {
     let house = House::on(ground).await;
     let tenant = house.create("acme", Status::Active).await;
-    let limits = [(CapName::AiTokens, Some(Cap::Unlimited))].into_iter().collect();
+    let limits = [("ai_tokens".to_owned(), Some(Cap::Unlimited))].into_iter().collect();
     let update = BillingUpdate { billing_ref: Some("cus_1".into()), limits, ..house.about("acme") };
     let answer = house.take("msg_1", &update).await;
     let row = house.store.billing_event("msg_1").await.unwrap().unwrap();

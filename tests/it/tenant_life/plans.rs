@@ -7,7 +7,7 @@ use serde_json::Value;
 use tenantry::clock::Timestamp;
 use tenantry::config::Config;
 use tenantry::model::{Catalogue, Feature, PlanChange, PlanName, Source, Status, Tenant, When};
-use tenantry::tenancy::{Deletion, NewMember, PlanOrder, TenancyError};
+use tenantry::tenancy::{Deletion, NewMember, PlanOrder, TenancyError, TenantChange};
 
 use super::{DAY, Ground, House, actor, any, code, contract};
 
@@ -175,7 +175,8 @@ async fn a_plan_that_has_left_the_catalogue_is_waited_for_and_nobody_loses_their
     assert_eq!(waits.tenant.subscription.next, next("starter", "2026-12-01T00:00:00Z"));
     assert_eq!(waits.tenant.life.due, Some(house.clock.now() + Duration::from_secs(3600)));
     house.after(1).await;
-    house.tenancy.rename(&actor(), "beta", &any(), "Beta").await.unwrap();
+    let renamed = TenantChange { name: Some("Beta".into()), ..TenantChange::default() };
+    house.tenancy.amend(&actor(), "beta", &any(), &renamed).await.unwrap();
     house.after(3).await;
     let told = house.told("acme").await;
     assert_eq!(told.iter().filter(|kind| *kind == "tenant.plan-waits").count(), 1, "{told:?}");
