@@ -35,6 +35,7 @@ pub fn tenant(n: u128) -> Tenant {
         reason_public: false,
         trial_ends: None,
         life: tenantry::model::Life::default(),
+        subscription: Default::default(),
         created: Timestamp(0),
         updated: Timestamp(0),
         revision: 1,
@@ -73,6 +74,10 @@ impl Source for Memory {
 
     async fn listed(&self, _: Option<TenantId>, _: u32) -> Result<Vec<Listed>, StoreError> {
         Ok(Vec::new())
+    }
+
+    async fn is_any_listed(&self, _: &[TenantId]) -> Result<bool, StoreError> {
+        Ok(false)
     }
 
     async fn secret(&self, _: &str) -> Result<Option<zeroize::Zeroizing<Vec<u8>>>, StoreError> {

@@ -63,6 +63,8 @@ pub struct ListTenants {
     listed: Option<String>,
     /// Only tenants whose slug begins like this.
     prefix: Option<String>,
+    /// Only the tenant that the billing system calls by this name.
+    billing_ref: Option<String>,
     /// Only tenants created at this time or later.
     #[param(value_type = Option<String>, format = DateTime)]
     created_from: Option<String>,
@@ -207,6 +209,7 @@ fn query(params: ListTenants) -> Result<TenantQuery, Problem> {
         parent: params.parent,
         listed: word("listed", "invalid-value", params.listed.as_deref(), &[("true", true), ("false", false)])?,
         prefix: params.prefix,
+        billing_ref: params.billing_ref,
         sort,
         descending: descending.unwrap_or_default(),
     })

@@ -2,11 +2,11 @@
 //! enough are cut off. What is cut was checked first; a signed word of where is left, so that the rest still verifies.
 
 use std::fs::OpenOptions;
-use std::io::Write as _;
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tracing::error;
 
 use super::{AuditError, Ledger};
@@ -93,24 +93,32 @@ impl Ledger {
             return Ok(Cut::Nothing { oldest: None });
         }
         let gone = write.cut_chain(&signed).await?;
-        tell(&mut write, chain, (number, hash), (gone, before)).await?;
+        let detail = json!({ "through": number, "hash": hash, "lines": gone, "before": before });
+        tell(&mut write, TenantId::parse(chain), detail).await?;
         write.commit().await?;
         Ok(Cut::Lines(gone))
     }
+
+    /// Removes lines from before there were chains, and from before that time, at most [`Page::MOST`]; the installation's
+    /// chain says how many.
+    pub async fn cut_unchained(&self, before: Timestamp) -> Result<u64, AuditError> {
+        let mut write = self.store.write().await?;
+        let gone = write.cut_unchained(before, LINES).await?;
+        if gone > 0 {
+            tell(&mut write, None, json!({ "unchained": true, "lines": gone, "before": before })).await?;
+            write.commit().await?;
+        }
+        Ok(gone)
+    }
 }
 
-async fn tell(
-    write: &mut Write,
-    chain: &str,
-    (number, hash): (i64, Hash),
-    (lines, before): (u64, Timestamp),
-) -> Result<(), AuditError> {
+async fn tell(write: &mut Write, tenant: Option<TenantId>, detail: Value) -> Result<(), AuditError> {
     let entry = AuditEntry {
         actor: "system".to_owned(),
         action: CUT.to_owned(),
-        tenant: TenantId::parse(chain),
+        tenant,
         subject: "audit".to_owned(),
-        detail: json!({ "through": number, "hash": hash, "lines": lines, "before": before }),
+        detail,
         ..AuditEntry::default()
     };
     Ok(write.audit(&entry).await?)
@@ -120,14 +128,23 @@ async fn tell(
 fn first_fault(chain: &Chain, lines: &[Linked], (number, head): (i64, Hash)) -> Option<Fault> {
     let mut verifier = Verifier::new(Chain { number, head, ..chain.clone() });
     lines.iter().for_each(|line| verifier.add(line.clone()));
-    verifier.finish().faults.first().copied()
+    // Of what was erased a line may tell that is not old enough.
+    verifier.finish().faults.into_iter().find(|fault| !matches!(fault, Fault::Erased { .. }))
 }
 
-/// Written to the end before it counts.
+/// Written to the end before it counts. What was broken off before has its line ended, so that it takes nothing along.
 async fn append(path: PathBuf, text: String) -> Result<(), AuditError> {
     let shown = path.display().to_string();
     let written = tokio::task::spawn_blocking(move || {
-        let mut file = OpenOptions::new().create(true).append(true).mode(0o640).open(path)?;
+        let mut file = OpenOptions::new().create(true).read(true).append(true).mode(0o640).open(path)?;
+        let mut last = [b'\n'];
+        if file.metadata()?.len() > 0 {
+            file.seek(SeekFrom::End(-1))?;
+            file.read_exact(&mut last)?;
+        }
+        if last != [b'\n'] {
+            file.write_all(b"\n")?;
+        }
         file.write_all(text.as_bytes())?;
         file.sync_data()
     });

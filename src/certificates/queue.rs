@@ -92,10 +92,12 @@ impl Certificates {
         name: &DomainName,
         action: &str,
     ) -> Result<Done<QueuedOrder>, TenancyError> {
-        let now = write.now();
-        write.requeue_order(&name.to_string(), now).await?;
-        let row = write.order(&name.to_string()).await?.ok_or_else(|| no_order(&name.to_string()))?;
+        let (now, key) = (write.now(), name.to_string());
+        let before = write.order(&key).await?.map(|row| shown(&row));
+        write.requeue_order(&key, now).await?;
+        let row = write.order(&key).await?.ok_or_else(|| no_order(&key))?;
         let entry = actor.entry(action, row.tenant, name, json!({}));
+        let entry = entry.changed(before.unwrap_or_default(), shown(&row));
         let done = self.tenancy.finish(write, entry, ()).await?;
         let value = self.place(row).await?;
         Ok(Done { value, revision: done.revision, applied: done.applied })
@@ -141,6 +143,11 @@ impl Certificates {
         };
         Ok(rows.into_iter().map(queued).collect())
     }
+}
+
+/// What somebody decides about of an order, for the ledger.
+fn shown(order: &OrderRow) -> serde_json::Value {
+    json!({ "stage": order.stage, "not_before": order.not_before, "failures": order.failures })
 }
 
 fn at_rest(order: &OrderRow) -> Result<(), TenancyError> {

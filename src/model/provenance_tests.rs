@@ -108,6 +108,7 @@ fn tenant(words: &Words) -> Tenant {
         reason_public: false,
         trial_ends: Some(Timestamp(if words.trial_over { 500 } else { 5_000 })),
         life: Life::default(),
+        subscription: Default::default(),
         created: Timestamp(0),
         updated: Timestamp(0),
         revision: 1,

@@ -7,7 +7,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Branding, EdgeSettings, Feature, PlanName, Slug};
+use super::{Branding, EdgeSettings, Feature, PlanName, Slug, Subscription};
 use crate::clock::Timestamp;
 
 /// A tenant's identity: a UUIDv7, so that ids sort by creation.
@@ -87,6 +87,8 @@ pub struct Life {
     /// Since when it has been cancelled.
     pub cancelled: Option<Timestamp>,
     pub archived: Option<Timestamp>,
+    /// What it was when it was cancelled, and is again when it is restored.
+    pub before: Option<Status>,
     /// When a cancelled tenant is archived, or an archived one purged.
     pub phase_ends: Option<Timestamp>,
     /// Set while its plan does not cover the domains that it holds: from then on they redirect to its slug host.
@@ -116,6 +118,8 @@ pub struct Tenant {
     pub trial_ends: Option<Timestamp>,
     /// What time has done to it, and does next.
     pub life: Life,
+    /// What is agreed about its plan.
+    pub subscription: Subscription,
     pub created: Timestamp,
     pub updated: Timestamp,
     /// The revision of the store that last wrote this row; the ETag of the resource.

@@ -67,14 +67,6 @@ impl Store {
         row.map(|row| Row::new(&row, "certificates", "id").text("id").map(str::to_owned)).transpose()
     }
 
-    /// A certificate with its key, whatever its state.
-    pub async fn certificate_with_key(&self, id: &str) -> Result<Option<Certificate>, StoreError> {
-        let sql = "SELECT id, names, chain, sealed_key, not_before, not_after, source, authority FROM certificates \
-                   WHERE id = $1";
-        let row = self.one(query(sql).bind(storable(id).into_owned())).await?;
-        row.map(|row| self.unsealed(&row)).transpose()
-    }
-
     pub async fn certificate_row(&self, id: &str) -> Result<Option<CertificateRow>, StoreError> {
         let statement = query(select!("WHERE c.id = $1")).bind(storable(id).into_owned());
         self.one(statement).await?.as_ref().map(row_of).transpose()
@@ -130,7 +122,8 @@ impl Store {
 }
 
 impl Write {
-    /// `Conflict` when there is one of that id. Notes each of its names.
+    /// `Conflict` when there is one of that id. It is the tenant's that holds the first of its names that anybody holds, and
+    /// stays that tenant's. Notes each of its names.
     pub async fn insert_certificate(&mut self, certificate: &Certificate) -> Result<(), StoreError> {
         let id = certificate.id.as_str();
         let sealed = self.store().0.sealer.seal(&purpose(id), certificate.key.as_bytes())?;
@@ -156,7 +149,10 @@ impl Write {
             self.execute(query(sql).bind(name.as_str()).bind(id)).await?;
             self.change(Change::Certificate(name.clone()));
         }
-        Ok(())
+        let sql = "UPDATE certificates SET tenant = (SELECT d.tenant FROM certificate_names n \
+                   JOIN domains d ON d.name = n.name WHERE n.certificate = $1 \
+                   AND d.state IN ('verified', 'live', 'moved') ORDER BY n.name LIMIT 1) WHERE id = $1";
+        self.execute(query(sql).bind(id)).await.map(drop)
     }
 
     /// A certificate that is not to be served any more; its row stays. `Missing` when there is none of that id. Notes
@@ -182,15 +178,18 @@ impl Write {
         }
     }
 
-    /// Removes the certificates all of whose names this tenant holds; returns how many. One that covers another
-    /// tenant's name too stays.
+    /// Removes the certificates that are this tenant's, or all of whose names it holds, with their keys; returns how many.
+    /// One that is for another tenant's name too stays.
     pub(super) async fn delete_certificates_of(&mut self, tenant: TenantId) -> Result<u64, StoreError> {
-        let sql = "SELECT n.certificate, n.name FROM certificate_names n WHERE n.certificate IN \
-                   (SELECT m.certificate FROM certificate_names m JOIN domains d ON d.name = m.name \
-                    WHERE d.tenant = $1 AND d.state IN ('verified', 'live', 'moved')) \
-                   AND NOT EXISTS (SELECT 1 FROM certificate_names o WHERE o.certificate = n.certificate \
-                    AND NOT EXISTS (SELECT 1 FROM domains d WHERE d.name = o.name AND d.tenant = $1 \
-                     AND d.state IN ('verified', 'live', 'moved'))) \
+        let sql = "SELECT n.certificate, n.name FROM certificate_names n \
+                   WHERE (n.certificate IN (SELECT id FROM certificates WHERE tenant = $1) \
+                    OR n.certificate IN (SELECT m.certificate FROM certificate_names m JOIN domains d ON d.name = m.name \
+                     WHERE d.tenant = $1 AND d.state IN ('verified', 'live', 'moved') \
+                     AND NOT EXISTS (SELECT 1 FROM certificate_names o WHERE o.certificate = m.certificate \
+                      AND NOT EXISTS (SELECT 1 FROM domains d WHERE d.name = o.name AND d.tenant = $1 \
+                       AND d.state IN ('verified', 'live', 'moved'))))) \
+                   AND NOT EXISTS (SELECT 1 FROM certificate_names o JOIN domains d ON d.name = o.name \
+                    WHERE o.certificate = n.certificate AND d.tenant <> $1 AND d.state IN ('verified', 'live', 'moved')) \
                    ORDER BY n.certificate";
         let rows = self.all(query(sql).bind(tenant.to_string())).await?;
         let mut removed = 0;

@@ -25,12 +25,14 @@ pub enum Via {
 }
 
 /// What becomes of a visitor.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Visit {
     /// Goes to the routes: the tenant's, or the operator's own.
     Forwarded,
     /// Is answered by the edge with this status and problem code.
     Refused { status: u16, code: &'static str },
+    /// Is sent to this host of the tenant instead: its plan does not cover domains of its own any more.
+    Redirected { status: u16, to: Hostname, reason: &'static str },
 }
 
 impl Via {
@@ -61,14 +63,31 @@ impl Tenancy {
             Some(tenant) => Some(self.state_of(tenant, &mut Known::default()).await?),
             None => None,
         };
-        let visit = visit(&class, tenant.as_ref());
+        let visit = self.visit(&class, via, tenant.as_ref());
         let via = via.filter(|_| tenant.is_some());
         Ok(HostAnswer { host, class, via, tenant, visit })
+    }
+
+    /// The gates of the edge that ask nothing of the visitor, in its order.
+    fn visit(&self, class: &HostClass, via: Option<Via>, tenant: Option<&TenantState>) -> Visit {
+        let visit = standing(class, tenant);
+        let Some(state) = tenant.filter(|_| visit == Visit::Forwarded) else { return visit };
+        let effective = &state.effective;
+        if effective.edge.maintenance.is_some() {
+            return Visit::Refused { status: 503, code: "maintenance" };
+        }
+        if !effective.domains_lapsed || via != Some(Via::CustomDomain) {
+            return visit;
+        }
+        match (self.config().https_port(), &state.host) {
+            (Some(_), Some(to)) => Visit::Redirected { status: 308, to: to.clone(), reason: "domains-lapsed" },
+            _ => Visit::Refused { status: 402, code: "plan-required" },
+        }
     }
 }
 
 /// The status gates of the edge, as its table of refusals has them.
-fn visit(class: &HostClass, tenant: Option<&TenantState>) -> Visit {
+fn standing(class: &HostClass, tenant: Option<&TenantState>) -> Visit {
     let refused = |status, code| Visit::Refused { status, code };
     match tenant.map(|state| state.effective.standing) {
         Some(Standing::Served) => Visit::Forwarded,

@@ -2,8 +2,13 @@
 
 mod access;
 mod audit;
+mod audit_cli;
+mod authority;
 mod branding;
+mod changes;
 mod cli;
+mod commands;
+mod docs;
 mod domains;
 mod edge;
 mod idempotency;
@@ -11,7 +16,9 @@ mod imports;
 mod invitations;
 mod members;
 mod members_cli;
+mod noted;
 mod openapi;
+mod plans;
 mod refusals;
 mod roles;
 mod service;

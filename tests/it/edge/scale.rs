@@ -41,6 +41,7 @@ async fn populate(world: &World, many: usize) {
                 reason_public: false,
                 trial_ends: None,
                 life: tenantry::model::Life::default(),
+                subscription: Default::default(),
                 created: now,
                 updated: now,
                 revision: 0,

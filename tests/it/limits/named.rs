@@ -66,6 +66,7 @@ fn tenant() -> Tenant {
         reason_public: false,
         trial_ends: None,
         life: tenantry::model::Life::default(),
+        subscription: Default::default(),
         created: Timestamp(0),
         updated: Timestamp(0),
         revision: 0,

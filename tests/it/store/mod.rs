@@ -9,6 +9,7 @@ mod engines;
 mod feed;
 mod ledger;
 mod ledger_full;
+mod ledger_whole;
 mod listing;
 mod members;
 mod opening;
@@ -16,10 +17,10 @@ mod orders;
 mod people;
 mod reseal;
 mod tenants;
-mod vault;
+pub mod vault;
 mod writers;
 
-use sqlx::{AnyConnection, AssertSqlSafe, Connection};
+use sqlx::{AnyConnection, AssertSqlSafe, Connection, Row};
 use std::time::Duration;
 use tenantry::clock::{Clock, Timestamp};
 use tenantry::model::{Branding, Change, Domain, DomainState, Hostname, Slug, Status, Tenant, TenantId};
@@ -78,6 +79,15 @@ impl Ground {
         Store::open(&self.url, 8, sealer(key), self.clock.clone()).await
     }
 
+    /// Numbers and texts of the database, past the store: the first two columns, the first a text.
+    pub async fn ask(&self, sql: &str) -> Vec<(String, i64)> {
+        let url = self.url.replace('%', "%25").replace('#', "%23").replace(' ', "%20");
+        let mut connection = AnyConnection::connect(&url).await.unwrap();
+        let rows = sqlx::query(AssertSqlSafe(sql)).fetch_all(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+        rows.iter().map(|row| (row.get(0), row.get(1))).collect()
+    }
+
     /// Does something to the database behind the store's back.
     pub async fn raw(&self, sql: &str) {
         let url = self.url.replace('%', "%25").replace('#', "%23").replace(' ', "%20");
@@ -120,6 +130,7 @@ pub fn tenant(name: &str) -> Tenant {
         reason_public: false,
         trial_ends: None,
         life: tenantry::model::Life::default(),
+        subscription: Default::default(),
         created: Timestamp(1_000),
         updated: Timestamp(1_000),
         revision: 0,
