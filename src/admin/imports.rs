@@ -147,7 +147,7 @@ impl ImportView {
     }
 }
 
-/// One import at a time: each has its table in memory, and keeps everybody else from writing.
+/// One import at a time: each has its table in memory, and with SQLite keeps everybody else from writing.
 fn place(state: &AdminState) -> Result<SemaphorePermit<'_>, Problem> {
     state.imports.try_acquire().map_err(|_| {
         let detail = "this node is busy with another import; try again when it is done";

@@ -30,12 +30,9 @@ Examples:
 #[derive(Subcommand)]
 enum Command {
     /// List certificates, the oldest first
-    #[command(after_help = "Example:\n  tenantry cert list --name '*.connect.example.com'")]
-    List {
-        /// Only those for this name
-        #[arg(long)]
-        name: Option<String>,
-    },
+    #[command(after_help = "Examples:\n  tenantry cert list --name '*.connect.example.com'\n  \
+                            tenantry cert list --source uploaded --ends-before 2027-01-01T00:00:00Z")]
+    List(Filter),
     /// Show a certificate and its chain
     #[command(after_help = "Example:\n  tenantry cert show 0198c0de-7a1b-7000-8000-000000000000")]
     Show {
@@ -95,6 +92,47 @@ enum Command {
     },
 }
 
+/// Which certificates to list.
+#[derive(Args)]
+struct Filter {
+    /// Only those for this name
+    #[arg(long)]
+    name: Option<String>,
+    /// Only those for a name that begins like this, in the order of these names
+    #[arg(long, conflicts_with_all = ["name", "sort"])]
+    prefix: Option<String>,
+    /// acme, uploaded or local
+    #[arg(long)]
+    source: Option<String>,
+    /// Only those that end at this time or later
+    #[arg(long, value_name = "TIME")]
+    ends_from: Option<String>,
+    /// Only those that end before this time, or have ended
+    #[arg(long, value_name = "TIME")]
+    ends_before: Option<String>,
+    /// created or not_after; with - before it from the last to the first [default: created]
+    #[arg(long, allow_hyphen_values = true)]
+    sort: Option<String>,
+}
+
+impl Filter {
+    fn path(self) -> String {
+        let Self { name, prefix, source, ends_from, ends_before, sort } = self;
+        let query = [
+            ("name", name),
+            ("prefix", prefix),
+            ("source", source),
+            ("not_after_from", ends_from),
+            ("not_after_before", ends_before),
+            ("sort", sort),
+        ];
+        let query: Vec<_> =
+            query.into_iter().filter_map(|(key, value)| Some(format!("{key}={}", segment(&value?)))).collect();
+        let mark = if query.is_empty() { "" } else { "?" };
+        format!("/v1/certificates{mark}{}", query.join("&"))
+    }
+}
+
 /// RFC 5280's, as far as they are a subscriber's to give.
 #[derive(Clone, Copy, ValueEnum)]
 enum Reason {
@@ -114,9 +152,8 @@ impl Certificate {
         let json = self.json();
         let client = self.connection.open()?;
         let answer = match self.command {
-            Command::List { name } => {
-                let query = name.map(|name| format!("?name={}", segment(&name))).unwrap_or_default();
-                list(json, client.all(&format!("/v1/certificates{query}")).await?);
+            Command::List(filter) => {
+                list(json, client.all(&filter.path()).await?);
                 return Ok(());
             }
             Command::Queue => {

@@ -179,11 +179,14 @@ impl CertificateFilter {
         values.extend(more);
         let (rest, more) = Condition::all(&self.rest(), values.len() + 1);
         values.extend(more);
-        // The order of the tables is told, and kept by SQLite: the few are there before any certificate is read.
+        // The order of the tables is told, and kept by SQLite: the few are there before any certificate is read, and the
+        // chains are those of the page alone.
+        let by = order.by();
         let sql = format!(
-            "SELECT {COLUMNS} FROM (SELECT DISTINCT n.certificate AS found FROM {from} WHERE {held}{name}) AS f \
-             CROSS JOIN certificates WHERE id = f.found AND {clause}{rest} ORDER BY {} LIMIT $1",
-            order.by()
+            "SELECT {COLUMNS} FROM (SELECT id AS chosen FROM \
+             (SELECT DISTINCT n.certificate AS found FROM {from} WHERE {held}{name}) AS f \
+             CROSS JOIN certificates WHERE id = f.found AND {clause}{rest} ORDER BY {by} LIMIT $1) AS c \
+             CROSS JOIN certificates WHERE id = c.chosen ORDER BY {by}"
         );
         (sql, values)
     }

@@ -182,12 +182,6 @@ impl TenantFilter {
     }
 }
 
-impl Span {
-    pub fn has(&self, at: Timestamp) -> bool {
-        self.from.is_none_or(|from| at >= from) && self.until.is_none_or(|until| at < until)
-    }
-}
-
 impl TenantSort {
     fn columns(self) -> &'static [&'static str] {
         match self {

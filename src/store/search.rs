@@ -6,7 +6,7 @@ use sqlx::query;
 
 use super::keyset::{Key, LAST, Order, Stretch, key_of, of_cursor, statement, to_cursor};
 use super::listing::TenantFilter;
-use super::paged::{Condition, Found, MOST_EXAMINED};
+use super::paged::{Condition, Found};
 use super::row::{Row, storable};
 use super::tenants::{COLUMNS, tenant_of};
 use super::{Page, Store, StoreError, Write};
@@ -107,9 +107,9 @@ impl Wanted {
 
     /// The key of the last row that is looked at; none, where what is found ends before.
     fn end(&self, after: Option<&[Key]>) -> (String, Vec<Key>) {
-        let mut values = vec![Key::Int(MOST_EXAMINED as i64)];
+        let mut values = vec![Key::Int(MOST_FOUND as i64)];
         let parts = self.parts(after, None, &mut values);
-        values.push(Key::Int(MOST_EXAMINED as i64 - 1));
+        values.push(Key::Int(MOST_FOUND as i64 - 1));
         (
             format!("SELECT term, found FROM ({parts}) AS a ORDER BY term, found LIMIT 1 OFFSET ${}", values.len()),
             values,
@@ -118,7 +118,7 @@ impl Wanted {
 
     fn rows(&self, after: Option<&[Key]>, last: Option<&[Key]>, limit: usize) -> (String, Vec<Key>) {
         // Of those that are asked more, all up to the last one; of the others the first.
-        let most = if self.is_picky() { MOST_EXAMINED } else { limit };
+        let most = if self.is_picky() { MOST_FOUND } else { limit };
         let mut values = vec![Key::Int(most as i64)];
         let parts = self.parts(after, last, &mut values);
         let (mut rest, more) = Condition::all(&self.rest, values.len() + 1);
@@ -208,3 +208,5 @@ impl Write {
 }
 
 const WORDS_AT_ONCE: usize = 400;
+/// The most that is found and looked at for one page: each is looked up by itself, which takes longer than reading on.
+const MOST_FOUND: usize = 1_000;

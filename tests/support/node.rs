@@ -16,6 +16,8 @@ use super::world::{BASE, ROUTING};
 /// What outlives a process: its configuration, its store and its key.
 pub struct Site {
     dir: TempDir,
+    /// The URL of its store.
+    pub store: String,
     pub https: SocketAddr,
     pub http: SocketAddr,
     pub admin: SocketAddr,
@@ -25,22 +27,27 @@ pub struct Site {
 impl Site {
     /// `settings`: more tables of `tenantry.toml`.
     pub async fn new(https: u16, http: u16, settings: &str) -> Self {
+        Self::with_store(https, http, settings, None).await
+    }
+
+    /// The same with its store in another place than a file of its own.
+    pub async fn with_store(https: u16, http: u16, settings: &str, store: Option<String>) -> Self {
         let dir = TempDir::new().unwrap();
         let path = |name: &str| dir.path().join(name);
         KeyFile::create(&path("store.key")).unwrap();
         let backend = Backend::start().await;
         let (admin, https, http) = (local(port()), local(https), local(http));
+        let store = store.unwrap_or_else(|| format!("sqlite:{}", path("tenantry.db").display()));
         let tenantry = format!(
             "[brand]\nname = \"Test\"\nbase = \"{BASE}\"\n[[listener]]\nname = \"https\"\naddress = \"{https}\"\n\
              [[listener]]\nname = \"http\"\naddress = \"{http}\"\ntls = false\n[admin]\naddress = \"{admin}\"\n\
-             [store]\nurl = \"sqlite:{}\"\nkey = \"file:{}\"\n{settings}",
-            path("tenantry.db").display(),
+             [store]\nurl = \"{store}\"\nkey = \"file:{}\"\n{settings}",
             path("store.key").display(),
         );
         std::fs::write(path("tenantry.toml"), tenantry).unwrap();
         std::fs::write(path("routing.toml"), ROUTING.replace("${BACKEND}", &backend.address.to_string())).unwrap();
         std::fs::write(path("plans.toml"), include_str!("../../config/plans.toml")).unwrap();
-        Self { dir, https, http, admin, _backend: backend }
+        Self { dir, store, https, http, admin, _backend: backend }
     }
 
     /// Its store, opened by this process; nobody works on it.

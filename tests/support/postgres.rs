@@ -9,7 +9,8 @@ use std::sync::{OnceLock, mpsc};
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
-/// $0 is the server, $1 the directory, $2 further options. Ends the server when its standard input does; keeps the data when told to.
+/// $0 is the server, $1 the directory, $2 further options. Ends the server when its standard input does; keeps the data
+/// when told to.
 const GUARD: &str = r#"
     "$0" -D "$1/data" -k "$1" -c listen_addresses= -c fsync=off -c max_connections=400 -c shared_buffers=16MB $2 2>&1 </dev/null &
     read -r word

@@ -49,8 +49,13 @@ impl House {
     }
 
     async fn start_with(settings: &str, environment: &[(String, String)]) -> Self {
+        Self::start_at(None, settings, environment).await
+    }
+
+    /// The same with its store at this URL.
+    async fn start_at(store: Option<String>, settings: &str, environment: &[(String, String)]) -> Self {
         tenantry::app::install_crypto().unwrap();
-        let site = Site::new(port(), port(), settings).await;
+        let site = Site::with_store(port(), port(), settings, store).await;
         let ca = LocalCa::create(Clock::system()).unwrap();
         let app = site.open().await;
         let actor = Actor::new("test");

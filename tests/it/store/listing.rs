@@ -7,13 +7,14 @@ use tenantry::clock::Timestamp;
 use tenantry::model::{
     Domain, DomainName, DomainState, Hostname, Listing, PlanName, Status, Tenant, TenantId, search_key,
 };
-use tenantry::store::{DomainFilter, DomainSort, Page, Span, Store, TenantFilter, TenantSort};
+use tenantry::store::{DomainFilter, DomainSort, MOST_EXAMINED, Page, Span, Store, TenantFilter, TenantSort};
 
 use super::{Ground, claim, contract, insert, page, tenant};
 
 contract!(
     every_list_of_tenants_is_complete_and_in_order,
     a_search_finds_slugs_words_and_held_domains_once,
+    what_no_index_knows_is_found_page_by_page,
     every_list_of_domains_is_complete_and_in_order,
     counts_are_true_whatever_is_written,
     keys_that_another_program_left_out_are_mended,
@@ -236,6 +237,43 @@ async fn a_search_finds_slugs_words_and_held_domains_once(ground: Ground) {
     let gone = tenants[50].slug.as_str();
     let found = pages(50, async |page| store.search_tenants(gone, &every, &page).await.unwrap()).await;
     assert!(found.iter().all(|tenant| tenant.id != tenants[50].id));
+}
+
+/// More rows than are looked at for one page, of which few are to be listed.
+async fn what_no_index_knows_is_found_page_by_page(ground: Ground) {
+    const ROWS: usize = 2 * MOST_EXAMINED + 300;
+    let store = ground.open().await;
+    let rare = |n: usize| n % 1_400 == 7;
+    let row = |n: usize| Tenant {
+        name: format!("Acme North {n:04}"),
+        status: if rare(n) { Status::Suspended } else { Status::Active },
+        updated: Timestamp(if rare(n) { 5 * HOUR } else { HOUR }),
+        ..tenant(&format!("t{n:04}"))
+    };
+    let tenants: Vec<Tenant> = (0..ROWS).map(row).collect();
+    let mut write = store.bulk().await.unwrap();
+    write.insert_tenants(&tenants).await.unwrap();
+    write.commit().await.unwrap();
+    let expected: Vec<TenantId> = tenants.iter().filter(|t| t.status == Status::Suspended).map(|t| t.id).collect();
+    assert_eq!(expected.len(), 4);
+    let late = Span { from: Some(Timestamp(2 * HOUR)), until: None };
+    let filter = TenantFilter { updated: late, ..TenantFilter::default() };
+    let suspended = TenantFilter { status: Some(Status::Suspended), ..TenantFilter::default() };
+    for limit in [1, 50] {
+        for (sort, descending) in [(TenantSort::Slug, false), (TenantSort::Name, true)] {
+            let found = pages(limit, async |page| store.list_tenants(&filter, sort, descending, &page).await.unwrap());
+            let mut found: Vec<TenantId> = found.await.iter().map(|tenant| tenant.id).collect();
+            if descending {
+                found.reverse();
+            }
+            assert_eq!(found, expected, "{sort:?} {limit}");
+        }
+        let found = pages(limit, async |page| store.search_tenants("north", &suspended, &page).await.unwrap()).await;
+        assert_eq!(found.iter().map(|tenant| tenant.id).collect::<Vec<_>>(), expected, "{limit}");
+    }
+    // A page ends where enough has been looked at, and says where it goes on.
+    let first = store.list_tenants(&filter, TenantSort::Slug, false, &page(50, None)).await.unwrap();
+    assert_eq!((first.rows.len(), first.next.as_deref()), (2, Some("t1999")));
 }
 
 async fn every_list_of_domains_is_complete_and_in_order(ground: Ground) {
