@@ -5,6 +5,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use tokio::sync::mpsc;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -16,10 +17,10 @@ use super::audit::{JSON_LINES, streamed, tenant_of};
 use super::body::Body;
 use super::problem::{FieldError, Problem};
 use super::query::{NoParams, Params, Segment};
-use crate::audit::{AuditError, Comparison, Ledger};
+use crate::audit::{AuditError, Comparison, Ledger, events};
 use crate::clock::Timestamp;
 use crate::ledger::{Checkpoint, Fault, Hash, INSTALLATION, Signed};
-use crate::model::Scope;
+use crate::model::{Scope, TenantId};
 use crate::store::StoreError;
 
 pub fn routes() -> OpenApiRouter<AdminState> {
@@ -59,6 +60,8 @@ pub struct CheckLine {
     done: Option<bool>,
     chains: Option<u64>,
     faults: Option<u64>,
+    /// Lines from before there were chains, which nothing vouches for.
+    unchained: Option<u64>,
 }
 
 /// A signed checkpoint: the chain's line `number` has that hash. Signed with Ed25519 is the text `tenantry audit checkpoint
@@ -101,6 +104,7 @@ async fn verify(
     Params(which): Params<WhichChain>,
 ) -> Result<Response, Problem> {
     let tenant = tenant_of(&state, &caller, which.tenant).await?;
+    noted(&state, &caller, tenant);
     Ok(checked(state.tenancy.ledger(), tenant.map(|tenant| tenant.to_string())))
 }
 
@@ -112,10 +116,12 @@ async fn verify(
         (status = 200, description = "What is found", body = CheckLine, content_type = "application/x-ndjson")))]
 async fn verify_own(
     State(state): State<AdminState>,
+    caller: Caller,
     Segment(tenant): Segment,
     Params(NoParams {}): Params<NoParams>,
 ) -> Result<Response, Problem> {
     let tenant = state.tenancy.show(&tenant).await?.tenant.id;
+    noted(&state, &caller, Some(tenant));
     Ok(checked(state.tenancy.ledger(), Some(tenant.to_string())))
 }
 
@@ -190,6 +196,11 @@ async fn keys(
     Params(NoParams {}): Params<NoParams>,
 ) -> Result<Json<serde_json::Value>, Problem> {
     Ok(Json(state.tenancy.ledger().keys().await?.jwks()))
+}
+
+/// That it is checked is in the ledger, too: whoever looks is seen.
+fn noted(state: &AdminState, caller: &Caller, tenant: Option<TenantId>) {
+    state.tenancy.note(caller.0.entry(events::AUDIT_VERIFY, tenant, "audit", json!({})));
 }
 
 /// A JSON object a line, while the check runs.

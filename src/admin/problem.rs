@@ -174,9 +174,14 @@ impl IntoResponse for Problem {
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.extend(self.headers);
+        response.extensions_mut().insert(Code(self.code));
         response
     }
 }
+
+/// The `code` of a refusal, beside its body: for whoever looks at the answer before it goes out.
+#[derive(Clone, Copy, Debug)]
+pub struct Code(pub &'static str);
 
 impl From<Fault> for FieldError {
     fn from(fault: Fault) -> Self {

@@ -16,6 +16,7 @@ use super::AdminState;
 use super::access::{Caller, Need, needs};
 use super::problem::Problem;
 use super::query::{NoParams, Params};
+use crate::audit::events;
 use crate::clock::Timestamp;
 use crate::model::Scope;
 
@@ -96,10 +97,9 @@ async fn upgrade(
     Params(NoParams {}): Params<NoParams>,
 ) -> Result<Json<ProcessState>, Problem> {
     tracing::info!(actor = actor.name, "process.upgrade_asked");
-    let upgraded = Arc::clone(&state.process).upgrade().await;
-    let refused = upgraded.as_ref().err().map(ToString::to_string);
-    state.tenancy.note(actor.entry("process.upgrade", None, "process", json!({ "refused": refused })));
-    upgraded.map(Json).map_err(Problem::from)
+    // Before it is done: whoever takes this process's place is another.
+    state.tenancy.note(actor.entry(events::PROCESS_UPGRADE, None, "process", json!({ "by": "api" })));
+    Arc::clone(&state.process).upgrade().await.map(Json).map_err(Problem::from)
 }
 
 impl From<UpgradeRefused> for Problem {

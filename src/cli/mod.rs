@@ -2,6 +2,8 @@
 //! that makes no sense. What is printed to stdout is the answer and nothing else.
 
 mod audit;
+mod audit_offline;
+mod audit_verify;
 mod backup;
 mod certificate;
 mod check;
@@ -162,7 +164,7 @@ fn call(json: bool, conversation: impl Future<Output = Result<(), Failure>>) -> 
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             output::complain(&failure.explain(json));
-            ExitCode::FAILURE
+            ExitCode::from(failure.code())
         }
     }
 }

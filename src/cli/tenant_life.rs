@@ -1,7 +1,8 @@
 //! `tenantry tenant …`, where it is about what a tenant inherits, is set to, leaves behind, and its end.
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::fs::OpenOptions;
+use std::io::{BufWriter, ErrorKind, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
@@ -307,13 +308,24 @@ fn contact(text: &str) -> Result<Value, Failure> {
     Ok(json!({ "kind": kind.trim(), "name": name.trim(), "email": email.trim() }))
 }
 
-/// Downloads into a file, under another name first: one that is there under its own name is whole.
+/// Downloads for its owner's eyes only, and into a file of another name first: one that is there under its own name is whole.
+/// `-` is stdout.
 pub(super) async fn save(client: &Client, json: bool, path: &str, target: &Path) -> Result<(), Failure> {
+    if target == Path::new("-") {
+        let mut out = std::io::stdout().lock();
+        return client.download(path, |piece| out.write_all(piece)).await.map(drop);
+    }
     let mut part = target.as_os_str().to_owned();
     part.push(".part");
     let part = PathBuf::from(part);
     let failed = |path: &Path, error: &std::io::Error| Failure::Local(format!("{}: {error}", path.display()));
-    let mut file = BufWriter::new(File::create(&part).map_err(|error| failed(&part, &error))?);
+    // What an earlier run left there, or somebody else has put there, is not written to: it may be a link, or readable.
+    match std::fs::remove_file(&part) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(failed(&part, &error)),
+        _ => {}
+    }
+    let opened = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part);
+    let mut file = BufWriter::new(opened.map_err(|error| failed(&part, &error))?);
     let downloaded = client.download(path, |piece| file.write_all(piece)).await;
     let finished = downloaded.and_then(|bytes| {
         file.flush().and_then(|()| file.get_ref().sync_all()).map_err(|error| failed(&part, &error))?;

@@ -87,7 +87,13 @@ impl Token {
         let json = self.json();
         if let Command::Create { name, config: Some(dir), .. } = &self.command {
             let token = create_locally(dir, name).await.map_err(Failure::Local)?;
-            print(&token);
+            match json {
+                true => output::json(&json!({ "name": name, "token": token })),
+                false => {
+                    output::answer(&format!("{token}\n"));
+                    output::complain("keep it safe: it is not shown again\n");
+                }
+            }
             return Ok(());
         }
         let client = self.connection.open()?;

@@ -54,6 +54,8 @@ impl From<StoreError> for SignInError {
     }
 }
 
+/// The action of lines that tell of a sign-in that came to nothing.
+const SESSION_REFUSED: &str = "session.refuse";
 /// How often sessions that are over are forgotten.
 const FORGET_EVERY: Duration = Duration::from_secs(600);
 
@@ -112,7 +114,8 @@ impl SignIn {
         // However it is spelled, it is one account.
         let account =
             address.as_ref().map_or_else(|| email.trim().to_lowercase(), |address| address.as_str().to_owned());
-        let tried = self.throttle.enter(&account, about.origin.from).await?;
+        let tried = self.throttle.enter(&account, about.origin.from).await;
+        let tried = tried.inspect_err(|error| self.note_stranger("password", error, &about))?;
         let person = match &address {
             Some(address) => self.tenancy.store().person_by_email(address).await?,
             None => None,
@@ -128,7 +131,10 @@ impl SignIn {
                 self.note_refused(person.id, &about, if right { "disabled" } else { "password" });
                 return Err(SignInError::Refused);
             }
-            None => return Err(SignInError::Refused),
+            None => {
+                self.note_stranger("password", &SignInError::Refused, &about);
+                return Err(SignInError::Refused);
+            }
         };
         self.throttle.forgive(&tried).await?;
         let origin = Origin { method: "password".to_owned(), ..about.origin };
@@ -144,6 +150,23 @@ impl SignIn {
                 tracing::warn!(%error, "signin.refusal_not_noted");
             }
         });
+    }
+
+    /// The same where nobody is known that it is about. What was typed is not kept: it may be anything.
+    fn note_stranger(&self, method: &str, error: &SignInError, about: &Circumstances) {
+        let why = match error {
+            SignInError::Refused => "unknown",
+            SignInError::TooOften { .. } => "too-often",
+            SignInError::Strange(_) => "not-begun-here",
+            SignInError::Provider(_) => "provider",
+            SignInError::Stranger(_) => "stranger",
+            SignInError::NoProvider(_)
+            | SignInError::Invalid(_)
+            | SignInError::Unreachable(_)
+            | SignInError::Tenancy(_) => return,
+        };
+        let actor = Actor { from: about.origin.from, request_id: about.request_id.clone(), ..Actor::new("nobody") };
+        self.tenancy.note(actor.entry(SESSION_REFUSED, None, method, serde_json::json!({ "why": why })));
     }
 
     /// Changes one's own password, which has to be given; all other sessions end.
@@ -223,11 +246,9 @@ impl SignIn {
         flow: Option<&str>,
         about: Circumstances,
     ) -> Result<(Done<NewSession>, String), SignInError> {
-        self.throttle.count_from(about.origin.from)?;
         let provider = self.provider(provider)?;
-        let ring = self.tenancy.keyring().await?;
-        let (known, return_to) = provider.finish(callback, flow, &ring, self.tenancy.clock().now()).await?;
-        let person = self.whom(provider, known).await?;
+        let found = self.by_provider(provider, callback, flow, &about).await;
+        let (person, return_to) = found.inspect_err(|error| self.note_stranger(provider.name(), error, &about))?;
         let origin = Origin { method: provider.name().to_owned(), ..about.origin };
         let session = self.tenancy.begin_session(person, &origin, about.former, about.request_id).await;
         let session = session.map_err(|error| match error {
@@ -235,6 +256,19 @@ impl SignIn {
             other => other.into(),
         })?;
         Ok((session, return_to))
+    }
+
+    async fn by_provider(
+        &self,
+        provider: &Provider,
+        callback: &Callback,
+        flow: Option<&str>,
+        about: &Circumstances,
+    ) -> Result<(PersonId, String), SignInError> {
+        self.throttle.count_from(about.origin.from)?;
+        let ring = self.tenancy.keyring().await?;
+        let (known, return_to) = provider.finish(callback, flow, &ring, self.tenancy.clock().now()).await?;
+        Ok((self.whom(provider, known).await?, return_to))
     }
 
     /// The person whom a provider's word is about: the one linked to the identity; else whoever has the address, if the

@@ -5,6 +5,7 @@
 #[cfg(test)]
 mod access_tests;
 mod alone;
+mod anchors;
 mod assets;
 mod audit;
 mod billing;
@@ -61,6 +62,7 @@ use sqlx::any::AnyRow;
 use sqlx::postgres::PgConnectOptions;
 use tokio_util::task::AbortOnDropHandle;
 
+pub use anchors::{Anchored, Anchoring, Tally};
 pub use audit::{AuditEntry, AuditFilter, AuditLine, AuditOrder};
 pub use billing::BillingEventRow;
 pub use buckets::BucketRow;
@@ -70,7 +72,7 @@ pub use certificates::CertificateRow;
 pub use chains::{ChainCursor, ChainRow};
 pub use counts::TenantCounts;
 pub use domain_listing::{DomainFilter, DomainSort};
-pub use domains::{DueDomain, domain_key};
+pub use domains::DueDomain;
 pub use error::StoreError;
 pub use events::{Event, EventRow};
 pub use feed::{MOST_NEWS, News};
@@ -82,7 +84,7 @@ pub use orders::{BEFORE_ALL, ISSUED, OrderRow, StageCount, WAITING};
 pub use paged::{Found, MOST_EXAMINED};
 pub use people::{Identity, PasswordHash};
 pub use plan_use::PlanUse;
-pub use portable::{Restored, dump, restore};
+pub use portable::{Restored, dump, restore, tell};
 pub use profiles::Profile;
 pub use reseal::{Reseal, Resealed};
 pub use roles::{RoleRow, RoleUse};

@@ -199,12 +199,12 @@ fn facts(tenant: &Tenant) -> Value {
         "period_end": tenant.subscription.period_end, "billing_ref": tenant.subscription.billing_ref,
         "features": { "on": tenant.features_on, "off": tenant.features_off },
         "parent": tenant.parent.map(|id| id.to_string()), "branding": tenant.branding, "edge": tenant.edge,
+        "period_start": tenant.subscription.period_start, "caps": tenant.subscription.caps,
+        "status_by": tenant.subscription.status_by,
         "suspend_reason": tenant.suspend_reason, "reason_public": tenant.reason_public,
         "trial_ends": tenant.trial_ends, "cancelled": tenant.life.cancelled, "archived": tenant.life.archived,
         "status_before": tenant.life.before, "phase_ends": tenant.life.phase_ends,
         "domains_until": tenant.life.domains_until,
-        "period_start": tenant.subscription.period_start, "caps": tenant.subscription.caps,
-        "status_by": tenant.subscription.status_by,
         "created": tenant.created, "updated": tenant.updated, "revision": tenant.revision,
     })
 }

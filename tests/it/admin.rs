@@ -2,6 +2,7 @@
 
 mod access;
 mod audit;
+mod audit_cli;
 mod authority;
 mod branding;
 mod changes;
@@ -15,7 +16,9 @@ mod imports;
 mod invitations;
 mod members;
 mod members_cli;
+mod noted;
 mod openapi;
+mod plans;
 mod refusals;
 mod roles;
 mod service;

@@ -122,6 +122,13 @@ pub(super) const TABLES: &[Table] = &[
     Table { name: "audit_chains", key: "chain", columns: &[
         ("chain", Text), ("number", Int), ("head", Bytes), ("cut_number", Int), ("cut_hash", Bytes), ("cut_at", Int),
         ("cut_key", Text), ("cut_signature", Text), ("due", Int), ("told", Int), ("revision", Int),
+        ("anchored", Int),
+    ] },
+    Table { name: "audit_start", key: "id", columns: &[
+        ("id", Int), ("through", Int), ("written", Int), ("kept", Int), ("erased", Int),
+    ] },
+    Table { name: "audit_anchors", key: "line, chain", columns: &[
+        ("line", Int), ("chain", Text), ("number", Int), ("hash", Bytes),
     ] },
     Table { name: "audit_personal", key: "line, place", columns: &[
         ("line", Int), ("place", Text), ("person", Text), ("salt", Bytes), ("value", Text), ("digest", Bytes),

@@ -2,11 +2,14 @@
 
 mod assets;
 mod backup;
+mod bulk;
+mod certificate_listing;
 mod domains;
 mod engines;
 mod feed;
 mod ledger;
 mod ledger_full;
+mod ledger_whole;
 mod listing;
 mod members;
 mod opening;

@@ -109,7 +109,7 @@ pub const TENANTRY: &[Case] = &[
     ("feature_grace = \"30d\"", "feature_grace = «\"off\"", "tenancy.feature_grace", "expected a duration such as"),
     ("expired_trials = \"serve\"", "expired_trials = «\"delete\"", "tenancy.expired_trials", "expected one of \"serve\", \"suspend\""),
     ("#   session_cookie = \"tenantry_session\"", "session_cookie = «\"a b\"", "tenancy.session_cookie", "the name of a cookie"),
-    ("checkpoints = \"off\"", "checkpoints = «\"ledger.jsonl\"", "audit.checkpoints", "the path of a file that begins with a slash"),
+    ("checkpoints = \"state\"", "checkpoints = «\"ledger.jsonl\"", "audit.checkpoints", "the path of a file that begins with a slash"),
     ("keep = \"365d\"", "keep = «\"7d\"", "audit.keep", "from 30d to 3650d"),
     ("checkpoint_every = \"5m\"", "checkpoint_every = «\"2d\"", "audit.checkpoint_every", "from 1s to 1d"),
     // Billing.
