@@ -175,10 +175,10 @@ async fn change(
 #[utoipa::path(delete, path = "/v1/people/{person}", operation_id = "erasePerson", tag = "people",
     description = "Their name, address, password and identities go, and what the audit ledger knows of them; the ledger's \
         lines stay and verify. Whoever is a member somewhere is removed there first.",
-    params(("person" = String, Path, description = "Id or e-mail address"), ErasePerson),
+    params(("person" = String, Path, description = "Id or e-mail address"), ErasePerson,
+        ("If-Match" = Option<String>, Header, description = "The ETag that the erasure is meant for")),
     responses(
         (status = 200, description = "Erased", body = ErasedPerson),
-        (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "A tenant has them as a member", body = Problem,
             content_type = "application/problem+json"),
         (status = 422, description = "Another address was typed", body = Problem,
