@@ -30,7 +30,7 @@ pub struct Order {
     /// How long it took to read it.
     took: Duration,
     /// What was made of parts of it, for all who ask.
-    rendered: Mutex<HashMap<(String, usize), Arc<OnceLock<Bytes>>>>,
+    rendered: Mutex<HashMap<String, Arc<OnceLock<Bytes>>>>,
 }
 
 /// The order, and reading it.
@@ -82,7 +82,7 @@ impl Order {
 
     /// What `make` makes of the order, made once for each part and each `way` of making it.
     pub fn rendered(&self, way: &str, part: usize, make: impl FnOnce(&[Listed]) -> String) -> Bytes {
-        let key = (way.to_owned(), part);
+        let key = format!("{part} {way}");
         let place = Arc::clone(locked(&self.rendered).entry(key).or_default());
         place.get_or_init(|| make(&self.entries).into()).clone()
     }

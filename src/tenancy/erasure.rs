@@ -195,6 +195,8 @@ impl Tenancy {
         let erased = erase(&mut write, &person).await?;
         let detail = json!({ "values_erased": erased, "memberships": memberships.len() });
         let entry = actor.entry("person.erase", None, id, detail);
+        // Nothing that names them: that is what goes.
+        let entry = entry.gone(json!({ "disabled": person.disabled, "default_tenant": person.default_tenant }));
         self.finish(write, entry, erased).await
     }
 }

@@ -313,6 +313,8 @@ async fn ends(story: &mut Story) {
     assert_eq!((&lines[0]["before"], &lines[0]["after"]), (&json!({"password": true}), &json!({"password": true})));
     let text = story.world.get("/v1/audit/export").await.text;
     assert!(!text.contains("a quite new password") && !text.contains("$argon2"), "no secret is told");
+    let eve = "DELETE /v1/people/eve@example.com?email=eve@example.com";
+    story.does(None, eve, None, "person.erase", Gone(&["disabled"])).await;
     let delete = "DELETE /v1/tenants/north?slug=north";
     story.does(None, delete, None, "tenant.delete", Gone(&["name", "status"])).await;
 }

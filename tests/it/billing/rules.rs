@@ -127,6 +127,9 @@ async fn what_an_operator_has_stopped_only_an_operator_brings_back(ground: Groun
     assert_eq!(house.says("acme", Cancelled).await, (vec![], Status::Cancelled, SetBy::Operator));
     assert_eq!(house.says("acme", Active).await, (held.clone(), Status::Cancelled, SetBy::Operator));
     house.tenancy.restore(&operator(), "acme", &any).await.unwrap();
+    let still = (held.clone(), Status::Suspended, SetBy::Operator);
+    assert_eq!(house.says("acme", Active).await, still, "it comes back as it went");
+    house.tenancy.activate(&operator(), "acme", &any).await.unwrap();
     assert_eq!(house.says("acme", Active).await, (vec![], Status::Active, SetBy::Operator));
 
     // An operator who suspends what billing has suspended makes it theirs.
