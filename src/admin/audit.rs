@@ -118,9 +118,7 @@ filtered! {
 /// List the audit ledger, newest first
 #[utoipa::path(get, path = "/v1/audit", operation_id = "listAudit", tag = "audit", params(ListAudit),
     responses(
-        (status = 200, description = "A page of entries", body = Listing<LineView>),
-        (status = 404, description = "There is no such tenant", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 200, description = "A page of entries", body = Listing<LineView>)))]
 async fn list(
     State(state): State<AdminState>,
     caller: Caller,
@@ -135,9 +133,7 @@ async fn list(
 #[utoipa::path(get, path = "/v1/tenants/{tenant}/audit", operation_id = "listTenantAudit", tag = "audit",
     params(("tenant" = String, Path, description = "Its id or slug"), ListOwnAudit),
     responses(
-        (status = 200, description = "A page of entries", body = Listing<LineView>),
-        (status = 404, description = "There is no such tenant", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 200, description = "A page of entries", body = Listing<LineView>)))]
 async fn list_own(
     State(state): State<AdminState>,
     Segment(tenant): Segment,
@@ -151,9 +147,7 @@ async fn list_own(
 #[utoipa::path(get, path = "/v1/audit/export", operation_id = "exportAudit", tag = "audit", params(ExportAudit),
     responses(
         (status = 200, description = "All entries that were asked for, as they are read. An answer that breaks off is not \
-            whole", content((LineView = "application/x-ndjson"), (String = "text/csv"))),
-        (status = 404, description = "There is no such tenant", body = Problem,
-            content_type = "application/problem+json")))]
+            whole", content((LineView = "application/x-ndjson"), (String = "text/csv")))))]
 async fn export(
     State(state): State<AdminState>,
     caller: Caller,
@@ -168,9 +162,7 @@ async fn export(
     params(("tenant" = String, Path, description = "Its id or slug"), ExportOwnAudit),
     responses(
         (status = 200, description = "All entries that were asked for, as they are read. An answer that breaks off is not \
-            whole", content((LineView = "application/x-ndjson"), (String = "text/csv"))),
-        (status = 404, description = "There is no such tenant", body = Problem,
-            content_type = "application/problem+json")))]
+            whole", content((LineView = "application/x-ndjson"), (String = "text/csv")))))]
 async fn export_own(
     State(state): State<AdminState>,
     caller: Caller,

@@ -97,9 +97,7 @@ pub struct Compare {
     description = "Reads the ledger from its first line to its last and tells which were changed, removed, moved or put in. \
         The answer is a JSON object a line, sent while it is found out; the last has `done`.",
     responses(
-        (status = 200, description = "What is found", body = CheckLine, content_type = "application/x-ndjson"),
-        (status = 404, description = "There is no such tenant", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 200, description = "What is found", body = CheckLine, content_type = "application/x-ndjson")))]
 async fn verify(
     State(state): State<AdminState>,
     caller: Caller,
@@ -115,9 +113,7 @@ async fn verify(
     description = "The answer is a JSON object a line, sent while it is found out; the last has `done`.",
     params(("tenant" = String, Path, description = "Its id or slug")),
     responses(
-        (status = 200, description = "What is found", body = CheckLine, content_type = "application/x-ndjson"),
-        (status = 404, description = "There is no such tenant", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 200, description = "What is found", body = CheckLine, content_type = "application/x-ndjson")))]
 async fn verify_own(
     State(state): State<AdminState>,
     caller: Caller,
@@ -150,8 +146,6 @@ async fn compare(
     request_body = Compare, params(("tenant" = String, Path, description = "Its id or slug")),
     responses(
         (status = 200, description = "What the checkpoints say", body = Comparison),
-        (status = 404, description = "There is no such tenant", body = Problem,
-            content_type = "application/problem+json"),
         (status = 422, description = "A checkpoint is of another chain, or there are too many", body = Problem,
             content_type = "application/problem+json")))]
 async fn compare_own(
@@ -169,9 +163,7 @@ async fn compare_own(
     description = "Without `tenant`: the installation's own chain. Keep it outside of the store; POST it to \
         /v1/audit/verify later.",
     responses(
-        (status = 200, description = "The checkpoint", body = CheckpointView),
-        (status = 404, description = "There is no such tenant", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 200, description = "The checkpoint", body = CheckpointView)))]
 async fn checkpoint(
     State(state): State<AdminState>,
     caller: Caller,
@@ -186,9 +178,7 @@ async fn checkpoint(
 #[utoipa::path(get, path = "/v1/tenants/{tenant}/audit/checkpoint", operation_id = "getTenantAuditCheckpoint",
     tag = "audit", params(("tenant" = String, Path, description = "Its id or slug")),
     responses(
-        (status = 200, description = "The checkpoint", body = CheckpointView),
-        (status = 404, description = "There is no such tenant", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 200, description = "The checkpoint", body = CheckpointView)))]
 async fn checkpoint_own(
     State(state): State<AdminState>,
     Segment(tenant): Segment,

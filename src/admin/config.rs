@@ -148,13 +148,15 @@ async fn reload(
         }
     };
     tracing::info!(actor = actor.name, dry_run, "config.reload_asked");
-    let done = state.configuration.reload(dry_run).await;
+    let before = state.configuration.state().revision;
+    let reloaded = state.configuration.reload(dry_run).await;
     if !dry_run {
-        let result = if done.is_ok() { "taken" } else { "refused" };
-        let detail = json!({ "by": "api", "result": result });
-        state.tenancy.note(actor.entry(events::CONFIG_RELOAD, None, "configuration", detail));
+        let refused = reloaded.as_ref().err().map(ToString::to_string);
+        let after = reloaded.as_ref().map_or(before, |reloaded| reloaded.revision);
+        let entry = actor.entry(events::CONFIG_RELOAD, None, "config", json!({ "by": "api", "refused": refused }));
+        state.tenancy.note(entry.changed(json!({ "revision": before }), json!({ "revision": after })));
     }
-    done.map(Json).map_err(Problem::from)
+    reloaded.map(Json).map_err(Problem::from)
 }
 
 impl From<Refused> for Problem {

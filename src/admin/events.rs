@@ -57,9 +57,7 @@ pub struct EventView {
 /// List events, oldest first
 #[utoipa::path(get, path = "/v1/events", operation_id = "listEvents", tag = "events", params(ListEvents),
     responses(
-        (status = 200, description = "A page of events", body = Listing<EventView>),
-        (status = 404, description = "There is no such tenant", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 200, description = "A page of events", body = Listing<EventView>)))]
 async fn list(
     State(state): State<AdminState>,
     caller: Caller,

@@ -6,9 +6,13 @@ mod address;
 mod answer;
 mod audit;
 mod audit_check;
+mod billing;
 mod body;
 mod branding;
+mod caps;
+mod catalogue;
 mod certificates;
+mod codes;
 mod config;
 mod cookies;
 mod descent;
@@ -26,11 +30,14 @@ mod members;
 mod openapi;
 mod orders;
 mod people;
+mod plan_views;
+mod plans;
 mod precondition;
 mod probes;
 mod problem;
 mod process;
 mod query;
+mod reference;
 mod roles;
 mod routes;
 mod serve;
@@ -48,6 +55,7 @@ mod views;
 use std::sync::{Arc, OnceLock};
 
 use axum::Router;
+use axum::body::Bytes;
 use axum::middleware::from_fn_with_state;
 use tokio::sync::Semaphore;
 use utoipa::OpenApi;
@@ -83,6 +91,8 @@ pub struct AdminState {
     metrics: Arc<Metrics>,
     /// The description of the routes, once they are all known.
     openapi: Arc<OnceLock<String>>,
+    /// The same as a page, once somebody has asked for it.
+    page: Arc<OnceLock<Option<Bytes>>>,
     /// One import at a time.
     imports: Arc<Semaphore>,
 }
@@ -103,7 +113,7 @@ pub struct Services {
 impl AdminState {
     pub fn new(services: Services, health: Arc<dyn Health>, metrics: Arc<Metrics>) -> Self {
         let Services { tenancy, signin, certificates, domains, acme, configuration, traffic, process } = services;
-        let (openapi, imports) = (Arc::default(), Arc::new(Semaphore::new(1)));
+        let (openapi, page, imports) = (Arc::default(), Arc::default(), Arc::new(Semaphore::new(1)));
         Self {
             tenancy,
             signin,
@@ -116,6 +126,7 @@ impl AdminState {
             health,
             metrics,
             openapi,
+            page,
             imports,
         }
     }
@@ -147,8 +158,12 @@ pub fn router(state: AdminState) -> Router {
         .merge(tenants::routes())
         .merge(tenant_list::routes())
         .merge(imports::routes())
+        .merge(plans::routes())
+        .merge(catalogue::routes())
         .merge(status::routes())
         .merge(descent::routes())
+        .merge(caps::routes())
+        .merge(billing::routes())
         .merge(settings::routes())
         .merge(effective::routes())
         .merge(export::routes())
@@ -177,8 +192,9 @@ pub fn router(state: AdminState) -> Router {
     let (router, description) = OpenApiRouter::with_openapi(openapi::Description::openapi())
         .merge(guarded)
         .merge(probes::routes())
+        .merge(reference::routes())
         .split_for_parts();
-    state.openapi.get_or_init(|| openapi::finished(description).to_json().unwrap_or_default());
+    state.openapi.get_or_init(|| openapi::finished(description));
     router
         .fallback(layers::not_found)
         .method_not_allowed_fallback(layers::method_not_allowed)

@@ -77,7 +77,7 @@ impl Certificates {
                 detail: detail.clone(),
             })
             .await?;
-        let entry = actor.entry("certificate.upload", holder.tenant, subject, detail);
+        let entry = actor.entry("certificate.upload", holder.tenant, subject, json!({})).made(detail);
         let row = row_of(certificate, &write);
         let Holder { names, warnings, .. } = holder;
         let warnings = checked.warnings.into_iter().chain(warnings).collect();

@@ -194,9 +194,10 @@ async fn list(
     if json {
         output::json(&lines.into());
     } else {
-        let columns = ["/id", "/at", "/actor", "/action", "/subject", "/detail"];
+        let columns = ["/id", "/at", "/actor", "/action", "/subject", "/detail", "/before", "/after"];
         let rows: Vec<_> = lines.iter().map(|line| columns.map(|column| output::cell(line, column)).to_vec()).collect();
-        output::answer(&output::table(&["ID", "AT", "ACTOR", "ACTION", "SUBJECT", "DETAIL"], &rows));
+        let headings = ["ID", "AT", "ACTOR", "ACTION", "SUBJECT", "DETAIL", "BEFORE", "AFTER"];
+        output::answer(&output::table(&headings, &rows));
     }
     if let Some(cursor) = cursor {
         output::complain(&format!("there is more: --cursor {cursor}\n"));

@@ -52,6 +52,15 @@ enum Command {
         /// Id or e-mail address
         person: String,
     },
+    /// Erase a person for ever, once they are nobody's member
+    #[command(after_help = "Example:\n  tenantry person erase ada@example.com --email ada@example.com")]
+    Erase {
+        /// Id or e-mail address
+        person: String,
+        /// The e-mail address, typed back
+        #[arg(long)]
+        email: String,
+    },
     /// Let a person sign in again
     #[command(after_help = "Example:\n  tenantry person enable ada@example.com")]
     Enable {
@@ -98,6 +107,17 @@ impl Person {
                 let query = email.map(|email| format!("?email={}", segment(&email))).unwrap_or_default();
                 let people = client.all(&format!("/v1/people{query}")).await?;
                 list(json, people, &["EMAIL", "NAME", "DISABLED", "CREATED"], &PERSON_COLUMNS);
+                return Ok(());
+            }
+            Command::Erase { person, email } => {
+                let erased = client.delete(&format!("{}?email={}", path(&person), segment(&email))).await?.body;
+                match json {
+                    true => output::json(&erased),
+                    false => {
+                        let values = output::cell(&erased, "/values");
+                        output::answer(&format!("erased, with {values} values in the audit ledger\n"));
+                    }
+                }
                 return Ok(());
             }
             Command::Show { person } => client.get(&path(&person)).await?.body,

@@ -6,6 +6,7 @@ mod admin;
 mod audit;
 mod balancing;
 mod beside;
+mod billing;
 mod brand;
 mod compression;
 mod diff;
@@ -56,6 +57,7 @@ pub use admin::Admin;
 pub use audit::Audit;
 pub use balancing::{Balance, Balancing, CheckKind, Discovery, Ejection, HealthCheck};
 pub use beside::PemFile;
+pub use billing::Billing;
 pub use compression::{Coding, Compression};
 pub use diff::{Changes, Names, READ_AT_START, diff, hold_back};
 pub use directory::Directory;
@@ -96,6 +98,8 @@ pub struct Config {
     pub limits: Limits,
     pub tenancy: Tenancy,
     pub audit: Audit,
+    /// `None`: no billing system is listened to.
+    pub billing: Option<Billing>,
     pub headers: Headers,
     pub compression: Compression,
     pub directory: Directory,

@@ -18,7 +18,7 @@ use crate::config::Config;
 use crate::model::{Email, Person, PersonId, SessionId};
 use crate::outbound::HttpsError;
 use crate::store::{PasswordHash, StoreError};
-use crate::tenancy::{Actor, Done, Expect, Fault, NewSession, Origin, SessionState, Tenancy, TenancyError};
+use crate::tenancy::{Actor, Done, Expect, Fault, NAME_MAX, NewSession, Origin, SessionState, Tenancy, TenancyError};
 
 /// Why nobody was signed in.
 #[derive(Debug, thiserror::Error)]
@@ -110,12 +110,15 @@ impl SignIn {
         password: &str,
         about: Circumstances,
     ) -> Result<Done<NewSession>, SignInError> {
-        let account = email.trim().to_lowercase();
+        let address = Email::parse(email).ok();
+        // However it is spelled, it is one account.
+        let account =
+            address.as_ref().map_or_else(|| email.trim().to_lowercase(), |address| address.as_str().to_owned());
         let tried = self.throttle.enter(&account, about.origin.from).await;
         let tried = tried.inspect_err(|error| self.note_stranger("password", error, &about))?;
-        let person = match Email::parse(email) {
-            Ok(email) => self.tenancy.store().person_by_email(&email).await?,
-            Err(_) => None,
+        let person = match &address {
+            Some(address) => self.tenancy.store().person_by_email(address).await?,
+            None => None,
         };
         let hash = match &person {
             Some(person) => self.tenancy.password_of(person.id).await?,
@@ -269,7 +272,8 @@ impl SignIn {
     }
 
     /// The person whom a provider's word is about: the one linked to the identity; else whoever has the address, if the
-    /// provider has verified it; else a new one, if the configuration wants that.
+    /// provider has verified it and its word about addresses counts for whoever is here already; else a new one, if the
+    /// configuration wants that.
     async fn whom(&self, provider: &Provider, known: oidc::Known) -> Result<PersonId, SignInError> {
         if let Some(person) = self.tenancy.person_by_identity(&known.identity).await? {
             return Ok(person.id);
@@ -286,13 +290,18 @@ impl SignIn {
                 let why = "the provider knew somebody else by your e-mail address; ask an operator";
                 return Err(SignInError::Stranger(why.to_owned()));
             }
+            if !provider.links_by_email() {
+                let why = "somebody here has your e-mail address, and this provider's word is not enough to be them; sign in \
+                    with your password, or ask an operator";
+                return Err(SignInError::Stranger(why.to_owned()));
+            }
             self.tenancy.link_identity(&actor, person.id, &known.identity).await?;
             return Ok(person.id);
         }
         if !provider.creates_people() {
             return Err(SignInError::Stranger("nobody here has your e-mail address; ask for an invitation".to_owned()));
         }
-        let name = known.name.unwrap_or_else(|| email.as_str().to_owned());
+        let name = known.name.as_deref().and_then(fit_name).unwrap_or_else(|| email.as_str().to_owned());
         let made = self.tenancy.create_person(&actor, email.as_str(), &name, None, Some(&known.identity)).await?;
         Ok(made.value.id)
     }
@@ -305,5 +314,25 @@ impl SignIn {
     fn provider(&self, name: &str) -> Result<&Provider, SignInError> {
         let found = self.providers.iter().find(|provider| provider.name() == name);
         found.ok_or_else(|| SignInError::NoProvider(name.to_owned()))
+    }
+}
+
+/// What a provider calls somebody, as a name that can be theirs here: without what cannot be seen, and not too long. What is
+/// wrong with a name is no reason to let nobody in.
+fn fit_name(name: &str) -> Option<String> {
+    let visible: String = name.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let short: String = visible.trim().chars().take(NAME_MAX).collect();
+    Some(short.trim().to_owned()).filter(|name| !name.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_provider_calls_somebody_is_made_fit() {
+        assert_eq!(fit_name(" Ada\tLovelace\n").as_deref(), Some("Ada Lovelace"));
+        assert_eq!(fit_name(&"é".repeat(500)).map(|name| name.chars().count()), Some(NAME_MAX));
+        assert_eq!(fit_name(" \u{0} "), None);
     }
 }

@@ -258,7 +258,8 @@ impl Write {
         Ok(())
     }
 
-    /// `Missing` when there is no such claim. Notes the host. Certificates for the name stay until they expire.
+    /// `Missing` when there is no such claim. Notes the host. Certificates for the name stay, for the tenant's return,
+    /// until they expire or the tenant goes.
     pub async fn delete_domain(&mut self, name: &DomainName, tenant: TenantId) -> Result<(), StoreError> {
         let statement = query("DELETE FROM domains WHERE name = $1 AND tenant = $2");
         if self.execute(statement.bind(name.to_string()).bind(tenant.to_string())).await? == 0 {
@@ -266,6 +267,18 @@ impl Write {
         }
         self.change(Change::of_domain(name));
         Ok(())
+    }
+
+    /// Whoever has lost a domain is not to be visited there any more: takes it back as the tenant's primary one. False where
+    /// it is none.
+    pub async fn forget_primary_domain(&mut self, name: &DomainName, tenant: TenantId) -> Result<bool, StoreError> {
+        let Some(mut row) = self.tenant(tenant).await? else { return Ok(false) };
+        let is_primary = row.edge.primary_domain.as_ref().is_some_and(|host| host.as_str() == name.to_string());
+        if is_primary {
+            row.edge.primary_domain = None;
+            self.update_tenant(&row).await?;
+        }
+        Ok(is_primary)
     }
 
     /// The names that this tenant holds.

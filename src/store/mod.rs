@@ -2,12 +2,16 @@
 //! through the change feed. One SQL text serves SQLite and PostgreSQL. Nothing here decides who may do what, or what
 //! follows from a row: a row goes in and comes out as it is, and every wait has an end.
 
+#[cfg(test)]
+mod access_tests;
 mod alone;
 mod anchors;
 mod assets;
 mod audit;
+mod billing;
 mod buckets;
 mod calls;
+mod certificate_listing;
 mod certificates;
 mod chains;
 mod challenges;
@@ -34,7 +38,9 @@ mod migrate;
 mod nodes;
 mod orders;
 mod overview;
+mod paged;
 mod people;
+mod plan_use;
 mod portable;
 mod profiles;
 mod reseal;
@@ -58,8 +64,10 @@ use tokio_util::task::AbortOnDropHandle;
 
 pub use anchors::{Anchored, Anchoring, Tally};
 pub use audit::{AuditEntry, AuditFilter, AuditLine, AuditOrder};
+pub use billing::BillingEventRow;
 pub use buckets::BucketRow;
 pub use calls::{CallRow, EarlierCall};
+pub use certificate_listing::{CertificateFilter, CertificateSort};
 pub use certificates::CertificateRow;
 pub use chains::{ChainCursor, ChainRow};
 pub use counts::TenantCounts;
@@ -69,11 +77,13 @@ pub use error::StoreError;
 pub use events::{Event, EventRow};
 pub use feed::{MOST_NEWS, News};
 pub use invitations::InvitationRow;
-pub use listing::{Found, MOST_EXAMINED, Span, TenantFilter, TenantSort};
+pub use listing::{Span, TenantFilter, TenantSort};
 pub use members::{MemberFilter, MemberRow, MemberSearch};
 pub use nodes::NodeRow;
 pub use orders::{BEFORE_ALL, ISSUED, OrderRow, StageCount, WAITING};
+pub use paged::{Found, MOST_EXAMINED};
 pub use people::{Identity, PasswordHash};
+pub use plan_use::PlanUse;
 pub use portable::{Restored, dump, restore, tell};
 pub use profiles::Profile;
 pub use reseal::{Reseal, Resealed};

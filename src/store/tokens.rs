@@ -40,6 +40,12 @@ impl Store {
         self.one(statement).await?.as_ref().map(token_of).transpose()
     }
 
+    /// The operators' token of this name, expired or not.
+    pub async fn operator_token(&self, name: &str) -> Result<Option<TokenRow>, StoreError> {
+        let statement = query(select!("WHERE name = $1")).bind(key(None, name));
+        Ok(self.one(statement).await?.as_ref().map(token_of).transpose()?.filter(|row| row.tenant.is_none()))
+    }
+
     /// All operators' tokens, by name.
     pub async fn tokens(&self) -> Result<Vec<TokenRow>, StoreError> {
         self.all(query(select!("WHERE tenant IS NULL ORDER BY name"))).await?.iter().map(token_of).collect()
@@ -73,6 +79,14 @@ impl Write {
             0 => Err(StoreError::Conflict(format!("a token named {} exists already", token.name))),
             _ => Ok(()),
         }
+    }
+
+    /// The token of that name, of that tenant or of the operators, expired or not.
+    pub async fn token(&mut self, tenant: Option<TenantId>, name: &str) -> Result<Option<TokenRow>, StoreError> {
+        let statement = query(select!("WHERE name = $1")).bind(key(tenant, name));
+        let row = self.one(statement).await?.as_ref().map(token_of).transpose()?;
+        // A name with a slash in it is no operator's, whatever it looks like.
+        Ok(row.filter(|row| row.tenant == tenant))
     }
 
     /// False when there is none of that name, of that tenant or of the operators.

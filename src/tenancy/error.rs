@@ -42,6 +42,8 @@ pub enum Kind {
     Order,
     /// A picture of a branding.
     Picture,
+    /// A change of a tenant's plan that waits.
+    PlanChange,
 }
 
 impl Kind {
@@ -59,6 +61,7 @@ impl Kind {
             Self::Invitation => "invitation",
             Self::Order => "order for a certificate of",
             Self::Picture => "picture",
+            Self::PlanChange => "change of plan that waits for",
         }
     }
 }
@@ -85,6 +88,9 @@ pub enum TenancyError {
     /// Whoever asks does not hold these scopes, and so can neither use nor hand them out.
     #[error("this needs {}, which you do not hold", scopes(.0))]
     Forbidden(Vec<Scope>),
+    /// The token or session of whoever asks was good when they did, and is not any more.
+    #[error("the token or session that this was asked with has ended meanwhile")]
+    Ended,
     /// It is about somebody, or would make somebody, of a higher rank than whoever asks.
     #[error("this is about the role {wanted}, which is above your own, {own}")]
     Outranked { wanted: Role, own: Role },

@@ -7,6 +7,7 @@ use serde_json::json;
 use super::error::{Fault, TenancyError};
 use super::import::{Column, Imported, Line, Seen, Table, sha256};
 use super::lineage::{Known, MAX_DEPTH, parents_in};
+use super::parent::not_beneath_gone;
 use super::tenants::{Checked, check, no_parent};
 use super::{Actor, Done, NewTenant, Tenancy};
 use crate::model::{Status, Tenant, TenantId};
@@ -25,6 +26,8 @@ const COLUMNS: &[Column] = &[
 struct Parent {
     id: TenantId,
     depth: usize,
+    /// Why nothing begins beneath it.
+    gone: Option<Fault>,
 }
 
 /// What the first look at a table has found.
@@ -52,7 +55,12 @@ impl Tenancy {
         write.begin_bulk().await?;
         for (key, parent) in &survey.stored {
             let stands = match write.tenant(parent.id).await? {
-                Some(tenant) => parents_in(&mut write, &tenant).await?.len() == parent.depth,
+                Some(tenant) => {
+                    let mut line = parents_in(&mut write, &tenant).await?;
+                    let depth = line.len();
+                    line.push(tenant);
+                    depth == parent.depth && not_beneath_gone(&line).is_ok()
+                }
                 None => false,
             };
             if !stands {
@@ -115,7 +123,11 @@ impl Tenancy {
                         above.insert(key.clone());
                         Some(depths.get(&key).map_or(1, |depth| depth + 1))
                     } else {
-                        self.stored_parent(&mut stored, &key).await?.map(|parent| parent.depth + 1)
+                        let parent = self.stored_parent(&mut stored, &key).await?;
+                        if let Some(fault) = parent.and_then(|parent| parent.gone.clone()) {
+                            table.faults.add(number, fault);
+                        }
+                        parent.map(|parent| parent.depth + 1)
                     };
                     match deep_enough(depth, &key) {
                         Ok(depth) => drop(depths.insert(slug.to_string(), depth)),
@@ -148,8 +160,10 @@ impl Tenancy {
         if !known.contains_key(key) {
             let parent = match self.find(key).await.map_err(|error| no_parent(error, key)) {
                 Ok(tenant) => {
-                    let id = tenant.id;
-                    Some(Parent { id, depth: self.parents_of(&tenant, &mut Known::default()).await?.len() })
+                    let (id, mut line) = (tenant.id, self.parents_of(&tenant, &mut Known::default()).await?);
+                    let depth = line.len();
+                    line.push(tenant);
+                    Some(Parent { id, depth, gone: not_beneath_gone(&line).err() })
                 }
                 Err(TenancyError::Invalid(_)) => None,
                 Err(error) => return Err(error),

@@ -13,7 +13,7 @@ use super::error::{Faults, Kind, TenancyError};
 use super::members::{entry, make_person, unit_named};
 use super::people::check_email;
 use super::tokens::{hash_token, random};
-use super::{Actor, Done, Tenancy, checks};
+use super::{Actor, Done, Tenancy, checks, shown};
 use crate::model::{InvitationId, MemberState, Person, PersonId, Tenant};
 use crate::store::{Event, InvitationRow, MemberRow, Page, PasswordHash, Write};
 
@@ -105,9 +105,7 @@ impl Tenancy {
         };
         write.insert_invitation(&row).await?;
         write.event(&event("invitation.created", &row)).await?;
-        let detail =
-            json!({ "email": row.email, "role": row.position.name(), "unit": row.unit, "expires": row.expires });
-        let entry = actor.entry("invitation.create", Some(tenant), row.id, detail);
+        let entry = actor.entry("invitation.create", Some(tenant), row.id, json!({})).made(shown::invitation(&row));
         self.finish(write, entry, IssuedInvitation { row, token }).await
     }
 
@@ -125,19 +123,21 @@ impl Tenancy {
         id: &str,
     ) -> Result<Done<IssuedInvitation>, TenancyError> {
         let (mut write, mut row) = self.open_invitation(actor, tenant, id).await?;
-        let (token, hash) = generate()?;
+        let ((token, hash), before) = (generate()?, shown::invitation(&row));
         (row.hash, row.sent, row.expires) = (hash, write.now(), write.now() + INVITED_FOR);
         row.revision = write.revision();
         write.resend_invitation(row.id, &row.hash, row.expires).await?;
         write.event(&event("invitation.resent", &row)).await?;
-        let entry = actor.entry("invitation.resend", Some(row.tenant), row.id, json!({ "expires": row.expires }));
+        let entry = actor.entry("invitation.resend", Some(row.tenant), row.id, json!({}));
+        let entry = entry.changed(before, shown::invitation(&row));
         self.finish(write, entry, IssuedInvitation { row, token }).await
     }
 
     pub async fn revoke_invitation(&self, actor: &Actor, tenant: &str, id: &str) -> Result<Done<()>, TenancyError> {
         let (mut write, row) = self.open_invitation(actor, tenant, id).await?;
         write.delete_invitation(row.id).await?;
-        let entry = actor.entry("invitation.revoke", Some(row.tenant), row.id, json!({ "email": row.email }));
+        let entry = actor.entry("invitation.revoke", Some(row.tenant), row.id, json!({}));
+        let entry = entry.gone(shown::invitation(&row));
         self.finish(write, entry, ()).await
     }
 
@@ -171,8 +171,8 @@ impl Tenancy {
         write.delete_invitation(row.id).await?;
         write.event(&event("invitation.accepted", &row)).await?;
         let actor = Actor { name: format!("person:{}", person.id), ..actor.clone() };
-        let detail = json!({ "invitation": row.id, "inviter": row.inviter, "role": member.position.name() });
-        let entry = entry(&actor, "invitation.accept", &member, detail);
+        let detail = json!({ "invitation": row.id, "inviter": row.inviter });
+        let entry = entry(&actor, "invitation.accept", &member, detail).made(shown::member(&member));
         self.finish(write, entry, member).await
     }
 

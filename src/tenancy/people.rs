@@ -4,9 +4,9 @@
 use serde_json::json;
 
 use super::error::{Fault, Faults, Kind, TenancyError};
-use super::{Actor, Done, Expect, Tenancy, checks};
+use super::{Actor, Done, Expect, Tenancy, checks, shown};
 use crate::model::{Email, Person, PersonId};
-use crate::store::{Identity, Page, PasswordHash, StoreError};
+use crate::store::{AuditEntry, Identity, Page, PasswordHash, StoreError};
 
 /// What can be changed of a person. What is `None` stays.
 #[derive(Clone, Debug, Default)]
@@ -53,7 +53,8 @@ impl Tenancy {
         }
         let issuer = identity.map(|identity| &identity.issuer);
         let detail = json!({ "password": password.is_some(), "issuer": issuer });
-        let entry = actor.entry("person.create", None, person.id, detail);
+        let entry = actor.entry("person.create", None, person.id, detail).made(shown::person(&person));
+        let entry = entry.about_person(person.id, shown::PERSONAL);
         self.finish(write, entry, person).await
     }
 
@@ -93,16 +94,14 @@ impl Tenancy {
         let mut write = self.store.write().await?;
         let mut person = write.person(id).await?.ok_or_else(|| TenancyError::NotFound(Kind::Person, key.to_owned()))?;
         expect.check(person.revision)?;
-        let was_disabled = person.disabled;
-        let renamed = name.is_some();
+        let before = shown::person(&person);
         person.name = name.unwrap_or(person.name);
-        person.disabled = change.disabled.unwrap_or(was_disabled);
+        person.disabled = change.disabled.unwrap_or(person.disabled);
         write.update_person(&person).await?;
         let ended = if person.disabled { write.end_sessions_of(id, None).await? } else { 0 };
         (person.revision, person.updated) = (write.revision(), write.now());
-        let detail = json!({ "renamed": renamed, "disabled": person.disabled, "was_disabled": was_disabled,
-            "sessions_ended": ended });
-        let entry = actor.entry("person.change", None, id, detail);
+        let entry = actor.entry("person.change", None, id, json!({ "sessions_ended": ended }));
+        let entry = entry.changed(before, shown::person(&person)).about_person(id, shown::PERSONAL);
         self.finish(write, entry, person).await
     }
 
@@ -115,9 +114,12 @@ impl Tenancy {
         keep: Option<crate::model::SessionId>,
     ) -> Result<Done<u64>, TenancyError> {
         let mut write = self.store.write().await?;
+        // As it was when this began: nobody else can write.
+        let before = json!({ "password": self.store.password_of(person).await?.is_some() });
         write.set_password(person, Some(password)).await?;
         let ended = write.end_sessions_of(person, keep).await?;
         let entry = actor.entry("person.password", None, person, json!({ "sessions_ended": ended }));
+        let entry = AuditEntry { before: Some(before), after: Some(json!({ "password": true })), ..entry };
         self.finish(write, entry, ended).await
     }
 
@@ -130,7 +132,7 @@ impl Tenancy {
     ) -> Result<Done<()>, TenancyError> {
         let mut write = self.store.write().await?;
         write.link_identity(identity, person).await?;
-        let entry = actor.entry("person.link", None, person, json!({ "issuer": identity.issuer }));
+        let entry = actor.entry("person.link", None, person, json!({})).made(json!({ "issuer": identity.issuer }));
         self.finish(write, entry, ()).await
     }
 

@@ -7,7 +7,7 @@ use serde_json::json;
 use zeroize::{Zeroize, Zeroizing};
 
 use super::error::{Fault, Faults, Kind, TenancyError};
-use super::{Actor, Done, Tenancy, checks};
+use super::{Actor, Done, Tenancy, checks, shown};
 use crate::clock::Timestamp;
 use crate::model::{Brand, Grant, Reach, Role, Scope, TenantId, within_a_tenant};
 use crate::store::{Page, StoreError, TokenRow, Write};
@@ -81,8 +81,7 @@ impl Tenancy {
         let role = tenant.map(|_| actor.rights.rank.unwrap_or(Role::Admin).min(Role::Admin));
         let row = (name, new.expires, tenant, scopes, role, None);
         let (write, issued) = self.issue(actor, row).await?;
-        let detail = json!({ "expires": new.expires, "scopes": issued.row.scopes });
-        let entry = actor.entry("token.create", tenant, &issued.row.name, detail);
+        let entry = actor.entry("token.create", tenant, &issued.row.name, json!({})).made(shown::token(&issued.row));
         self.finish(write, entry, issued).await
     }
 
@@ -109,8 +108,8 @@ impl Tenancy {
         let operator = Some(actor.name.clone());
         let row = (name, Some(expires), Some(tenant), Grant::These(scopes), Some(Role::Admin), operator);
         let (write, issued) = self.issue(actor, row).await?;
-        let detail = json!({ "expires": expires, "reason": reason });
-        let entry = actor.entry("tenant.impersonate", Some(tenant), &issued.row.name, detail);
+        let entry = actor.entry("tenant.impersonate", Some(tenant), &issued.row.name, json!({ "reason": reason }));
+        let entry = entry.made(shown::token(&issued.row));
         self.finish(write, entry, issued).await
     }
 
@@ -143,10 +142,10 @@ impl Tenancy {
                 format!("{name:?} is the last token by which others can be made; create another before revoking it");
             return Err(TenancyError::conflict("", "last-token", detail));
         }
-        if !write.delete_token(tenant, name).await? {
-            return Err(TenancyError::NotFound(Kind::Token, name.to_owned()));
-        }
-        let entry = actor.entry("token.revoke", tenant, name, json!({}));
+        let row = write.token(tenant, name).await?;
+        let row = row.ok_or_else(|| TenancyError::NotFound(Kind::Token, name.to_owned()))?;
+        write.delete_token(tenant, name).await?;
+        let entry = actor.entry("token.revoke", tenant, name, json!({})).gone(shown::token(&row));
         self.finish(write, entry, ()).await
     }
 

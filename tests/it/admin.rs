@@ -3,8 +3,12 @@
 mod access;
 mod audit;
 mod audit_cli;
+mod authority;
 mod branding;
+mod changes;
 mod cli;
+mod commands;
+mod docs;
 mod domains;
 mod edge;
 mod idempotency;

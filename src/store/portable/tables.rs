@@ -39,6 +39,8 @@ pub(super) const TABLES: &[Table] = &[
         ("trial_ends", Int), ("created", Int), ("updated", Int), ("revision", Int), ("edge", Text),
         ("cancelled", Int), ("archived", Int), ("phase_ends", Int), ("domains_until", Int), ("due", Int),
         ("name_key", Text), ("plan_next", Text), ("plan_next_at", Int), ("period_end", Int), ("billing_ref", Text),
+        ("caps", Text), ("status_by", Text), ("period_start", Int), ("billing_told", Int),
+        ("listed", Int), ("status_before", Text),
     ] },
     Table { name: "profiles", key: "tenant", columns: &[("tenant", Text), ("contacts", Text), ("settings", Text)] },
     Table { name: "tenant_words", key: "word, slug", columns: &[("word", Text), ("slug", Text)] },
@@ -47,6 +49,9 @@ pub(super) const TABLES: &[Table] = &[
     ] },
     Table { name: "listings", key: "tenant", columns: &[
         ("tenant", Text), ("listed", Int), ("priority", Int), ("updated", Int),
+    ] },
+    Table { name: "billing_events", key: "id", columns: &[
+        ("id", Text), ("fingerprint", Bytes), ("at", Int), ("occurred", Int), ("tenant", Text), ("answer", Text),
     ] },
     Table { name: "retired_slugs", key: "slug", columns: &[("slug", Text), ("tenant", Text), ("retired", Int)] },
     Table { name: "domains", key: "name, tenant", columns: &[
@@ -57,6 +62,7 @@ pub(super) const TABLES: &[Table] = &[
     Table { name: "certificates", key: "id", columns: &[
         ("id", Text), ("names", Text), ("chain", Text), ("sealed_key", Bytes), ("not_after", Int), ("created", Int),
         ("revision", Int), ("source", Text), ("authority", Text), ("not_before", Int), ("revoked", Int),
+        ("tenant", Text),
     ] },
     Table { name: "certificate_names", key: "name, certificate", columns: &[("name", Text), ("certificate", Text)] },
     Table { name: "challenges", key: "id", columns: &[("id", Text), ("answer", Text), ("expires", Int)] },
@@ -66,7 +72,7 @@ pub(super) const TABLES: &[Table] = &[
     ] },
     Table { name: "people", key: "id", columns: &[
         ("id", Text), ("email", Text), ("name", Text), ("password", Text), ("default_tenant", Text), ("disabled", Int),
-        ("created", Int), ("updated", Int), ("revision", Int),
+        ("created", Int), ("updated", Int), ("revision", Int), ("erase_since", Int),
     ] },
     Table { name: "identities", key: "issuer, subject", columns: &[
         ("issuer", Text), ("subject", Text), ("person", Text), ("created", Int),
