@@ -41,9 +41,6 @@ pub struct SetCaps {
     request_body = SetCaps,
     responses(
         (status = 200, description = "As it is now", body = TenantView),
-        (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json"),
-        (status = 412, description = "It has changed since", body = Problem,
-            content_type = "application/problem+json"),
         (status = 422, description = "No such cap, or no number for it", body = Problem,
             content_type = "application/problem+json")))]
 async fn set(

@@ -153,7 +153,9 @@ async fn reload(
     if !dry_run {
         let refused = reloaded.as_ref().err().map(ToString::to_string);
         let after = reloaded.as_ref().map_or(before, |reloaded| reloaded.revision);
-        let entry = actor.entry(events::CONFIG_RELOAD, None, "config", json!({ "by": "api", "refused": refused }));
+        let result = if refused.is_none() { "taken" } else { "refused" };
+        let detail = json!({ "by": "api", "result": result, "refused": refused });
+        let entry = actor.entry(events::CONFIG_RELOAD, None, "configuration", detail);
         state.tenancy.note(entry.changed(json!({ "revision": before }), json!({ "revision": after })));
     }
     reloaded.map(Json).map_err(Problem::from)

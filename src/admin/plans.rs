@@ -62,8 +62,7 @@ pub struct PreviewPlan {
     params(("tenant" = String, Path, description = "Id or slug")),
     responses(
         (status = 200, description = "The plan that holds", body = PlanStateView,
-            headers(("ETag", description = "The tenant's own revision: what holds can change without it"))),
-        (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json")))]
+            headers(("ETag", description = "The tenant's own revision: what holds can change without it")))))]
 async fn show(
     State(state): State<AdminState>,
     Segment(key): Segment,
@@ -82,7 +81,6 @@ async fn show(
     request_body = PreviewPlan,
     responses(
         (status = 200, description = "What would follow", body = PreviewView),
-        (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "No such plan or feature, or one that the licence withholds", body = Problem,
             content_type = "application/problem+json")))]
 async fn preview(
@@ -107,9 +105,6 @@ async fn preview(
     request_body = SetPlan,
     responses(
         (status = 200, description = "As it is now", body = TenantView),
-        (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json"),
-        (status = 412, description = "It has changed since", body = Problem,
-            content_type = "application/problem+json"),
         (status = 422, description = "No such plan", body = Problem, content_type = "application/problem+json")))]
 async fn set(
     State(state): State<AdminState>,
@@ -129,8 +124,6 @@ async fn set(
     responses(
         (status = 200, description = "As it is now: it keeps the plan that it has", body = TenantView),
         (status = 404, description = "No such tenant, or none waits (`no-plan-change`)", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 412, description = "It has changed since", body = Problem,
             content_type = "application/problem+json")))]
 async fn drop_change(
     State(state): State<AdminState>,

@@ -97,15 +97,9 @@ async fn upgrade(
     Params(NoParams {}): Params<NoParams>,
 ) -> Result<Json<ProcessState>, Problem> {
     tracing::info!(actor = actor.name, "process.upgrade_asked");
-    let upgraded = Arc::clone(&state.process).upgrade().await;
-    let refused = upgraded.as_ref().err().map(ToString::to_string);
-    state.tenancy.note(actor.entry(
-        events::PROCESS_UPGRADE,
-        None,
-        "process",
-        json!({ "by": "api", "refused": refused }),
-    ));
-    upgraded.map(Json).map_err(Problem::from)
+    // Before it is done: whoever takes this process's place is another.
+    state.tenancy.note(actor.entry(events::PROCESS_UPGRADE, None, "process", json!({ "by": "api" })));
+    Arc::clone(&state.process).upgrade().await.map(Json).map_err(Problem::from)
 }
 
 impl From<UpgradeRefused> for Problem {

@@ -308,8 +308,8 @@ fn contact(text: &str) -> Result<Value, Failure> {
     Ok(json!({ "kind": kind.trim(), "name": name.trim(), "email": email.trim() }))
 }
 
-/// Downloads into a file for its owner's eyes only, under another name first: one that is there under its own name is whole.
-/// `-`: to stdout.
+/// Downloads for its owner's eyes only, and into a file of another name first: one that is there under its own name is whole.
+/// `-` is stdout.
 pub(super) async fn save(client: &Client, json: bool, path: &str, target: &Path) -> Result<(), Failure> {
     if target == Path::new("-") {
         let mut out = std::io::stdout().lock();

@@ -85,7 +85,7 @@ pub use tls::{FallbackCertificate, Tls};
 pub use traces::Traces;
 pub use variables::Lookup;
 
-use crate::model::{Brand, Catalogue, Hostname, Setting};
+use crate::model::{Brand, Catalogue, Setting};
 
 /// Everything configured, checked. One value per load: whoever handles a request loads it once.
 #[derive(Clone, Debug)]
@@ -138,9 +138,5 @@ impl Config {
     /// The port that visitors see on the first TLS listener, if there is one: where plain HTTP is redirected to.
     pub fn https_port(&self) -> Option<u16> {
         self.listeners.iter().find(|listener| listener.tls).map(|listener| listener.public_port)
-    }
-
-    pub fn main_host(&self) -> &Hostname {
-        &self.brand.base
     }
 }

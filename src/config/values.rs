@@ -291,6 +291,16 @@ impl Section<'_> {
 
     /// One of a few words.
     pub fn choice<T: Copy + PartialEq>(&mut self, key: &'static str, choices: &[(&str, T)], default: T) -> T {
+        self.choice_or_faulty(key, choices, default).unwrap_or(default)
+    }
+
+    /// The same for a key that others depend on: `None` when it is there and wrong.
+    pub fn choice_or_faulty<T: Copy + PartialEq>(
+        &mut self,
+        key: &'static str,
+        choices: &[(&str, T)],
+        default: T,
+    ) -> Option<T> {
         let word = |(word, _): &(&str, T)| (*word).to_owned();
         self.declare(key, || Shape::Choice {
             words: choices.iter().map(word).collect(),
@@ -298,7 +308,8 @@ impl Section<'_> {
         });
         let words: Vec<_> = choices.iter().map(|(word, _)| format!("{word:?}")).collect();
         let find = |text: &str| choices.iter().find(|(word, _)| *word == text).map(|(_, choice)| *choice).ok_or("");
-        self.text(key, &format!("one of {}", words.join(", ")), find).unwrap_or(default)
+        let found = self.text(key, &format!("one of {}", words.join(", ")), find);
+        found.or((!self.has(key)).then_some(default))
     }
 }
 

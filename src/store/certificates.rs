@@ -67,14 +67,6 @@ impl Store {
         row.map(|row| Row::new(&row, "certificates", "id").text("id").map(str::to_owned)).transpose()
     }
 
-    /// A certificate with its key, whatever its state.
-    pub async fn certificate_with_key(&self, id: &str) -> Result<Option<Certificate>, StoreError> {
-        let sql = "SELECT id, names, chain, sealed_key, not_before, not_after, source, authority FROM certificates \
-                   WHERE id = $1";
-        let row = self.one(query(sql).bind(storable(id).into_owned())).await?;
-        row.map(|row| self.unsealed(&row)).transpose()
-    }
-
     pub async fn certificate_row(&self, id: &str) -> Result<Option<CertificateRow>, StoreError> {
         let statement = query(select!("WHERE c.id = $1")).bind(storable(id).into_owned());
         self.one(statement).await?.as_ref().map(row_of).transpose()

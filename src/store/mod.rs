@@ -72,7 +72,7 @@ pub use certificates::CertificateRow;
 pub use chains::{ChainCursor, ChainRow};
 pub use counts::TenantCounts;
 pub use domain_listing::{DomainFilter, DomainSort};
-pub use domains::{DueDomain, domain_key};
+pub use domains::DueDomain;
 pub use error::StoreError;
 pub use events::{Event, EventRow};
 pub use feed::{MOST_NEWS, News};

@@ -109,13 +109,6 @@ impl Store {
         self.all(statement.bind(now.millis()).bind(i64::from(limit))).await?.iter().map(order_of).collect()
     }
 
-    /// When the next order that nobody works on wants something to be done.
-    pub async fn next_order(&self) -> Result<Option<Timestamp>, StoreError> {
-        let sql = "SELECT MIN(CASE WHEN lease > not_before THEN lease ELSE not_before END) AS at FROM orders";
-        let row = self.one(query(sql)).await?;
-        row.map_or(Ok(None), |row| Row::new(&row, "orders", "at").optional_time("at"))
-    }
-
     /// How many waiting orders whose time has come go before each of these turns. Their index is gone through once, up to
     /// the last of the turns, however many they are; at most [`Page::MOST`].
     pub async fn orders_before(&self, turns: &BTreeSet<i64>, now: Timestamp) -> Result<BTreeMap<i64, u64>, StoreError> {

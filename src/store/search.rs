@@ -130,10 +130,11 @@ impl Wanted {
         let nothing = String::new();
         let domain = self.domain.as_ref().unwrap_or(&nothing);
         values.extend([Key::text(domain), Key::text(&format!("{domain}{LAST}")), Key::Int(limit as i64)]);
+        // The state is no column there, but an expression: else all names that are held would be gone through, whosever.
         let (n, columns) = (values.len(), COLUMNS.split(", ").map(|column| format!("t.{column}")));
         let sql = format!(
             "SELECT {}, c.term, c.found, (SELECT MIN(name) FROM domains WHERE tenant = t.id AND name >= ${} \
-             AND name < ${} AND state IN ('verified', 'live', 'moved')) AS domain FROM (SELECT * FROM ({parts}) AS a \
+             AND name < ${} AND state || '' IN ('verified', 'live', 'moved')) AS domain FROM (SELECT * FROM ({parts}) AS a \
              ORDER BY term, found LIMIT $1) AS c JOIN tenants AS t ON t.slug = c.found{rest} \
              ORDER BY c.term, c.found LIMIT ${n}",
             columns.collect::<Vec<_>>().join(", "),

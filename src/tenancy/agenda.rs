@@ -104,7 +104,7 @@ pub fn next_due(tenant: &Tenant, config: &config::Tenancy, now: Timestamp) -> Op
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Branding, EdgeSettings, Life, Slug, TenantId};
+    use crate::model::{Branding, EdgeSettings, Life, PlanChange, Slug, TenantId};
 
     fn days(days: u64) -> Timestamp {
         Timestamp(0) + Duration::from_secs(days * 86_400)
@@ -184,5 +184,28 @@ mod tests {
         tenant.life.due = due(&tenant, &config(), days(15));
         assert_eq!(tenant.life.due, Some(days(27)));
         assert_eq!(next_due(&tenant, &config(), days(30)), None);
+    }
+
+    #[test]
+    fn a_change_of_plan_is_due_until_it_is_made_and_rests_while_its_tenant_is_gone() {
+        let mut tenant = tenant(Status::Trial, Some(14), Life::default());
+        tenant.subscription.next = Some(PlanChange { plan: None, at: days(12) });
+        tenant.life.due = due(&tenant, &config(), days(0));
+        assert_eq!(tenant.life.due, Some(days(11)));
+        assert_eq!(at_hand(&tenant, &config(), days(12)), [Occasion::TrialEnding, Occasion::PlanChange]);
+        // It could not be made, and is tried again: the notice does not come twice.
+        tenant.life.due = Some(days(13));
+        assert_eq!(at_hand(&tenant, &config(), days(12)), []);
+        assert_eq!(at_hand(&tenant, &config(), days(13)), [Occasion::PlanChange]);
+        tenant.status = Status::Cancelled;
+        tenant.life = Life { phase_ends: Some(days(102)), ..Life::default() };
+        tenant.life.due = due(&tenant, &config(), days(12));
+        assert_eq!((tenant.life.due, at_hand(&tenant, &config(), days(101)).len()), (Some(days(102)), 0));
+        // Back again, long after its time.
+        tenant.status = Status::Active;
+        tenant.life.phase_ends = None;
+        tenant.life.due = due(&tenant, &config(), days(50));
+        assert_eq!(tenant.life.due, Some(days(12)));
+        assert_eq!(at_hand(&tenant, &config(), days(50)), [Occasion::PlanChange]);
     }
 }

@@ -32,7 +32,7 @@ impl Tenancy {
                 (*name, before.0.get(name).filter(|own| own.cap == *cap).copied().unwrap_or(by_operator))
             });
             tenant.subscription.caps = OwnCaps(own.collect());
-            Ok(json!({ "from": before, "to": tenant.subscription.caps }))
+            Ok(json!({}))
         })
         .await
     }

@@ -1,6 +1,6 @@
 //! The import of tenants: the same rules as for one, for very many.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use serde_json::json;
 
@@ -51,21 +51,10 @@ impl Tenancy {
         let survey = self.survey(table).await?;
         let config = self.config();
         let (sha256, now) = (sha256(table), self.clock.now());
-        let mut write = self.store.write().await?;
-        write.begin_bulk().await?;
-        for (key, parent) in &survey.stored {
-            let stands = match write.tenant(parent.id).await? {
-                Some(tenant) => {
-                    let mut line = parents_in(&mut write, &tenant).await?;
-                    let depth = line.len();
-                    line.push(tenant);
-                    depth == parent.depth && not_beneath_gone(&line).is_ok()
-                }
-                None => false,
-            };
-            if !stands {
-                return Err(changed(&format!("the parent {key:?} has changed")));
-            }
+        let mut write = self.store.bulk().await?;
+        let parents: BTreeSet<TenantId> = survey.stored.values().map(|parent| parent.id).collect();
+        if write.present(&parents.iter().copied().collect::<Vec<_>>()).await?.len() < parents.len() {
+            return Err(changed("a parent has gone"));
         }
         let mut ids: HashMap<String, TenantId> = HashMap::new();
         let mut reader = Table::open(table, COLUMNS)?;
@@ -86,6 +75,21 @@ impl Tenancy {
                 tenants.push(tenant);
             }
             insert(&mut write, &tenants).await?;
+        }
+        write.take_turn().await?;
+        for (key, parent) in &survey.stored {
+            let stands = match write.tenant(parent.id).await? {
+                Some(tenant) => {
+                    let mut line = parents_in(&mut write, &tenant).await?;
+                    let depth = line.len();
+                    line.push(tenant);
+                    depth == parent.depth && not_beneath_gone(&line).is_ok()
+                }
+                None => false,
+            };
+            if !stands {
+                return Err(changed(&format!("the parent {key:?} has changed")));
+            }
         }
         let detail = json!({ "tenants": survey.rows, "sha256": sha256 });
         let entry = actor.entry("tenant.import", None, &sha256, detail);

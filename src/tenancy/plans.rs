@@ -12,7 +12,7 @@ use tracing::warn;
 use super::error::{Fault, Faults, Kind, TenancyError};
 use super::follow::event;
 use super::lineage::parents_in;
-use super::{Actor, Done, Expect, Tenancy, TenantState, checks};
+use super::{Actor, Done, Expect, Tenancy, TenantState, checks, shown};
 use crate::clock::Timestamp;
 use crate::model::{Catalogue, Direction, PlanChange, PlanName, Tenant, When};
 use crate::store::Write;
@@ -69,6 +69,7 @@ impl Tenancy {
         let planned = self.change_plan(&mut write, &mut tenant, plan, order.when).await?;
         let tenant = self.put(&mut write, &before, tenant).await?;
         let entry = actor.entry(planned.action, Some(tenant.id), &tenant.slug, planned.detail);
+        let entry = entry.changed(shown::tenant(&before), shown::tenant(&tenant));
         let state = self.state_in(&mut write, tenant).await?;
         self.finish(write, entry, state).await
     }
@@ -87,6 +88,7 @@ impl Tenancy {
         let planned = unscheduled(&mut write, &tenant, &dropped).await?;
         let tenant = self.put(&mut write, &before, tenant).await?;
         let entry = actor.entry(planned.action, Some(tenant.id), &tenant.slug, planned.detail);
+        let entry = entry.changed(shown::tenant(&before), shown::tenant(&tenant));
         let state = self.state_in(&mut write, tenant).await?;
         self.finish(write, entry, state).await
     }
@@ -145,7 +147,8 @@ impl Tenancy {
         let detail = json!({ "from": before.plan, "to": tenant.plan, "at": at });
         write.event(&event("tenant.plan-changed", tenant, detail.clone())).await?;
         self.follow(write, &before, tenant).await?;
-        write.audit(&Actor::new("system").entry("tenant.plan", Some(tenant.id), &tenant.slug, detail)).await?;
+        let entry = Actor::new("system").entry("tenant.plan", Some(tenant.id), &tenant.slug, detail);
+        write.audit(&entry.changed(shown::tenant(&before), shown::tenant(tenant))).await?;
         Ok(true)
     }
 }

@@ -16,7 +16,7 @@ pub(super) fn tenant(tenant: &Tenant) -> Value {
         "suspend_reason": tenant.suspend_reason, "reason_public": tenant.reason_public,
         "trial_ends": tenant.trial_ends, "cancelled": life.cancelled, "archived": life.archived,
         "phase_ends": life.phase_ends, "domains_until": life.domains_until,
-        "plan_change": next, "period_end": agreed.period_end, "billing_ref": agreed.billing_ref, "caps": agreed.caps,
+        "plan_change": next, "period_start": agreed.period_start, "period_end": agreed.period_end, "billing_ref": agreed.billing_ref, "caps": agreed.caps,
     })
 }
 

@@ -18,6 +18,7 @@ mod members;
 mod members_cli;
 mod noted;
 mod openapi;
+mod plans;
 mod refusals;
 mod roles;
 mod service;

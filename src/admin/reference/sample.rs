@@ -35,6 +35,8 @@ pub fn curl(method: &str, path: &str, operation: &Value, schemas: &Value) -> Str
     if operation["x-needs"]["of"].as_str().is_some_and(|of| of != "public") {
         lines.push("-H \"Authorization: Bearer $TENANTRY_TOKEN\"".to_owned());
     }
+    let headers = parameters.iter().filter(|parameter| parameter["in"] == "header" && parameter["required"] == true);
+    lines.extend(headers.filter_map(|header| header["name"].as_str()).map(|name| format!("-H '{name}: <{name}>'")));
     lines.extend(body(operation, schemas));
     lines.push(format!("\"$TENANTRY_ADMIN{target}{question}\""));
     lines.join(" \\\n  ")

@@ -29,6 +29,11 @@ BEGIN
 END $$;
 CREATE TRIGGER listings_change AFTER INSERT OR UPDATE OF listed OR DELETE ON listings
     FOR EACH ROW EXECUTE FUNCTION tenants_listed();
+-- A transaction of very many rows counts them at its end, by itself: the rows of counts are every other writer's too.
+CREATE OR REPLACE TRIGGER tenants_come AFTER INSERT ON tenants REFERENCING NEW TABLE AS came FOR EACH STATEMENT
+    WHEN (current_setting('tenantry.counts', true) IS DISTINCT FROM 'later') EXECUTE FUNCTION tenants_counted();
+CREATE OR REPLACE TRIGGER domains_come AFTER INSERT ON domains REFERENCING NEW TABLE AS came FOR EACH STATEMENT
+    WHEN (current_setting('tenantry.counts', true) IS DISTINCT FROM 'later') EXECUTE FUNCTION domains_counted();
 --engine: both
 UPDATE tenants SET listed = 1 WHERE id IN (SELECT tenant FROM listings WHERE listed = 1);
 

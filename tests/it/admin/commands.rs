@@ -28,6 +28,7 @@ const ELSEWHERE: &[(&str, &[&str])] = &[
         "for browsers and machines",
         &["get /", "get /docs", "get /healthz", "get /metrics", "get /openapi.json", "get /readyz"],
     ),
+    ("signed by the billing system", &["post /v1/webhooks/billing"]),
     (
         "a browser's session: a command has a token instead",
         &[
@@ -41,6 +42,7 @@ const ELSEWHERE: &[(&str, &[&str])] = &[
             "put /v1/session/password",
             "get /v1/session/providers",
             "get /v1/session/tenancies",
+            "delete /v1/session/tenancies/{tenant}",
             "post /v1/session/tenancy",
             "delete /v1/sessions",
             "get /v1/sessions",

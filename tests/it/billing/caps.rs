@@ -31,7 +31,7 @@ async fn a_cap_of_its_own_counts_before_the_plans_and_says_whose_word_it_is() {
     assert_eq!(put(json!({"members": null})).await.expect(200)["caps"], json!({}));
     assert_eq!(holds("acme").await.1, plans);
     let line = &world.ledger().await[0];
-    assert_eq!((&line["action"], &line["detail"]["to"]), (&json!("tenant.caps"), &json!({})));
+    assert_eq!((&line["action"], &line["after"]), (&json!("tenant.caps"), &json!({"caps": {}})));
 
     for (body, pointer, code) in [
         (json!({"caps": {"members": -1}}), "/caps/members", "wrong-type"),

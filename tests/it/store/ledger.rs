@@ -19,6 +19,7 @@ contract!(
     a_missing_tail_is_told_by_an_exported_checkpoint,
     personal_data_is_erased_and_the_chain_verifies,
     what_is_old_is_cut_and_the_rest_verifies,
+    what_is_older_than_the_chains_is_cut_in_its_time,
     lines_are_found_by_what_they_say,
     a_flood_of_events_is_a_few_lines,
 );
@@ -271,6 +272,29 @@ async fn what_is_old_is_cut_and_the_rest_verifies(ground: Ground) {
     ground.raw(&format!("UPDATE audit_chains SET cut_signature = 'AAAA' WHERE chain = '{chain}'")).await;
     let faults = verify(&ledger, Some(&chain)).await.0;
     assert!(faults.contains(&(chain.clone(), Fault::Beginning { number: 12 })), "{faults:?}");
+}
+
+async fn what_is_older_than_the_chains_is_cut_in_its_time(ground: Ground) {
+    let store = ground.open().await;
+    let ledger = Ledger::new(store.clone(), ground.clock.clone());
+    let tenant = TenantId::new();
+    write(&store, &[entry(Some(tenant), "one"), entry(Some(tenant), "two")]).await;
+    ground
+        .raw(
+            "DELETE FROM audit_personal; DELETE FROM audit_chains; \
+             UPDATE audit SET chain = NULL, number = NULL, prev = NULL, hash = NULL",
+        )
+        .await;
+    let then = ground.clock.now();
+    ground.clock.advance(Duration::from_secs(86_400));
+    write(&store, &[entry(Some(tenant), "three")]).await;
+    assert_eq!(ledger.cut_unchained(then).await.unwrap(), 0, "it is not old enough");
+    assert_eq!(ledger.cut_unchained(ground.clock.now() + Duration::from_secs(1)).await.unwrap(), 2);
+    assert_eq!(ledger.cut_unchained(ground.clock.now() + Duration::from_secs(1)).await.unwrap(), 0);
+    let left: Vec<_> = store.audit(None, &page(10, None)).await.unwrap().into_iter().map(|line| line.2).collect();
+    assert_eq!(left[0].detail["lines"], 2);
+    assert_eq!(left.iter().map(|line| line.subject.as_str()).collect::<Vec<_>>(), ["audit", "three"]);
+    assert_eq!(verify(&ledger, None).await.0, []);
 }
 
 async fn lines_are_found_by_what_they_say(ground: Ground) {

@@ -2,6 +2,8 @@
 
 mod assets;
 mod backup;
+mod bulk;
+mod certificate_listing;
 mod domains;
 mod engines;
 mod feed;

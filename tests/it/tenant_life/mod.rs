@@ -1,4 +1,4 @@
-//! A tenant's life by a clock that the test moves: what time brings, descent and what is inherited by it, settings, the
+//! A tenant's life by a clock that the test moves: what time brings, plans, descent and what is inherited by it, settings, the
 //! archive of all there is, and the end. Each on SQLite and on PostgreSQL.
 
 mod back;
@@ -6,6 +6,8 @@ mod descent;
 mod end;
 mod erased;
 mod export;
+mod plans;
+mod preview;
 mod settings;
 mod time;
 
