@@ -104,7 +104,7 @@ impl Check<'_> {
         for id in self.ledger.store.unchained(only, most).await? {
             self.fault(only.unwrap_or(INSTALLATION), Fault::Unchained { id }).await?;
         }
-        let Tally { written, chained, last: (last, highest), left, outside, .. } =
+        let Tally { written, chained, last: (last, highest), left, old, outside, .. } =
             self.ledger.store.audit_tally().await?;
         if only.is_some() {
             return Ok(());
@@ -115,8 +115,8 @@ impl Check<'_> {
             let written = written + (highest - last).max(0);
             self.fault(INSTALLATION, Fault::Count { written, chained }).await?;
         }
-        if outside < left {
-            self.fault(INSTALLATION, Fault::Outside { lines: outside, left }).await?;
+        if old != left {
+            self.fault(INSTALLATION, Fault::Outside { lines: old, left }).await?;
         }
         Ok(())
     }

@@ -89,10 +89,7 @@ impl Token {
             let token = create_locally(dir, name).await.map_err(Failure::Local)?;
             match json {
                 true => output::json(&json!({ "name": name, "token": token })),
-                false => {
-                    output::answer(&format!("{token}\n"));
-                    output::complain("keep it safe: it is not shown again\n");
-                }
+                false => print(&token),
             }
             return Ok(());
         }

@@ -44,6 +44,8 @@ pub struct Tally {
     /// Lines from before there were chains: the last one's id, how many are left by what is noted, how many there are.
     pub through: i64,
     pub left: i64,
+    pub old: i64,
+    /// Lines that are in no chain, those included.
     pub outside: i64,
 }
 
@@ -79,6 +81,7 @@ impl Store {
         let sql = "SELECT f.audit AS last, f.audit - s.written AS written, s.through, s.kept, \
                    CAST(COALESCE((SELECT SUM(number) FROM audit_chains), 0) AS BIGINT) AS chained, \
                    COALESCE((SELECT MAX(id) FROM audit), 0) AS highest, \
+                   (SELECT COUNT(*) FROM audit WHERE chain IS NULL AND id >= 1 AND id <= s.through) AS old, \
                    (SELECT COUNT(*) FROM audit WHERE chain IS NULL) AS outside \
                    FROM feed f JOIN audit_start s ON s.id = f.id WHERE f.id = 1";
         let rows = self.all(query(sql)).await?;
@@ -90,6 +93,7 @@ impl Store {
             last: (row.int("last")?, row.int("highest")?),
             through: row.int("through")?,
             left: row.int("kept")?,
+            old: row.int("old")?,
             outside: row.int("outside")?,
         })
     }

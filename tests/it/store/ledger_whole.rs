@@ -149,6 +149,10 @@ async fn lines_from_before_the_chains_are_counted(ground: Ground) {
     ground.raw(&format!("{FORGED} (2, 2, 2, 'cli', 'tenant.create', NULL, 'x', '{{}}')")).await;
     assert_eq!(ledger.cut_unchained(tenantry::clock::Timestamp(3)).await.unwrap(), 2);
     assert_eq!(verify(&ledger, None).await, (vec![], Summary { lines: 2, ..sum(1) }));
+    // Nor is there room for another in the place of one that went.
+    ground.raw(&format!("{FORGED} (1, 1, 1, 'operator:eve', 'tenant.create', NULL, 'x', '{{}}')")).await;
+    let fault = (INSTALLATION.to_owned(), Fault::Outside { lines: 2, left: 1 });
+    assert_eq!(verify(&ledger, None).await.0, [fault]);
 }
 
 async fn proof(ledger: &Ledger, only: Option<&str>) -> Vec<Proof> {
