@@ -179,10 +179,7 @@ async fn change(
         ("If-Match" = Option<String>, Header, description = "The ETag that the erasure is meant for")),
     responses(
         (status = 200, description = "Erased", body = ErasedPerson),
-        (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "A tenant has them as a member", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 412, description = "They have changed since", body = Problem,
             content_type = "application/problem+json"),
         (status = 422, description = "Another address was typed", body = Problem,
             content_type = "application/problem+json")))]
