@@ -88,6 +88,7 @@ pub const CODES: &[Code] = &[
     of(409, "role-exists", "The tenant has a role of that name"),
     of(409, "role-in-use", "Members or invitations have the role"),
     of(409, "slug-taken", "The slug is, or was once, another tenant's"),
+    of(409, "still-member", "They belong to a tenant: their memberships end first"),
     of(409, "token-exists", "There is a token of that name"),
     of(409, "too-many-children", "More tenants would go with it than are deleted at once"),
     of(409, "too-many-invitations", "More invitations are open than a tenant may have"),

@@ -164,7 +164,7 @@ pub fn guide(running: &Running, args: &DevArgs) -> String {
         \n\
         \x20 https    https://acme.{base}:{https}/   (beta.{base}, gamma.{base}, {domain})\n\
         \x20 http     http://127.0.0.1:{http}/   (redirects)\n\
-        \x20 admin    http://{admin}/   (/openapi.json, /metrics, /healthz, /readyz)\n\
+        \x20 admin    http://{admin}/   (/docs, /openapi.json, /metrics, /healthz, /readyz)\n\
         \x20 token    {state}/operator-token\n\
         \x20 CA       {state}/ca.pem\n\
         \n\

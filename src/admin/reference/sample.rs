@@ -36,7 +36,7 @@ pub fn curl(method: &str, path: &str, operation: &Value, schemas: &Value) -> Str
         lines.push("-H \"Authorization: Bearer $TENANTRY_TOKEN\"".to_owned());
     }
     let headers = parameters.iter().filter(|parameter| parameter["in"] == "header" && parameter["required"] == true);
-    lines.extend(headers.filter_map(|header| header["name"].as_str()).map(|name| format!("-H '{name}: <{name}>'")));
+    lines.extend(headers.filter_map(|header| header["name"].as_str()).map(|name| format!("-H '{name}: {name}'")));
     lines.extend(body(operation, schemas));
     lines.push(format!("\"$TENANTRY_ADMIN{target}{question}\""));
     lines.join(" \\\n  ")
@@ -123,7 +123,8 @@ fn word(name: &str) -> String {
         ("scope", "domains:manage"),
         ("on", "sso"),
         ("off", "csv_export"),
-        ("reason", "ticket 4711"),
+        ("reason", "ticket-4711"),
+        ("password", "correct horse battery staple"),
         ("expires", "2030-01-31T12:00:00Z"),
     ];
     let known = known.iter().find(|(known, _)| *known == name).map(|(_, word)| *word);
@@ -131,7 +132,8 @@ fn word(name: &str) -> String {
     match known {
         Some(word) => word.to_owned(),
         None if ids.contains(&name) => "0190f0c4-0000-7000-8000-000000000000".to_owned(),
-        None => format!("<{name}>"),
+        // Fit for a path as it is.
+        None => name.to_owned(),
     }
 }
 

@@ -147,11 +147,10 @@ async fn the_calls_on_the_page_are_well_formed() {
         let status = String::from_utf8_lossy(&output.stdout).into_owned();
         let answer = std::fs::read_to_string(directory.path().join("answer")).unwrap_or_default();
         let what = format!("{method} {path}: {call}\n{status} {answer}");
-        assert!(
-            matches!(status.as_str(), "200" | "201" | "204" | "303" | "402" | "403" | "404" | "409" | "422"),
-            "{what}"
-        );
         let problem: Value = serde_json::from_str(&answer).unwrap_or_default();
+        let fine = ["200", "201", "204", "303", "402", "403", "404", "409", "422"].contains(&status.as_str());
+        // Nobody has the password on the page.
+        assert!(fine || problem["code"] == "sign-in-refused", "{what}");
         for error in problem["errors"].as_array().into_iter().flatten() {
             assert!(!["required", "unknown-field", "wrong-type"].contains(&error["code"].as_str().unwrap()), "{what}");
         }
