@@ -180,18 +180,19 @@ impl Tenancy {
         tenant: Option<&str>,
     ) -> Result<Done<Person>, TenancyError> {
         let tenant = match tenant {
-            Some(key) => Some(self.find(key).await?),
+            Some(key) => Some((key, self.find(key).await?.id)),
             None => None,
         };
         let mut write = self.store.write().await?;
         let no_person = || TenancyError::NotFound(Kind::Person, person.to_string());
         let mut row = write.person(person).await?.ok_or_else(no_person)?;
-        if let Some(tenant) = &tenant
-            && !self.is_member(&mut write, person, tenant.id).await?
+        if let Some((key, tenant)) = tenant
+            && !self.is_member(&mut write, person, tenant).await?
         {
-            return Err(TenancyError::NotFound(Kind::Tenant, tenant.slug.to_string()));
+            // What was asked for, and nothing of what it led to.
+            return Err(TenancyError::NotFound(Kind::Tenant, key.to_owned()));
         }
-        let before = std::mem::replace(&mut row.default_tenant, tenant.map(|tenant| tenant.id));
+        let before = std::mem::replace(&mut row.default_tenant, tenant.map(|(_, tenant)| tenant));
         write.update_person(&row).await?;
         (row.updated, row.revision) = (write.now(), write.revision());
         let detail = json!({ "from": before, "to": row.default_tenant });
