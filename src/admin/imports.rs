@@ -100,7 +100,7 @@ async fn tenants(
 /// Import domains
 ///
 /// A table with a heading and the columns `domain`, `tenant` (its id or slug), and if wanted `verified` (`true`: you vouch
-/// that the tenant owns it). All of it is imported, or nothing. Faults are named by line and column: `/12/domain`.
+/// that the tenant owns it, which needs `tenants:manage`). All of it is imported, or nothing. Faults are named by line and column: `/12/domain`.
 #[utoipa::path(post, path = "/v1/imports/domains", operation_id = "importDomains", tag = "domains", params(ImportParams),
     request_body(content = String, content_type = "text/csv"),
     responses(
@@ -119,7 +119,7 @@ async fn domains(
 ) -> Result<Response, Problem> {
     let _place = place(&state)?;
     if params.is_dry()? {
-        return Ok(Json(ImportView::of(state.tenancy.check_domains(&table).await?, true)).into_response());
+        return Ok(Json(ImportView::of(state.tenancy.check_domains(&actor, &table).await?, true)).into_response());
     }
     let done = state.tenancy.import_domains(&actor, &table).await?;
     let answer = Written::new(&done);
