@@ -173,7 +173,7 @@ async fn check(need: Need, tenant: Option<String>, mut request: Request, next: N
 impl Recognised {
     /// Whoever presented something and was refused is named in the ledger; a flood of them is summed up.
     fn note_refusal(&self, problem: &Problem, route: &str, from: Option<IpAddr>, request_id: String) {
-        if !matches!(problem.code(), "unauthorized" | "insufficient-scope" | "forged") {
+        if !matches!(problem.code(), "unauthorized" | "insufficient-scope" | "csrf") {
             return;
         }
         let nobody = || Actor::new("nobody");
