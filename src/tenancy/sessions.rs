@@ -14,7 +14,7 @@ use super::tokens::{hash_token, random};
 use super::{Actor, Done, Tenancy};
 use crate::clock::Timestamp;
 use crate::keyring::{Keyring, SiteCookie};
-use crate::model::{Person, PersonId, Rights, Role, SessionId, TenantId};
+use crate::model::{Person, PersonId, Rights, SessionId, TenantId};
 use crate::store::{Page, SessionRow, SiteSession, StoreError};
 
 /// 256 bits: nobody guesses one.
@@ -251,8 +251,7 @@ impl Tenancy {
     async fn is_operator(&self, person: PersonId) -> Result<bool, TenancyError> {
         let Some(operator) = self.operator_tenant().await? else { return Ok(false) };
         let membership = self.membership(person, operator.id).await?;
-        // A role of the tenant's own says itself what it lets them do.
-        Ok(membership.is_some_and(|membership| membership.custom_role.is_none() && membership.role >= Role::Admin))
+        Ok(membership.is_some_and(|membership| membership.position().makes_operators()))
     }
 
     fn is_good(&self, session: &SessionRow, now: Timestamp) -> bool {

@@ -94,7 +94,12 @@ impl Tenancy {
         tenant: &str,
         how: &Impersonation,
     ) -> Result<Done<IssuedToken>, TenancyError> {
-        let tenant = self.find(tenant).await?.id;
+        let tenant = self.find(tenant).await?;
+        if self.is_operators(&tenant) {
+            let detail = "nobody acts in the place of the operators' own admins: be one of them instead";
+            return Err(TenancyError::conflict("", "operator-tenant", detail));
+        }
+        let tenant = tenant.id;
         let mut faults = Faults::default();
         if !(1..=IMPERSONATION_MAX).contains(&how.minutes) {
             let detail = format!("1 to {IMPERSONATION_MAX} minutes, and this is {}", how.minutes);

@@ -15,6 +15,7 @@ mod openapi;
 mod refusals;
 mod roles;
 mod service;
+mod standing;
 mod tenants;
 mod tokens;
 pub mod world;
