@@ -261,5 +261,7 @@ fn not_found(kind: Kind) -> &'static str {
         Kind::Invitation => "invitation-not-found",
         Kind::Order => "order-not-found",
         Kind::Picture => "picture-not-found",
+        Kind::Impersonation => "no-impersonation",
+        Kind::PasswordToken => "password-token-not-found",
     }
 }

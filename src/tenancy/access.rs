@@ -1,17 +1,19 @@
 //! Who somebody is, by what they present, and what they may do where they want to do it. Nothing here says what a route
 //! needs.
 
+use std::collections::BTreeSet;
+
 use super::error::{Kind, TenancyError};
 use super::tokens::{hash_token, looks_like_a_token};
-use super::{Actor, SessionState, Tenancy};
-use crate::model::{Realm, Rights, Role, Scope, Slug, TenantId};
+use super::{Actor, Credential, SessionState, Tenancy};
+use crate::model::{Realm, Rights, Role, Scope, Slug, Tenant, TenantId, within_a_tenant};
 use crate::store::TokenRow;
 
 /// Somebody who has been recognised.
 #[derive(Clone, Debug)]
 pub enum Principal {
     /// The holder of an operator's token.
-    Operator { name: String, rights: Rights },
+    Operator { name: String, rights: Rights, credential: Credential },
     /// The holder of a token of one tenant.
     Tenant(TenantHolder),
     /// Somebody who is signed in.
@@ -28,24 +30,67 @@ pub struct TenantHolder {
     pub rights: Rights,
     /// The operator who acts within the tenant by it.
     pub operator: Option<String>,
+    pub credential: Credential,
 }
 
 impl Tenancy {
-    /// Who presents this token. `None` when it is unknown, malformed or expired.
+    /// Who presents this token. `None` when it is unknown, malformed or expired, or when what it stands by has fallen: the
+    /// person by whose rights it was made is nobody any more, or the session is over from which somebody acts by it.
     pub async fn authenticate(&self, secret: &str) -> Result<Option<Principal>, TenancyError> {
         // What cannot be a token costs no question to the store.
         if !looks_like_a_token(secret) {
             return Ok(None);
         }
+        match self.store.token_by_hash(&hash_token(secret)).await? {
+            Some(row) => self.holder_of(row).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Whoever holds this token, as it counts at this moment; `None` when it does not.
+    pub(super) async fn holder_of(&self, row: TokenRow) -> Result<Option<Principal>, TenancyError> {
         let now = self.clock.now();
-        let row = self.store.token_by_hash(&hash_token(secret)).await?;
-        let Some(row) = row.filter(|row| row.expires.is_none_or(|at| at > now)) else { return Ok(None) };
-        let Some(id) = row.tenant else {
-            let rights = Rights { realm: Realm::Installation, scopes: row.scopes.held(Scope::ALL), rank: None };
-            return Ok(Some(Principal::Operator { name: row.name, rights }));
+        if row.expires.is_some_and(|at| at <= now) {
+            return Ok(None);
+        }
+        if let Some(session) = row.session
+            && !self.store.session(session).await?.is_some_and(|session| self.is_good(&session, now))
+        {
+            return Ok(None);
+        }
+        let Some((scopes, rank)) = self.counts(&row).await? else { return Ok(None) };
+        let TokenRow { name, made_by, expires, tenant, operator, .. } = row;
+        let token = Some(name.clone());
+        let credential = Credential { person: made_by, token, expires, ..Credential::default() };
+        let Some(tenant) = tenant else {
+            let credential = Credential { rank, ..credential };
+            let rights = Rights { realm: Realm::Installation, scopes, rank: None };
+            return Ok(Some(Principal::Operator { name, rights, credential }));
         };
-        let Some(tenant) = self.store.tenant(id).await? else { return Ok(None) };
-        Ok(Some(Principal::Tenant(holder(&row, id, tenant.slug))))
+        let Some(Tenant { slug, .. }) = self.store.tenant(tenant).await? else { return Ok(None) };
+        let rights = Rights { realm: Realm::Tenant(tenant), scopes, rank: Some(rank.unwrap_or(Role::Guest)) };
+        Ok(Some(Principal::Tenant(TenantHolder { name, tenant, slug, rights, operator, credential })))
+    }
+
+    /// What a token lets its holder do, and with which rank: no more than whoever it stands by may do themselves. `None`
+    /// when they may not even make it any more.
+    async fn counts(&self, row: &TokenRow) -> Result<Option<(BTreeSet<Scope>, Option<Role>)>, TenancyError> {
+        let written = match row.tenant {
+            None => row.scopes.held(Scope::ALL),
+            Some(_) => row.scopes.held(&within_a_tenant().into_iter().collect::<Vec<_>>()),
+        };
+        let Some(person) = row.made_by else { return Ok(Some((written, row.role))) };
+        let there = match row.tenant {
+            Some(tenant) => Some(tenant),
+            None => self.operator_tenant().await?.map(|operators| operators.id),
+        };
+        let Some(there) = there else { return Ok(None) };
+        let Some(membership) = self.membership(person, there).await? else { return Ok(None) };
+        let rank = Some(row.role.map_or(membership.role, |role| role.min(membership.role)));
+        Ok(match row.tenant {
+            None => membership.position().makes_operators().then_some((written, rank)),
+            Some(_) => Some((written.intersection(&membership.scopes).copied().collect(), rank)),
+        })
     }
 
     /// What a principal may do, in the tenant of this id or slug where one is named, else wherever they are at home.
@@ -81,13 +126,13 @@ impl Principal {
                 Some(operator) => (operator.clone(), Some(format!("tenant:{}", holder.slug))),
             },
         };
-        Actor { on_behalf, rights, ..Actor::new(name) }
+        let credential = match self {
+            Self::Operator { credential, .. } => credential.clone(),
+            Self::Tenant(holder) => holder.credential.clone(),
+            Self::Person(state) => {
+                Credential { person: Some(state.person.id), session: Some(state.session.id), ..Credential::default() }
+            }
+        };
+        Actor { on_behalf, rights, credential, ..Actor::new(name) }
     }
-}
-
-fn holder(row: &TokenRow, tenant: TenantId, slug: Slug) -> TenantHolder {
-    let within: Vec<Scope> = crate::model::within_a_tenant().into_iter().collect();
-    let rank = Some(row.role.unwrap_or(Role::Guest));
-    let rights = Rights { realm: Realm::Tenant(tenant), scopes: row.scopes.held(&within), rank };
-    TenantHolder { name: row.name.clone(), tenant, slug, rights, operator: row.operator.clone() }
 }

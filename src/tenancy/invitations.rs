@@ -231,7 +231,7 @@ async fn who_joins(write: &mut Write, row: &InvitationRow, joiner: Joiner) -> Re
             let mut faults = Faults::default();
             let name = faults.take(checks::name("/name", &name));
             let name = faults.or(name)?;
-            let person = make_person(write, row.email.clone(), name).await?;
+            let person = make_person(write, row.email.clone(), name, false).await?;
             write.set_password(person.id, Some(&password)).await?;
             Ok(person)
         }

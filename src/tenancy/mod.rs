@@ -19,6 +19,7 @@ mod explained;
 mod export;
 mod follow;
 mod hosts;
+mod impersonation;
 mod import;
 mod import_domains;
 mod import_tenants;
@@ -38,6 +39,7 @@ mod records;
 mod roles;
 mod sessions;
 mod settings;
+mod standing;
 mod status;
 mod tenants;
 mod timers;
@@ -63,6 +65,7 @@ pub use error::{Fault, Kind, TenancyError};
 pub use explained::{Explained, Sourced};
 pub use export::{Export, Part};
 pub use hosts::{HostAnswer, Via, Visit};
+pub use impersonation::{IMPERSONATION_MAX, Impersonation};
 pub use import::{FAULTS_TOLD, Imported};
 pub use invitations::{INVITED_FOR, IssuedInvitation, Joiner, MESSAGE_MAX, NewInvitation};
 pub use lineage::MAX_DEPTH;
@@ -77,13 +80,13 @@ pub use sessions::{NewSession, Origin, Picked, SessionState, csrf_token};
 pub use settings::{SettingState, SettingsState};
 pub use status::Suspension;
 pub use tenants::{NewTenant, TenantState};
-pub use tokens::{IMPERSONATION_MAX, Impersonation, IssuedToken, NewToken, hash_token};
+pub use tokens::{IssuedToken, NewToken, hash_token};
 pub use units::{Heir, MOST_UNITS, UnitChange};
 
 use crate::audit::Notes;
 use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
-use crate::model::{Rights, TenantId};
+use crate::model::{PersonId, Rights, Role, SessionId, TenantId};
 use crate::store::{AuditEntry, Page, Store, Write};
 
 /// The control plane's rules over one store. Clones share it.
@@ -123,12 +126,28 @@ pub struct Actor {
     pub from: Option<IpAddr>,
     pub request_id: Option<String>,
     pub rights: Rights,
+    pub credential: Credential,
+}
+
+/// By what somebody was recognised: what they make with it falls with it.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Credential {
+    /// By whose rights they act: the person who is signed in, or by whose rights the token stands.
+    pub person: Option<PersonId>,
+    pub session: Option<SessionId>,
+    /// The token's name.
+    pub token: Option<String>,
+    /// When a token ends.
+    pub expires: Option<Timestamp>,
+    /// The rank that an operator's token has in the operator's own tenant. `None`: above every role.
+    pub rank: Option<Role>,
 }
 
 impl Actor {
     /// One who may do everything: the system itself, or whoever has the store's files in hands.
     pub fn new(name: impl Into<String>) -> Self {
-        Self { name: name.into(), on_behalf: None, from: None, request_id: None, rights: Rights::all() }
+        let (name, rights, credential) = (name.into(), Rights::all(), Credential::default());
+        Self { name, on_behalf: None, from: None, request_id: None, rights, credential }
     }
 }
 

@@ -37,6 +37,7 @@ impl Tenancy {
             name,
             default_tenant: None,
             disabled: false,
+            verified: true,
             created: now,
             updated: now,
             revision: write.revision(),

@@ -43,7 +43,7 @@ impl Tenancy {
         }
         let Some(person) = actor.person() else {
             return Ok(match actor.rights.realm {
-                Realm::Installation => actor.rights.clone(),
+                Realm::Installation => Rights { rank: actor.credential.rank, ..actor.rights.clone() },
                 Realm::Tenant(_) => Rights::none(),
             });
         };

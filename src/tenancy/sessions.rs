@@ -248,13 +248,25 @@ impl Tenancy {
         }
     }
 
+    /// What somebody may do in one tenant; `None`: nothing.
+    pub(super) async fn rights_of_person(
+        &self,
+        person: PersonId,
+        tenant: TenantId,
+    ) -> Result<Option<Rights>, TenancyError> {
+        if self.is_operator(person).await? {
+            return Ok(Some(Rights::all()));
+        }
+        Ok(self.membership(person, tenant).await?.map(|membership| membership.rights()))
+    }
+
     async fn is_operator(&self, person: PersonId) -> Result<bool, TenancyError> {
         let Some(operator) = self.operator_tenant().await? else { return Ok(false) };
         let membership = self.membership(person, operator.id).await?;
         Ok(membership.is_some_and(|membership| membership.position().makes_operators()))
     }
 
-    fn is_good(&self, session: &SessionRow, now: Timestamp) -> bool {
+    pub(super) fn is_good(&self, session: &SessionRow, now: Timestamp) -> bool {
         session.expires > now && now.since(session.seen) < self.config().admin.session_idle
     }
 }

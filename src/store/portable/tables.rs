@@ -57,16 +57,20 @@ pub(super) const TABLES: &[Table] = &[
     Table { name: "certificates", key: "id", columns: &[
         ("id", Text), ("names", Text), ("chain", Text), ("sealed_key", Bytes), ("not_after", Int), ("created", Int),
         ("revision", Int), ("source", Text), ("authority", Text), ("not_before", Int), ("revoked", Int),
+        ("tenant", Text),
     ] },
     Table { name: "certificate_names", key: "name, certificate", columns: &[("name", Text), ("certificate", Text)] },
     Table { name: "challenges", key: "id", columns: &[("id", Text), ("answer", Text), ("expires", Int)] },
     Table { name: "tokens", key: "name", columns: &[
         ("name", Text), ("hash", Bytes), ("created", Int), ("expires", Int), ("tenant", Text), ("scopes", Text),
-        ("maker", Text), ("role", Text), ("operator", Text),
+        ("maker", Text), ("role", Text), ("operator", Text), ("made_by", Text), ("session", Text), ("parent", Text),
     ] },
     Table { name: "people", key: "id", columns: &[
         ("id", Text), ("email", Text), ("name", Text), ("password", Text), ("default_tenant", Text), ("disabled", Int),
-        ("created", Int), ("updated", Int), ("revision", Int),
+        ("created", Int), ("updated", Int), ("revision", Int), ("verified", Int),
+    ] },
+    Table { name: "password_tokens", key: "person", columns: &[
+        ("person", Text), ("hash", Bytes), ("created", Int), ("expires", Int),
     ] },
     Table { name: "identities", key: "issuer, subject", columns: &[
         ("issuer", Text), ("subject", Text), ("person", Text), ("created", Int),

@@ -31,6 +31,7 @@ async fn person(store: &Store, email: &str, name: &str) -> Person {
         name: name.to_owned(),
         default_tenant: None,
         disabled: false,
+        verified: true,
         created: Timestamp(1),
         updated: Timestamp(1),
         revision: 0,
