@@ -25,6 +25,7 @@ mod layers;
 mod members;
 mod openapi;
 mod orders;
+mod password_tokens;
 mod people;
 mod precondition;
 mod probes;
@@ -164,6 +165,7 @@ pub fn router(state: AdminState) -> Router {
         .merge(signin::routes())
         .merge(session::routes())
         .merge(people::routes())
+        .merge(password_tokens::routes())
         .merge(members::routes())
         .merge(erasure::routes())
         .merge(roles::routes())

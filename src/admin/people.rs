@@ -45,6 +45,8 @@ pub struct PersonView {
     who: PersonSummary,
     /// Cannot sign in.
     disabled: bool,
+    /// The address is theirs. `false`: the account was made by whoever held an invitation to it.
+    verified: bool,
     #[schema(value_type = String, format = DateTime)]
     created: Timestamp,
     #[schema(value_type = String, format = DateTime)]
@@ -70,6 +72,8 @@ pub struct PatchPerson {
     name: Option<String>,
     /// `true`: cannot sign in, and every session of theirs ends.
     disabled: Option<bool>,
+    /// `true`: you vouch that the address is theirs.
+    verified: Option<bool>,
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -88,7 +92,7 @@ pub struct ListParams {
 /// Sessions that were ended.
 #[derive(Serialize, ToSchema)]
 pub struct EndedSessions {
-    sessions: u64,
+    pub sessions: u64,
 }
 
 /// List people
@@ -140,12 +144,18 @@ async fn show(
     Ok(([(header::ETAG, tag)], Json(PersonView::from(person))).into_response())
 }
 
-/// Rename or disable a person
+/// Rename, disable or verify a person
+///
+/// Whoever has a position in the operators' own tenant is for those to change who may change that.
 #[utoipa::path(patch, path = "/v1/people/{person}", operation_id = "changePerson", tag = "people",
     request_body = PatchPerson, params(("person" = String, Path, description = "Id or e-mail address")),
     responses(
         (status = 200, description = "As they are now", body = PersonView),
+        (status = 403, description = "They are of a higher rank than you among the operators", body = Problem,
+            content_type = "application/problem+json"),
         (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "They are the last owner of a tenant", body = Problem,
+            content_type = "application/problem+json"),
         (status = 412, description = "They have changed since", body = Problem,
             content_type = "application/problem+json"),
         (status = 422, description = "A field breaks a rule", body = Problem,
@@ -158,7 +168,7 @@ async fn change(
     Params(NoParams {}): Params<NoParams>,
     Body(body): Body<PatchPerson>,
 ) -> Result<Written, Problem> {
-    let change = PersonChange { name: body.name, disabled: body.disabled };
+    let change = PersonChange { name: body.name, disabled: body.disabled, verified: body.verified };
     let done = state.tenancy.change_person(&actor, &key, &expect, &change).await?;
     let (answer, revision) = (Written::new(&done), done.value.revision);
     Ok(answer.body(&PersonView::from(done.value)).etag(revision))
@@ -210,6 +220,7 @@ impl From<Person> for PersonView {
     fn from(person: Person) -> Self {
         Self {
             disabled: person.disabled,
+            verified: person.verified,
             created: person.created,
             updated: person.updated,
             revision: person.revision,

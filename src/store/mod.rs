@@ -33,6 +33,7 @@ mod migrate;
 mod nodes;
 mod orders;
 mod overview;
+mod password_tokens;
 mod people;
 mod portable;
 mod profiles;

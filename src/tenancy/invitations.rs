@@ -25,6 +25,7 @@ pub const MESSAGE_MAX: usize = 500;
 const MOST_OPEN: usize = Page::MOST as usize;
 
 const SECRET_BYTES: usize = 32;
+const SIGN_IN: &str = "sign-in-to-accept";
 
 /// Whom to invite, as what.
 #[derive(Clone, Debug, Default)]
@@ -117,7 +118,8 @@ impl Tenancy {
         Ok(self.store.invitations(tenant, page).await?)
     }
 
-    /// Makes a new token for an invitation, good for another seven days. The one before is worth nothing.
+    /// Makes a new token for an invitation, good for another seven days. The one before is worth nothing, and whoever sends it
+    /// again is the one who invites.
     pub async fn resend_invitation(
         &self,
         actor: &Actor,
@@ -127,8 +129,8 @@ impl Tenancy {
         let (mut write, mut row) = self.open_invitation(actor, tenant, id).await?;
         let (token, hash) = generate()?;
         (row.hash, row.sent, row.expires) = (hash, write.now(), write.now() + INVITED_FOR);
-        row.revision = write.revision();
-        write.resend_invitation(row.id, &row.hash, row.expires).await?;
+        (row.inviter, row.revision) = (actor.name.clone(), write.revision());
+        write.resend_invitation(&row).await?;
         write.event(&event("invitation.resent", &row)).await?;
         let entry = actor.entry("invitation.resend", Some(row.tenant), row.id, json!({ "expires": row.expires }));
         self.finish(write, entry, IssuedInvitation { row, token }).await
@@ -150,7 +152,10 @@ impl Tenancy {
         row.filter(|row| row.expires > self.clock.now()).ok_or_else(no_invitation)
     }
 
-    /// Makes whoever accepts a member. A token counts once: of several who use it, the first is a member.
+    /// Makes whoever accepts a member. A token counts once: of several who use it, the first is a member; and for no longer
+    /// than whoever sent it could send it. Whoever is new is somebody whose address nobody has verified: the token was in
+    /// the hands of whoever invited them. That there is an account is told to whoever has a token for its address, as it
+    /// cannot be had without, and the ledger says so.
     pub async fn accept_invitation(
         &self,
         actor: &Actor,
@@ -162,7 +167,18 @@ impl Tenancy {
         // Looked at again while nobody else can write.
         let row = write.invitation_by_hash(&hash_token(token)).await?;
         let row = row.filter(|row| row.expires > write.now()).ok_or_else(no_invitation)?;
-        let person = who_joins(&mut write, &row, joiner).await?;
+        if !self.could_invite(&mut write, &state.tenant, &row).await? {
+            return Err(no_invitation());
+        }
+        let person = match who_joins(&mut write, &row, joiner).await {
+            Err(error @ TenancyError::Conflict(_)) => {
+                // Whoever holds a token could ask in this way whether somebody has an account: not unseen.
+                let detail = json!({ "code": SIGN_IN, "inviter": row.inviter });
+                self.note(actor.entry("access.refused", Some(row.tenant), row.id, detail));
+                return Err(error);
+            }
+            other => other?,
+        };
         let before = write.member(row.tenant, person.id).await?;
         if let Some(before) = before.filter(|before| before.state == MemberState::Purging) {
             return Err(super::members::not_active(&before));
@@ -224,8 +240,7 @@ async fn who_joins(write: &mut Write, row: &InvitationRow, joiner: Joiner) -> Re
         (Joiner::Known(id), Some(person)) if person.id == id && !person.disabled => Ok(person),
         (Joiner::Known(_), _) => Err(no_invitation()),
         (Joiner::New { .. }, Some(_)) => {
-            let detail = "there is an account for the address that was invited: sign in, and accept then";
-            Err(TenancyError::conflict("", "person-exists", detail))
+            Err(TenancyError::conflict("", SIGN_IN, "this invitation is accepted by signing in first"))
         }
         (Joiner::New { name, password }, None) => {
             let mut faults = Faults::default();

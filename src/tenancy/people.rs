@@ -6,13 +6,15 @@ use serde_json::json;
 use super::error::{Fault, Faults, Kind, TenancyError};
 use super::{Actor, Done, Expect, Tenancy, checks};
 use crate::model::{Email, Person, PersonId};
-use crate::store::{Identity, Page, PasswordHash, StoreError};
+use crate::store::{Identity, Page, PasswordHash, StoreError, Write};
 
 /// What can be changed of a person. What is `None` stays.
 #[derive(Clone, Debug, Default)]
 pub struct PersonChange {
     pub name: Option<String>,
     pub disabled: Option<bool>,
+    /// The address is theirs.
+    pub verified: Option<bool>,
 }
 
 impl Tenancy {
@@ -79,7 +81,8 @@ impl Tenancy {
         Ok(self.store.person_by_identity(identity).await?)
     }
 
-    /// Renames or disables somebody. Whoever is disabled has no session any more, here and at the edge.
+    /// Renames or disables somebody, or says that the address is theirs. Whoever is disabled has no session any more, here
+    /// and at the edge, and a tenant's last owner is not. Operators are for those of their own rank to decide about.
     pub async fn change_person(
         &self,
         actor: &Actor,
@@ -93,16 +96,21 @@ impl Tenancy {
         let id = self.person(key).await?.id;
         let mut write = self.store.write().await?;
         let mut person = write.person(id).await?.ok_or_else(|| TenancyError::NotFound(Kind::Person, key.to_owned()))?;
+        self.handle_person(&mut write, actor, id).await?;
         expect.check(person.revision)?;
-        let was_disabled = person.disabled;
+        let (was_disabled, was_verified) = (person.disabled, person.verified);
         let renamed = name.is_some();
         person.name = name.unwrap_or(person.name);
         person.disabled = change.disabled.unwrap_or(was_disabled);
+        person.verified = change.verified.unwrap_or(was_verified);
+        if person.disabled && !was_disabled {
+            keep_owned(&mut write, id).await?;
+        }
         write.update_person(&person).await?;
         let ended = if person.disabled { write.end_sessions_of(id, None).await? } else { 0 };
         (person.revision, person.updated) = (write.revision(), write.now());
         let detail = json!({ "renamed": renamed, "disabled": person.disabled, "was_disabled": was_disabled,
-            "sessions_ended": ended });
+            "verified": person.verified, "was_verified": was_verified, "sessions_ended": ended });
         let entry = actor.entry("person.change", None, id, detail);
         self.finish(write, entry, person).await
     }
@@ -117,12 +125,15 @@ impl Tenancy {
     ) -> Result<Done<u64>, TenancyError> {
         let mut write = self.store.write().await?;
         write.set_password(person, Some(password)).await?;
+        write.delete_password_token(person).await?;
         let ended = write.end_sessions_of(person, keep).await?;
         let entry = actor.entry("person.password", None, person, json!({ "sessions_ended": ended }));
         self.finish(write, entry, ended).await
     }
 
-    /// From now on this identity signs in as that person.
+    /// From now on this identity, whose address the provider has verified, signs in as that person. Where nobody had verified
+    /// it before, whoever made the account may be somebody else: their password, sessions and tokens are worth nothing any
+    /// more.
     pub async fn link_identity(
         &self,
         actor: &Actor,
@@ -131,7 +142,17 @@ impl Tenancy {
     ) -> Result<Done<()>, TenancyError> {
         let mut write = self.store.write().await?;
         write.link_identity(identity, person).await?;
-        let entry = actor.entry("person.link", None, person, json!({ "issuer": identity.issuer }));
+        let found = write.person(person).await?;
+        let taken_over = found.as_ref().is_some_and(|person| !person.verified);
+        if let Some(found) = found.filter(|_| taken_over) {
+            write.set_password(person, None).await?;
+            write.delete_password_token(person).await?;
+            write.end_sessions_of(person, None).await?;
+            write.delete_tokens_by(person, None).await?;
+            write.update_person(&Person { verified: true, ..found }).await?;
+        }
+        let detail = json!({ "issuer": identity.issuer, "taken_over": taken_over });
+        let entry = actor.entry("person.link", None, person, detail);
         self.finish(write, entry, ()).await
     }
 
@@ -146,6 +167,14 @@ impl Tenancy {
         let entry = actor.entry("session.refuse", None, person, json!({ "why": why }));
         self.finish(write, entry, ()).await.map(drop)
     }
+}
+
+/// Refuses to keep the last owner of a tenant from signing in. Asked while nobody else can write.
+async fn keep_owned(write: &mut Write, person: PersonId) -> Result<(), TenancyError> {
+    let Some(tenant) = write.depends_on(person).await? else { return Ok(()) };
+    let named = write.tenant(tenant).await?.map_or_else(|| tenant.to_string(), |tenant| tenant.slug.to_string());
+    let detail = format!("they are the last owner of {named}; make somebody else an owner first");
+    Err(TenancyError::conflict("/disabled", "last-owner", detail))
 }
 
 /// An e-mail address in its one spelling.

@@ -168,6 +168,9 @@ impl Tenancy {
     /// Ends all sessions of a person, here and at the edge; answers with how many there were.
     pub async fn end_sessions(&self, actor: &Actor, person: PersonId) -> Result<Done<u64>, TenancyError> {
         let mut write = self.store.write().await?;
+        if actor.person() != Some(person) {
+            self.handle_person(&mut write, actor, person).await?;
+        }
         let ended = write.end_sessions_of(person, None).await?;
         let entry = actor.entry("session.end-all", None, person, json!({ "sessions": ended }));
         self.finish(write, entry, ended).await
