@@ -65,7 +65,7 @@ pub use counts::TenantCounts;
 pub use domain_listing::{DomainFilter, DomainSort};
 pub use domains::{DueDomain, domain_key};
 pub use error::StoreError;
-pub use events::{Event, EventRow};
+pub use events::{Event, EventFilter, EventRow};
 pub use feed::{MOST_NEWS, News};
 pub use invitations::InvitationRow;
 pub use listing::{Found, MOST_EXAMINED, Span, TenantFilter, TenantSort};
