@@ -119,7 +119,7 @@ impl Acme {
         match event {
             Event::Stored { .. } => {
                 if let With::Certificate(certificate) = with {
-                    write.insert_certificate(certificate).await?;
+                    write.insert_certificate_of(certificate, held.row.tenant).await?;
                     let detail = json!({
                         "id": certificate.id, "names": certificate.names, "authority": certificate.authority,
                         "not_after": certificate.not_after, "renewal": held.order.certificate.is_some(),

@@ -23,6 +23,8 @@ pub struct CertificateRow {
     pub not_after: Timestamp,
     pub created: Timestamp,
     pub revoked: Option<Timestamp>,
+    /// Whose it was when it was stored. `None`: the operators', or not known.
+    pub tenant: Option<TenantId>,
     pub revision: i64,
 }
 
@@ -44,7 +46,7 @@ macro_rules! select {
     ($($rest:expr),+) => {
         concat!(
             "SELECT c.id, c.names, c.chain, c.source, c.authority, c.not_before, c.not_after, c.created, c.revoked, \
-             c.revision FROM certificates c ",
+             c.tenant, c.revision FROM certificates c ",
             $($rest),+
         )
     };
@@ -158,13 +160,22 @@ impl Store {
 }
 
 impl Write {
-    /// `Conflict` when there is one of that id. Notes each of its names.
+    /// One of the operators' own, or whose tenant does not matter; see [`Write::insert_certificate_of`].
     pub async fn insert_certificate(&mut self, certificate: &Certificate) -> Result<(), StoreError> {
+        self.insert_certificate_of(certificate, None).await
+    }
+
+    /// `Conflict` when there is one of that id. `tenant`: whose it is; `None`: the operators'. Notes each of its names.
+    pub async fn insert_certificate_of(
+        &mut self,
+        certificate: &Certificate,
+        tenant: Option<TenantId>,
+    ) -> Result<(), StoreError> {
         let id = certificate.id.as_str();
         let sealed = self.store().0.sealer.seal(&purpose(id), certificate.key.as_bytes())?;
         let sql = "INSERT INTO certificates \
-                   (id, names, chain, sealed_key, not_after, created, revision, source, authority, not_before) \
-                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING";
+                   (id, names, chain, sealed_key, not_after, created, revision, source, authority, not_before, tenant) \
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT DO NOTHING";
         let statement = query(sql)
             .bind(id)
             .bind(to_json(&certificate.names)?)
@@ -175,7 +186,8 @@ impl Write {
             .bind(self.revision())
             .bind(certificate.source.as_str())
             .bind(certificate.authority.as_str())
-            .bind(certificate.not_before.millis());
+            .bind(certificate.not_before.millis())
+            .bind(tenant.map(|tenant| tenant.to_string()));
         if self.execute(statement).await? == 0 {
             return Err(StoreError::Conflict(format!("a certificate with the id {id} exists already")));
         }
@@ -279,6 +291,7 @@ pub(super) fn row_of(row: &AnyRow) -> Result<CertificateRow, StoreError> {
         not_after: row.time("not_after")?,
         created: row.time("created")?,
         revoked: row.optional_time("revoked")?,
+        tenant: row.optional("tenant", "tenant id", TenantId::parse)?,
         revision: row.int("revision")?,
     })
 }
