@@ -1,6 +1,7 @@
 //! The admin API over a real socket, on a store of its own; and the command line against it.
 
 mod access;
+mod accounts;
 mod audit;
 mod branding;
 mod cli;
