@@ -14,6 +14,7 @@ pub mod manager;
 mod origin;
 mod reload;
 mod sockets;
+mod told;
 mod upgrade;
 
 use std::net::SocketAddr;
@@ -28,6 +29,7 @@ pub use backup::{backup, copy, restore};
 pub use commands::{create_operator, create_token, reseal};
 pub use origin::{Loaded, Origin};
 pub use reload::Reloader;
+pub use told::Teller;
 pub use upgrade::{Inheritance, Predecessor, Upgrader};
 
 use self::builder::Builder;
@@ -252,6 +254,11 @@ impl Running {
 
     pub fn tenancy(&self) -> &Tenancy {
         &self.tenancy
+    }
+
+    /// Tells the ledger what this process was told to do.
+    pub fn teller(&self) -> Teller {
+        Teller::new(self.tenancy.clone())
     }
 
     pub fn applied(&self) -> &Applied {

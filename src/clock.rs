@@ -72,6 +72,15 @@ impl Timestamp {
         Some(Self((at.unix_timestamp_nanos() / 1_000_000) as i64))
     }
 
+    /// The first moment of the next calendar month, UTC. What is beyond the calendar stays as it is.
+    pub fn next_month(self) -> Self {
+        let first = self.date_time().and_then(|at| {
+            let year = if at.month() == time::Month::December { at.year() + 1 } else { at.year() };
+            time::Date::from_calendar_date(year, at.month().next(), 1).ok()
+        });
+        first.map_or(self, |date| Self(date.midnight().assume_utc().unix_timestamp() * 1000))
+    }
+
     fn date_time(self) -> Option<OffsetDateTime> {
         OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1_000_000).ok()
     }

@@ -89,6 +89,7 @@ pub async fn tidy(store: &Store, clock: &Clock) -> Result<(), StoreError> {
     aside.prune_buckets().await?;
     aside.prune_events(now - KEPT_EVENTS).await?;
     aside.prune_calls(now - KEPT_CALLS).await?;
+    aside.prune_billing_events(now - KEPT_BILLING_EVENTS).await?;
     aside.commit().await
 }
 
@@ -122,6 +123,9 @@ async fn measure_once(store: &Store, clock: &Clock, metrics: &Metrics) -> Result
 const KEPT_CERTIFICATES: Duration = Duration::from_secs(30 * 86_400);
 /// How long a call with an idempotency key is known again.
 const KEPT_CALLS: Duration = Duration::from_secs(86_400);
+/// How long a webhook of the billing system is known again. Far longer than an old one is believed, and than anybody tries to
+/// deliver one.
+const KEPT_BILLING_EVENTS: Duration = Duration::from_secs(7 * 86_400);
 const KEPT_EVENTS: Duration = Duration::from_secs(90 * 86_400);
 /// Rows that one transaction removes.
 const BATCH: u32 = 500;

@@ -53,7 +53,8 @@ impl Keyring {
     /// How long a key signs before the next one is made.
     pub const LIFE: Duration = Duration::from_secs(30 * 86_400);
     /// How long a retired key stays published: longer than anything that it signed is valid.
-    pub const OVERLAP: Duration = Duration::from_secs(2 * 86_400);
+    /// A session lasts 7 days at the most.
+    pub const OVERLAP: Duration = Duration::from_secs(8 * 86_400);
 
     pub fn generate(now: Timestamp) -> Result<Self, KeyringError> {
         Ok(Self { keys: vec![SigningKey::generate(now)?] })

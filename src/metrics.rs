@@ -143,6 +143,8 @@ metrics! {
     log_lines_dropped: counters "tenantry_log_lines_dropped_total" ["output"];
     /// Spans of traces, by what became of them (exported, dropped because the queue was full, failed at the collector).
     trace_spans: counters "tenantry_trace_spans_total" ["result"];
+    /// Webhooks of the billing system, by what came of them (applied, duplicate, out-of-order, refused; unsigned: the signature was wrong or old).
+    billing_webhooks: counters "tenantry_billing_webhooks_total" ["result"];
     /// Calls to the admin API, by status class.
     admin_requests: counters "tenantry_admin_requests_total" ["status"];
     /// What runs: its version, and the revision of its source where the build knew it. Always 1.
@@ -159,6 +161,9 @@ impl Metrics {
         let metrics = Self::register(registry)?;
         for result in ["applied", "unchanged", "refused"] {
             metrics.config_reloads.with_label_values(&[result]);
+        }
+        for result in ["applied", "duplicate", "out-of-order", "refused", "unsigned"] {
+            metrics.billing_webhooks.with_label_values(&[result]);
         }
         for result in ["done", "failed"] {
             metrics.upgrades.with_label_values(&[result]);

@@ -76,6 +76,10 @@ impl Source for Memory {
         Ok(Vec::new())
     }
 
+    async fn is_any_listed(&self, _: &[TenantId]) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+
     async fn secret(&self, _: &str) -> Result<Option<zeroize::Zeroizing<Vec<u8>>>, StoreError> {
         Ok(None)
     }

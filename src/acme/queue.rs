@@ -8,26 +8,44 @@ use crate::clock::Timestamp;
 use crate::config::Rate;
 use crate::store::{OrderRow, StoreError};
 
+/// What the authorities have room for now.
+#[derive(Clone, Copy, Debug)]
+pub struct Outlook {
+    now: Timestamp,
+    /// Until when all of them are to be left alone.
+    asked: Timestamp,
+    /// Orders that the first of them takes at once, and the rate at which it takes more.
+    first: Option<(u32, Rate)>,
+}
+
 impl Acme {
-    /// When something will be done for this order: its own back-off, the orders before it (`position`, from 1, when it waits
-    /// for its turn), the rate at which the first authority takes orders, and how long all of them are to be left alone.
-    pub async fn expected(&self, row: &OrderRow, position: Option<u64>) -> Result<Timestamp, StoreError> {
+    pub async fn outlook(&self) -> Result<Outlook, StoreError> {
         let now = self.0.clock.now();
         let config = self.0.config.load_full();
-        let wait = match (position, config.acme.authorities.first()) {
-            (Some(position), Some(authority)) => {
-                let id = limiter::bucket_ids(&authority.name, &row.names).account;
-                let bucket = self.0.store.bucket(&id).await?;
-                let level = limiter::level(&bucket, authority.limits.orders, now);
-                time_for(position, level, authority.limits.orders)
+        let first = match config.acme.authorities.first() {
+            Some(authority) => {
+                let id = limiter::bucket_ids(&authority.name, &[]).account;
+                let rate = authority.limits.orders;
+                Some((limiter::level(&self.0.store.bucket(&id).await?, rate, now), rate))
             }
-            _ => Duration::ZERO,
+            None => None,
         };
-        let asked = match (position, self.0.authorities.choose().await?) {
-            (Some(_), Choice::Wait { until, .. }) => until,
-            _ => now,
+        let asked = match self.0.authorities.choose().await? {
+            Choice::Wait { until, .. } => until,
+            Choice::Use(_) => now,
         };
-        Ok(row.not_before.max(asked).max(now) + wait)
+        Ok(Outlook { now, asked, first })
+    }
+}
+
+impl Outlook {
+    /// When something will be done for this order: its own back-off, the orders before it (`position`, from 1, when it waits
+    /// for its turn), the rate at which the first authority takes orders, and how long all of them are to be left alone.
+    pub fn expected(&self, row: &OrderRow, position: Option<u64>) -> Timestamp {
+        let earliest = row.not_before.max(self.now);
+        let Some(position) = position else { return earliest };
+        let wait = self.first.map_or(Duration::ZERO, |(level, rate)| time_for(position, level, rate));
+        earliest.max(self.asked) + wait
     }
 }
 

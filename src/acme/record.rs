@@ -119,7 +119,7 @@ impl Acme {
         match event {
             Event::Stored { .. } => {
                 if let With::Certificate(certificate) = with {
-                    write.insert_certificate_of(certificate, held.row.tenant).await?;
+                    write.insert_certificate(certificate).await?;
                     let detail = json!({
                         "id": certificate.id, "names": certificate.names, "authority": certificate.authority,
                         "not_after": certificate.not_after, "renewal": held.order.certificate.is_some(),
@@ -152,6 +152,16 @@ impl Acme {
             let verified = claims.into_iter().find(|claim| claim.state == DomainState::Verified);
             let Some(domain) = verified.filter(|claim| Some(claim.tenant) == held.row.tenant) else { continue };
             write.set_domain_state(&name, domain.tenant, DomainState::Live).await?;
+            let entry = store::AuditEntry {
+                actor: "system".into(),
+                action: "domain.live".into(),
+                tenant: Some(domain.tenant),
+                subject: name.to_string(),
+                detail: json!({}),
+                ..store::AuditEntry::default()
+            };
+            let (before, after) = (json!({ "state": domain.state }), json!({ "state": DomainState::Live }));
+            write.audit(&entry.changed(before, after)).await?;
             let event = store::Event {
                 kind: "domain.live".into(),
                 tenant: Some(domain.tenant),

@@ -21,7 +21,8 @@ use super::AdminState;
 use super::cookies;
 use super::idempotency;
 use super::layers::RequestId;
-use super::problem::Problem;
+use super::problem::{Code, Problem};
+use crate::audit::events;
 use crate::model::{Rights, Scope};
 use crate::tenancy::{Actor, Principal, SessionState};
 
@@ -166,7 +167,9 @@ async fn check(need: Need, tenant: Option<String>, mut request: Request, next: N
     {
         Ok(Some((actor, state))) => {
             request.extensions_mut().insert(actor.clone());
-            idempotency::once(&state, &actor, request, next).await
+            let response = idempotency::once(&state, &actor, request, next).await;
+            note_refused(&state, &actor, &response, &route);
+            response
         }
         Ok(None) => next.run(request).await,
         Err(problem) => {
@@ -181,7 +184,7 @@ async fn check(need: Need, tenant: Option<String>, mut request: Request, next: N
 impl Recognised {
     /// Whoever presented something and was refused is named in the ledger; a flood of them is summed up.
     fn note_refusal(&self, problem: &Problem, route: &str, from: Option<IpAddr>, request_id: String) {
-        if !matches!(problem.code(), "unauthorized" | "insufficient-scope" | "csrf") {
+        if !matches!(problem.code(), "unauthorized" | "insufficient-scope" | "csrf" | "tenant-not-found") {
             return;
         }
         let nobody = || Actor::new("nobody");
@@ -192,7 +195,17 @@ impl Recognised {
         };
         let actor = Actor { from, request_id: Some(request_id), ..actor };
         // The route as it is written, not what was asked for: that may be anything.
-        self.state.tenancy.note(actor.entry("access.refused", tenant, route, json!({ "code": problem.code() })));
+        self.state.tenancy.note(actor.entry(events::ACCESS_REFUSED, tenant, route, json!({ "code": problem.code() })));
+    }
+}
+
+/// What a handler refused: by rank, for one; or somebody bound to a tenant named another.
+fn note_refused(state: &AdminState, actor: &Actor, response: &Response, route: &str) {
+    let Some(Code(code)) = response.extensions().get::<Code>() else { return };
+    let own = actor.rights.only();
+    let elsewhere = *code == "tenant-not-found" && own.is_some();
+    if response.status() == StatusCode::FORBIDDEN || elsewhere {
+        state.tenancy.note(actor.entry(events::ACCESS_REFUSED, own, route, json!({ "code": code })));
     }
 }
 

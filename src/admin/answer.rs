@@ -1,4 +1,4 @@
-//! What a write answers: the thing as it is now, its revision, and whether this node serves it already.
+//! What is answered about a thing: as it is now, with its revision, and after a write whether this node serves it already.
 
 use axum::Json;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
@@ -12,6 +12,15 @@ use crate::tenancy::Done;
 const APPLIED: HeaderName = HeaderName::from_static("tenantry-applied");
 /// The revision of the store that the write made.
 const REVISION: HeaderName = HeaderName::from_static("tenantry-revision");
+
+/// What is shown, with the revision that a change of it can be meant for.
+pub struct Tagged<T>(pub i64, pub T);
+
+impl<T: Serialize> IntoResponse for Tagged<T> {
+    fn into_response(self) -> Response {
+        ([(header::ETAG, etag(self.0))], Json(self.1)).into_response()
+    }
+}
 
 /// An answer to a write.
 pub struct Written {

@@ -7,6 +7,7 @@ use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
+use serde_json::json;
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 use utoipa::IntoParams;
@@ -17,7 +18,7 @@ use super::AdminState;
 use super::access::{Caller, Need, needs};
 use super::problem::Problem;
 use super::query::{Listing, PageParams, Params, Segment, bad_cursor};
-use crate::audit::{AuditError, Format, LineView};
+use crate::audit::{AuditError, Format, LineView, events};
 use crate::clock::Timestamp;
 use crate::model::{Scope, TenantId};
 use crate::store::AuditFilter;
@@ -97,7 +98,8 @@ filtered! {
 filtered! {
     /// Which entries to export.
     ExportAudit {
-        /// `json` (an object a line, the default) or `csv`.
+        /// `json` (an object a line, the default), `csv`, or `proof`: whole chains with all that their hashes cover, to be
+        /// checked away from here.
         format,
         /// Only entries about this tenant: its id or slug; of one that is no more, its id.
         tenant,
@@ -107,7 +109,8 @@ filtered! {
 filtered! {
     /// Which entries of the tenant to export.
     ExportOwnAudit {
-        /// `json` (an object a line, the default) or `csv`.
+        /// `json` (an object a line, the default), `csv`, or `proof`: whole chains with all that their hashes cover, to be
+        /// checked away from here.
         format,
     }
 }
@@ -115,9 +118,7 @@ filtered! {
 /// List the audit ledger, newest first
 #[utoipa::path(get, path = "/v1/audit", operation_id = "listAudit", tag = "audit", params(ListAudit),
     responses(
-        (status = 200, description = "A page of entries", body = Listing<LineView>),
-        (status = 404, description = "There is no such tenant", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 200, description = "A page of entries", body = Listing<LineView>)))]
 async fn list(
     State(state): State<AdminState>,
     caller: Caller,
@@ -132,9 +133,7 @@ async fn list(
 #[utoipa::path(get, path = "/v1/tenants/{tenant}/audit", operation_id = "listTenantAudit", tag = "audit",
     params(("tenant" = String, Path, description = "Its id or slug"), ListOwnAudit),
     responses(
-        (status = 200, description = "A page of entries", body = Listing<LineView>),
-        (status = 404, description = "There is no such tenant", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 200, description = "A page of entries", body = Listing<LineView>)))]
 async fn list_own(
     State(state): State<AdminState>,
     Segment(tenant): Segment,
@@ -148,17 +147,14 @@ async fn list_own(
 #[utoipa::path(get, path = "/v1/audit/export", operation_id = "exportAudit", tag = "audit", params(ExportAudit),
     responses(
         (status = 200, description = "All entries that were asked for, as they are read. An answer that breaks off is not \
-            whole", content((LineView = "application/x-ndjson"), (String = "text/csv"))),
-        (status = 404, description = "There is no such tenant", body = Problem,
-            content_type = "application/problem+json")))]
+            whole", content((LineView = "application/x-ndjson"), (String = "text/csv")))))]
 async fn export(
     State(state): State<AdminState>,
     caller: Caller,
     Params(mut params): Params<ExportAudit>,
 ) -> Result<Response, Problem> {
     let tenant = tenant_of(&state, &caller, params.tenant.take()).await?;
-    let format = format(params.format.take())?;
-    Ok(exported(&state, params.filter(tenant)?, format))
+    exported(&state, &caller, params.format.take(), params.filter(tenant)?)
 }
 
 /// Export what happened to a tenant, oldest first
@@ -166,17 +162,15 @@ async fn export(
     params(("tenant" = String, Path, description = "Its id or slug"), ExportOwnAudit),
     responses(
         (status = 200, description = "All entries that were asked for, as they are read. An answer that breaks off is not \
-            whole", content((LineView = "application/x-ndjson"), (String = "text/csv"))),
-        (status = 404, description = "There is no such tenant", body = Problem,
-            content_type = "application/problem+json")))]
+            whole", content((LineView = "application/x-ndjson"), (String = "text/csv")))))]
 async fn export_own(
     State(state): State<AdminState>,
+    caller: Caller,
     Segment(tenant): Segment,
     Params(mut params): Params<ExportOwnAudit>,
 ) -> Result<Response, Problem> {
     let tenant = state.tenancy.show(&tenant).await?.tenant.id;
-    let format = format(params.format.take())?;
-    Ok(exported(&state, params.filter(Some(tenant))?, format))
+    exported(&state, &caller, params.format.take(), params.filter(Some(tenant))?)
 }
 
 async fn page(state: &AdminState, filter: AuditFilter, params: PageParams) -> Result<Json<Listing<LineView>>, Problem> {
@@ -188,15 +182,40 @@ async fn page(state: &AdminState, filter: AuditFilter, params: PageParams) -> Re
     Ok(Json(paging.listing(lines, |line| line.id.to_string(), |line| line)))
 }
 
-fn exported(state: &AdminState, filter: AuditFilter, format: Format) -> Response {
+fn exported(
+    state: &AdminState,
+    caller: &Caller,
+    format: Option<String>,
+    filter: AuditFilter,
+) -> Result<Response, Problem> {
     let ledger = state.tenancy.ledger();
+    let detail = json!({ "format": format, "actor": filter.actor, "action": filter.action, "from": filter.from,
+        "until": filter.until });
+    let entry = caller.0.entry(events::AUDIT_EXPORT, filter.tenant, "audit", detail);
     let (sender, receiver) = mpsc::channel(2);
+    if format.as_deref() == Some("proof") {
+        let whole = AuditFilter { tenant: filter.tenant, ..AuditFilter::default() };
+        if filter != whole {
+            let detail = "a proof is of whole chains: it can be narrowed by tenant alone";
+            return Err(Problem::parameter(Some("format"), "whole-chains", detail.to_owned()));
+        }
+        let chain = filter.tenant.map(|tenant| tenant.to_string());
+        state.tenancy.note(entry);
+        let work = async move { ledger.prove(chain.as_deref(), sender).await };
+        let response = streamed(JSON_LINES, receiver, work);
+        return Ok(attached(response, "attachment; filename=\"audit-proof.jsonl\""));
+    }
+    let format = self::format(format)?;
+    state.tenancy.note(entry);
     let (kind, name) = match format {
         Format::Csv => ("text/csv; charset=utf-8; header=present", "attachment; filename=\"audit.csv\""),
         Format::JsonLines => (JSON_LINES, "attachment; filename=\"audit.jsonl\""),
     };
     let work = async move { ledger.export(&filter, format, sender).await.map(drop) };
-    let mut response = streamed(kind, receiver, work);
+    Ok(attached(streamed(kind, receiver, work), name))
+}
+
+fn attached(mut response: Response, name: &'static str) -> Response {
     response.headers_mut().insert(header::CONTENT_DISPOSITION, HeaderValue::from_static(name));
     response
 }
@@ -246,7 +265,7 @@ fn format(text: Option<String>) -> Result<Format, Problem> {
         None | Some("json") => Ok(Format::JsonLines),
         Some("csv") => Ok(Format::Csv),
         Some(other) => {
-            let detail = format!("format is json or csv, not {other:?}");
+            let detail = format!("format is json, csv or proof, not {other:?}");
             Err(Problem::parameter(Some("format"), "unknown-format", detail))
         }
     }

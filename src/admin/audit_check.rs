@@ -5,6 +5,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use tokio::sync::mpsc;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -16,10 +17,10 @@ use super::audit::{JSON_LINES, streamed, tenant_of};
 use super::body::Body;
 use super::problem::{FieldError, Problem};
 use super::query::{NoParams, Params, Segment};
-use crate::audit::{AuditError, Comparison, Ledger};
+use crate::audit::{AuditError, Comparison, Ledger, events};
 use crate::clock::Timestamp;
 use crate::ledger::{Checkpoint, Fault, Hash, INSTALLATION, Signed};
-use crate::model::Scope;
+use crate::model::{Scope, TenantId};
 use crate::store::StoreError;
 
 pub fn routes() -> OpenApiRouter<AdminState> {
@@ -59,6 +60,8 @@ pub struct CheckLine {
     done: Option<bool>,
     chains: Option<u64>,
     faults: Option<u64>,
+    /// Lines from before there were chains, which nothing vouches for.
+    unchained: Option<u64>,
 }
 
 /// A signed checkpoint: the chain's line `number` has that hash. Signed with Ed25519 is the text `tenantry audit checkpoint
@@ -94,15 +97,14 @@ pub struct Compare {
     description = "Reads the ledger from its first line to its last and tells which were changed, removed, moved or put in. \
         The answer is a JSON object a line, sent while it is found out; the last has `done`.",
     responses(
-        (status = 200, description = "What is found", body = CheckLine, content_type = "application/x-ndjson"),
-        (status = 404, description = "There is no such tenant", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 200, description = "What is found", body = CheckLine, content_type = "application/x-ndjson")))]
 async fn verify(
     State(state): State<AdminState>,
     caller: Caller,
     Params(which): Params<WhichChain>,
 ) -> Result<Response, Problem> {
     let tenant = tenant_of(&state, &caller, which.tenant).await?;
+    noted(&state, &caller, tenant);
     Ok(checked(state.tenancy.ledger(), tenant.map(|tenant| tenant.to_string())))
 }
 
@@ -111,15 +113,15 @@ async fn verify(
     description = "The answer is a JSON object a line, sent while it is found out; the last has `done`.",
     params(("tenant" = String, Path, description = "Its id or slug")),
     responses(
-        (status = 200, description = "What is found", body = CheckLine, content_type = "application/x-ndjson"),
-        (status = 404, description = "There is no such tenant", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 200, description = "What is found", body = CheckLine, content_type = "application/x-ndjson")))]
 async fn verify_own(
     State(state): State<AdminState>,
+    caller: Caller,
     Segment(tenant): Segment,
     Params(NoParams {}): Params<NoParams>,
 ) -> Result<Response, Problem> {
     let tenant = state.tenancy.show(&tenant).await?.tenant.id;
+    noted(&state, &caller, Some(tenant));
     Ok(checked(state.tenancy.ledger(), Some(tenant.to_string())))
 }
 
@@ -144,8 +146,6 @@ async fn compare(
     request_body = Compare, params(("tenant" = String, Path, description = "Its id or slug")),
     responses(
         (status = 200, description = "What the checkpoints say", body = Comparison),
-        (status = 404, description = "There is no such tenant", body = Problem,
-            content_type = "application/problem+json"),
         (status = 422, description = "A checkpoint is of another chain, or there are too many", body = Problem,
             content_type = "application/problem+json")))]
 async fn compare_own(
@@ -163,9 +163,7 @@ async fn compare_own(
     description = "Without `tenant`: the installation's own chain. Keep it outside of the store; POST it to \
         /v1/audit/verify later.",
     responses(
-        (status = 200, description = "The checkpoint", body = CheckpointView),
-        (status = 404, description = "There is no such tenant", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 200, description = "The checkpoint", body = CheckpointView)))]
 async fn checkpoint(
     State(state): State<AdminState>,
     caller: Caller,
@@ -180,9 +178,7 @@ async fn checkpoint(
 #[utoipa::path(get, path = "/v1/tenants/{tenant}/audit/checkpoint", operation_id = "getTenantAuditCheckpoint",
     tag = "audit", params(("tenant" = String, Path, description = "Its id or slug")),
     responses(
-        (status = 200, description = "The checkpoint", body = CheckpointView),
-        (status = 404, description = "There is no such tenant", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 200, description = "The checkpoint", body = CheckpointView)))]
 async fn checkpoint_own(
     State(state): State<AdminState>,
     Segment(tenant): Segment,
@@ -200,6 +196,11 @@ async fn keys(
     Params(NoParams {}): Params<NoParams>,
 ) -> Result<Json<serde_json::Value>, Problem> {
     Ok(Json(state.tenancy.ledger().keys().await?.jwks()))
+}
+
+/// That it is checked is in the ledger, too: whoever looks is seen.
+fn noted(state: &AdminState, caller: &Caller, tenant: Option<TenantId>) {
+    state.tenancy.note(caller.0.entry(events::AUDIT_VERIFY, tenant, "audit", json!({})));
 }
 
 /// A JSON object a line, while the check runs.

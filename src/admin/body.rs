@@ -70,7 +70,7 @@ pub fn maybe<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option
 }
 
 /// `application/json` or another JSON type (RFC 6839 §3.1), in UTF-8.
-fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
+pub(super) fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
     let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let (essence, parameters) = value.split_once(';').unwrap_or((value, ""));
     let essence = essence.trim().to_ascii_lowercase();
@@ -104,7 +104,7 @@ pub(super) async fn collect(body: axum::body::Body, max: usize) -> Result<Bytes,
     }
 }
 
-fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     // serde would take a list for a structure, its fields in order.
     if bytes.trim_ascii_start().starts_with(b"[") {
         let (pointer, detail) = (Some(String::new()), "the body is to be a JSON object, not a list".to_owned());

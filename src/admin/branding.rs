@@ -1,7 +1,6 @@
 //! `/v1/tenants/{tenant}/branding` and `/listing`: how a tenant looks, its pictures, and where it is listed. The shapes are
 //! the model's own; what may be set is decided elsewhere.
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -13,9 +12,9 @@ use utoipa_axum::routes;
 
 use super::AdminState;
 use super::access::{Caller, Need, needs};
-use super::answer::Written;
+use super::answer::{Tagged, Written};
 use super::body::{Body, RawBody};
-use super::precondition::{IfMatch, etag};
+use super::precondition::IfMatch;
 use super::problem::Problem;
 use super::query::{NoParams, Params, Segment, TwoSegments};
 use crate::model::{Branding, ImageKind, Listing, MediaType, Scope};
@@ -74,16 +73,14 @@ pub struct DroppedView {
     params(("tenant" = String, Path, description = "Id or slug")),
     responses(
         (status = 200, description = "Its own branding and what holds", body = BrandingView,
-            headers(("ETag", description = "The tenant's revision"))),
-        (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json")))]
+            headers(("ETag", description = "The tenant's revision")))))]
 async fn show(
     State(state): State<AdminState>,
     Segment(key): Segment,
     Params(NoParams {}): Params<NoParams>,
-) -> Result<Response, Problem> {
+) -> Result<Tagged<BrandingView>, Problem> {
     let branded = state.tenancy.branding(&key).await?;
-    let tag = etag(branded.state.tenant.revision);
-    Ok(([(header::ETAG, tag)], Json(BrandingView::from(branded))).into_response())
+    Ok(Tagged(branded.state.tenant.revision, branded.into()))
 }
 
 /// Replace how a tenant looks
@@ -94,12 +91,7 @@ async fn show(
         ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for")),
     request_body = Branding,
     responses(
-        (status = 200, description = "As it is now, and in force", body = BrandingView),
-        (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json"),
-        (status = 412, description = "It has changed since", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 422, description = "A field breaks a rule", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 200, description = "As it is now, and in force", body = BrandingView)))]
 async fn set(
     State(state): State<AdminState>,
     Caller(actor): Caller,
@@ -119,12 +111,7 @@ async fn set(
         ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for")),
     request_body = Branding,
     responses(
-        (status = 200, description = "As it is now, and in force", body = BrandingView),
-        (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json"),
-        (status = 412, description = "It has changed since", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 422, description = "A field breaks a rule", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 200, description = "As it is now, and in force", body = BrandingView)))]
 async fn patch(
     State(state): State<AdminState>,
     Caller(actor): Caller,
@@ -175,8 +162,6 @@ async fn show_picture(
         (status = 200, description = "Stored and served", body = BrandingView),
         (status = 404, description = "There is no such tenant, or no such picture", body = Problem,
             content_type = "application/problem+json"),
-        (status = 412, description = "It has changed since", body = Problem,
-            content_type = "application/problem+json"),
         (status = 422, description = "The picture cannot be taken", body = Problem,
             content_type = "application/problem+json")))]
 async fn put_picture(
@@ -206,8 +191,6 @@ async fn put_picture(
     responses(
         (status = 200, description = "Gone; the parent's counts again", body = BrandingView),
         (status = 404, description = "There is none of its own", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 412, description = "It has changed since", body = Problem,
             content_type = "application/problem+json")))]
 async fn delete_picture(
     State(state): State<AdminState>,
@@ -224,15 +207,14 @@ async fn delete_picture(
     params(("tenant" = String, Path, description = "Id or slug")),
     responses(
         (status = 200, description = "Its listing", body = Listing,
-            headers(("ETag", description = "The tenant's revision"))),
-        (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json")))]
+            headers(("ETag", description = "The tenant's revision")))))]
 async fn show_listing(
     State(state): State<AdminState>,
     Segment(key): Segment,
     Params(NoParams {}): Params<NoParams>,
-) -> Result<Response, Problem> {
+) -> Result<Tagged<Listing>, Problem> {
     let found = state.tenancy.listing(&key).await?;
-    Ok(([(header::ETAG, etag(found.revision))], Json(found.listing)).into_response())
+    Ok(Tagged(found.revision, found.listing))
 }
 
 /// Set whether and where a tenant is listed
@@ -244,12 +226,7 @@ async fn show_listing(
         ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for")),
     request_body = Listing,
     responses(
-        (status = 200, description = "As it is now", body = Listing),
-        (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json"),
-        (status = 412, description = "It has changed since", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 422, description = "A field breaks a rule", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 200, description = "As it is now", body = Listing)))]
 async fn set_listing(
     State(state): State<AdminState>,
     Caller(actor): Caller,

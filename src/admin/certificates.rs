@@ -14,10 +14,11 @@ use super::access::{Caller, Need, Presented, needs};
 use super::answer::Written;
 use super::body::{Body, OptionalBody};
 use super::problem::Problem;
-use super::query::{Listing, NoParams, PageParams, Params, Segment};
-use crate::certificates::{CertificateState, NewCertificate, Reach, Reason, Uploaded, Warning};
+use super::query::{Listing, NoParams, PageParams, Params, Segment, time, word};
+use crate::certificates::{CertificateQuery, CertificateState, NewCertificate, Reach, Reason, Uploaded, Warning};
 use crate::clock::Timestamp;
 use crate::model::{CertificateSource, Scope};
+use crate::store::{CertificateSort, Span};
 
 pub fn routes() -> OpenApiRouter<AdminState> {
     OpenApiRouter::new()
@@ -81,6 +82,20 @@ pub struct ListCertificates {
     cursor: Option<String>,
     /// Only those for this name, in any spelling; a wildcard is a name of its own.
     name: Option<String>,
+    /// Only those for a name that begins like this: for operators. Orders the list by these names.
+    prefix: Option<String>,
+    /// Only those from there.
+    #[param(value_type = Option<CertificateSource>)]
+    source: Option<String>,
+    /// Only those that end at this time or later.
+    #[param(value_type = Option<String>, format = DateTime)]
+    not_after_from: Option<String>,
+    /// Only those that end before this time, or have ended.
+    #[param(value_type = Option<String>, format = DateTime)]
+    not_after_before: Option<String>,
+    /// `created` or `not_after`, with `-` before it from the last to the first. By default `created`, or `not_after` where
+    /// that is filtered by.
+    sort: Option<String>,
 }
 
 /// A certificate and its key, brought by their owner.
@@ -108,7 +123,7 @@ pub struct RevokeCertificate {
     only_here: bool,
 }
 
-/// List certificates, the oldest first
+/// List certificates
 #[utoipa::path(get, path = "/v1/certificates", operation_id = "listCertificates", tag = "certificates",
     params(ListCertificates),
     responses((status = 200, description = "A page of certificates, ended and revoked ones included",
@@ -118,10 +133,11 @@ async fn list(
     Caller(actor): Caller,
     Params(params): Params<ListCertificates>,
 ) -> Result<Json<Listing<CertificateView>>, Problem> {
-    let ListCertificates { limit, cursor, name } = params;
-    let paging = PageParams { limit, cursor }.paging("certificates")?;
-    let rows = state.certificates.list(&actor.rights, name.as_deref(), &paging.page()).await?;
-    Ok(Json(paging.listing(rows, |state| state.row.id.clone(), CertificateView::from)))
+    let (limit, cursor) = (params.limit.clone(), params.cursor.clone());
+    let (query, order) = query(params, actor.rights.only().is_some())?;
+    let paging = PageParams { limit, cursor }.paging(format!("certificates {order}"))?;
+    let found = state.certificates.list(&actor.rights, &query, &paging.exact()).await?;
+    Ok(Json(paging.found(found, CertificateView::from)))
 }
 
 /// Bring a certificate
@@ -218,6 +234,41 @@ async fn revoke(
     let done = state.certificates.revoke(&actor, &id, body.reason, reach).await?;
     Ok(Written::new(&done).body(&CertificateView::from(done.value)))
 }
+
+/// What is asked for, and a word for its order.
+fn query(params: ListCertificates, is_tenant: bool) -> Result<(CertificateQuery, String), Problem> {
+    let ListCertificates { name, prefix, source, not_after_from, not_after_before, sort, .. } = params;
+    let contradiction = |name: &str, detail: &str| Err(Problem::parameter(Some(name), "contradiction", detail));
+    if prefix.is_some() && (sort.is_some() || name.is_some()) {
+        return contradiction(
+            "prefix",
+            "a list by prefix is in the order of the names; leave sort and name out, or prefix",
+        );
+    }
+    if prefix.is_some() && is_tenant {
+        return contradiction("prefix", "a tenant has few certificates; leave prefix out, or give the name in full");
+    }
+    let sources = CertificateSource::ALL.map(|source| (source.as_str(), source));
+    let ends = Span {
+        from: time("not_after_from", not_after_from.as_deref())?,
+        until: time("not_after_before", not_after_before.as_deref())?,
+    };
+    let usual = if ends == Span::default() { "created" } else { "not_after" };
+    let order = sort.as_deref().unwrap_or(usual).to_owned();
+    let sorted = word("sort", "invalid-sort", Some(&order), &SORTS)?;
+    let (sort, descending) = sorted.unwrap_or_default();
+    let source = word("source", "invalid-source", source.as_deref(), &sources)?;
+    let order = if prefix.is_some() { "prefix".to_owned() } else { order };
+    Ok((CertificateQuery { name, prefix, source, ends, sort, descending }, order))
+}
+
+/// The words of `sort`.
+const SORTS: [(&str, (CertificateSort, bool)); 4] = [
+    ("created", (CertificateSort::Id, false)),
+    ("-created", (CertificateSort::Id, true)),
+    ("not_after", (CertificateSort::Ends, false)),
+    ("-not_after", (CertificateSort::Ends, true)),
+];
 
 impl From<CertificateState> for CertificateView {
     fn from(CertificateState { row, in_use }: CertificateState) -> Self {

@@ -7,6 +7,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -16,6 +17,7 @@ use super::access::{Caller, Need, needs};
 use super::body::OptionalBody;
 use super::problem::Problem;
 use super::query::{NoParams, Params};
+use crate::audit::events;
 use crate::clock::Timestamp;
 use crate::config::{Changes, Faults};
 use crate::model::{Explanation, PoolStatus, Question, Scope, Unclear};
@@ -146,7 +148,17 @@ async fn reload(
         }
     };
     tracing::info!(actor = actor.name, dry_run, "config.reload_asked");
-    state.configuration.reload(dry_run).await.map(Json).map_err(Problem::from)
+    let before = state.configuration.state().revision;
+    let reloaded = state.configuration.reload(dry_run).await;
+    if !dry_run {
+        let refused = reloaded.as_ref().err().map(ToString::to_string);
+        let after = reloaded.as_ref().map_or(before, |reloaded| reloaded.revision);
+        let result = if refused.is_none() { "taken" } else { "refused" };
+        let detail = json!({ "by": "api", "result": result, "refused": refused });
+        let entry = actor.entry(events::CONFIG_RELOAD, None, "configuration", detail);
+        state.tenancy.note(entry.changed(json!({ "revision": before }), json!({ "revision": after })));
+    }
+    reloaded.map(Json).map_err(Problem::from)
 }
 
 impl From<Refused> for Problem {

@@ -67,9 +67,6 @@ pub struct DeletedView {
     request_body = SetParent,
     responses(
         (status = 200, description = "As it is now", body = TenantView),
-        (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json"),
-        (status = 412, description = "It has changed since", body = Problem,
-            content_type = "application/problem+json"),
         (status = 422, description = "No such parent, a loop, or too deep", body = Problem,
             content_type = "application/problem+json")))]
 async fn set_parent(
@@ -91,10 +88,7 @@ async fn set_parent(
         ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for")),
     responses(
         (status = 200, description = "Gone, and what went with it", body = DeletedView),
-        (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "It has children, or is the operator's own", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 412, description = "It has changed since", body = Problem,
             content_type = "application/problem+json"),
         (status = 422, description = "Another slug was typed", body = Problem,
             content_type = "application/problem+json")))]

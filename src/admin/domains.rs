@@ -92,8 +92,6 @@ const SORTS: [(&str, (DomainSort, bool)); 4] = [
         (status = 200, description = "This tenant's claim was there, and is verified now", body = DomainView),
         (status = 402, description = "The tenant's plan has no custom domains", body = Problem,
             content_type = "application/problem+json"),
-        (status = 404, description = "There is no such tenant", body = Problem,
-            content_type = "application/problem+json"),
         (status = 409, description = "Claimed already, or another's", body = Problem,
             content_type = "application/problem+json"),
         (status = 422, description = "Nobody can claim this", body = Problem,
@@ -120,9 +118,7 @@ async fn add(
 #[utoipa::path(get, path = "/v1/tenants/{tenant}/domains", operation_id = "listDomains", tag = "domains",
     params(("tenant" = String, Path, description = "Id or slug"), PageParams),
     responses(
-        (status = 200, description = "A page of domains", body = Listing<DomainView>),
-        (status = 404, description = "There is no such tenant", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 200, description = "A page of domains", body = Listing<DomainView>)))]
 async fn list(
     State(state): State<AdminState>,
     Segment(key): Segment,
@@ -139,9 +135,7 @@ async fn list(
 /// List the domains of all tenants by name
 #[utoipa::path(get, path = "/v1/domains", operation_id = "listAllDomains", tag = "domains", params(ListDomains),
     responses(
-        (status = 200, description = "A page of claims", body = Listing<DomainView>),
-        (status = 404, description = "There is no such tenant", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 200, description = "A page of claims", body = Listing<DomainView>)))]
 async fn list_all(
     State(state): State<AdminState>,
     caller: Caller,

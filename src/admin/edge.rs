@@ -3,10 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use axum::Json;
 use axum::extract::State;
-use axum::http::header;
-use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -15,9 +12,9 @@ use utoipa_axum::routes;
 
 use super::AdminState;
 use super::access::{Caller, Need, needs};
-use super::answer::Written;
+use super::answer::{Tagged, Written};
 use super::body::Body;
-use super::precondition::{IfMatch, etag};
+use super::precondition::IfMatch;
 use super::problem::Problem;
 use super::query::{NoParams, Params, Segment};
 use crate::model::{Access, Canary, Cors, EdgeSettings, Limits, Maintenance, Scope, Www};
@@ -65,16 +62,14 @@ pub struct EffectiveLimits {
     params(("tenant" = String, Path, description = "Id or slug")),
     responses(
         (status = 200, description = "Its own settings and what holds", body = EdgeView,
-            headers(("ETag", description = "The tenant's revision"))),
-        (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json")))]
+            headers(("ETag", description = "The tenant's revision")))))]
 async fn show(
     State(state): State<AdminState>,
     Segment(key): Segment,
     Params(NoParams {}): Params<NoParams>,
-) -> Result<Response, Problem> {
+) -> Result<Tagged<EdgeView>, Problem> {
     let found = state.tenancy.show(&key).await?;
-    let tag = etag(found.tenant.revision);
-    Ok(([(header::ETAG, tag)], Json(EdgeView::from(found))).into_response())
+    Ok(Tagged(found.tenant.revision, found.into()))
 }
 
 /// Replace what the edge does for a tenant
@@ -83,12 +78,7 @@ async fn show(
         ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for")),
     request_body = EdgeSettings,
     responses(
-        (status = 200, description = "As it is now, and in force", body = EdgeView),
-        (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json"),
-        (status = 412, description = "It has changed since", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 422, description = "A field breaks a rule", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 200, description = "As it is now, and in force", body = EdgeView)))]
 async fn set(
     State(state): State<AdminState>,
     Caller(actor): Caller,
@@ -108,12 +98,7 @@ async fn set(
         ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for")),
     request_body = EdgeSettings,
     responses(
-        (status = 200, description = "As it is now, and in force", body = EdgeView),
-        (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json"),
-        (status = 412, description = "It has changed since", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 422, description = "A field breaks a rule", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 200, description = "As it is now, and in force", body = EdgeView)))]
 async fn patch(
     State(state): State<AdminState>,
     Caller(actor): Caller,

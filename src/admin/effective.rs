@@ -2,10 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use axum::Json;
 use axum::extract::State;
-use axum::http::header;
-use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -14,11 +11,11 @@ use utoipa_axum::routes;
 
 use super::AdminState;
 use super::access::{Need, needs};
-use super::precondition::etag;
+use super::answer::Tagged;
 use super::problem::Problem;
 use super::query::{NoParams, Params, Segment};
 use crate::clock::Timestamp;
-use crate::model::{Scope, Source, Standing};
+use crate::model::{CapName, Scope, SetBy, Source, Standing};
 use crate::tenancy::{Explained, Sourced};
 
 pub fn routes() -> OpenApiRouter<AdminState> {
@@ -34,6 +31,9 @@ pub struct SourcedView {
     /// With `parent`: the slug of the one whose word it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     tenant: Option<String>,
+    /// Of a cap that is no plan's: who has set it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    by: Option<SetBy>,
 }
 
 /// Every value that holds for a tenant right now.
@@ -55,6 +55,8 @@ pub struct ExplainedView {
     plan: SourcedView,
     /// Every feature of the catalogue, `true` or `false`. From `plan`: its plan gives it, or does not.
     features: BTreeMap<String, SourcedView>,
+    /// How much of what it may have: a number, or `"unlimited"`. A cap of a tenant's own counts before the plan's.
+    caps: BTreeMap<CapName, SourcedView>,
     /// What is set; the rest is the installation's.
     branding: BTreeMap<String, SourcedView>,
     settings: BTreeMap<String, SourcedView>,
@@ -67,16 +69,14 @@ pub struct ExplainedView {
     params(("tenant" = String, Path, description = "Id or slug")),
     responses(
         (status = 200, description = "Every value, with whose word it is", body = ExplainedView,
-            headers(("ETag", description = "The tenant's own revision: what holds can change without it"))),
-        (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json")))]
+            headers(("ETag", description = "The tenant's own revision: what holds can change without it")))))]
 async fn show(
     State(state): State<AdminState>,
     Segment(key): Segment,
     Params(NoParams {}): Params<NoParams>,
-) -> Result<Response, Problem> {
+) -> Result<Tagged<ExplainedView>, Problem> {
     let found = state.tenancy.explain(&key).await?;
-    let tag = etag(found.state.tenant.revision);
-    Ok(([(header::ETAG, tag)], Json(ExplainedView::from(found))).into_response())
+    Ok(Tagged(found.state.tenant.revision, found.into()))
 }
 
 impl From<Explained> for ExplainedView {
@@ -96,6 +96,11 @@ impl From<Explained> for ExplainedView {
             status: found.status.into(),
             plan: found.plan.into(),
             features: all(found.features),
+            caps: found
+                .caps
+                .into_iter()
+                .map(|(name, (value, by))| (name, SourcedView { by, ..value.into() }))
+                .collect(),
             branding: all(found.branding),
             settings: all(found.settings),
             edge: all(found.edge),
@@ -106,6 +111,6 @@ impl From<Explained> for ExplainedView {
 impl From<Sourced> for SourcedView {
     fn from(sourced: Sourced) -> Self {
         let Sourced { value, from, tenant } = sourced;
-        Self { value, from, tenant: tenant.map(|slug| slug.to_string()) }
+        Self { value, from, tenant: tenant.map(|slug| slug.to_string()), by: None }
     }
 }

@@ -65,10 +65,7 @@ pub struct DefaultTenancy {
     request_body = PurgeMember,
     responses(
         (status = 200, description = "To be erased; `due` says when", body = MemberView),
-        (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "It is the last owner, or is to be erased already", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 412, description = "It has changed since", body = Problem,
             content_type = "application/problem+json"),
         (status = 422, description = "Another address was typed", body = Problem,
             content_type = "application/problem+json")))]
@@ -91,10 +88,7 @@ async fn purge(
         ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for")),
     responses(
         (status = 200, description = "Removed, and not to be erased", body = MemberView),
-        (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "Nobody has asked to have them erased", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 412, description = "It has changed since", body = Problem,
             content_type = "application/problem+json")))]
 async fn cancel(
     State(state): State<AdminState>,
@@ -113,8 +107,7 @@ async fn cancel(
         ("member" = String, Path, description = "The person's id or e-mail address")),
     responses(
         (status = 200, description = "Person, membership, and the ledger's lines by and about them: at most 10,000, or \
-            `audit_truncated`", body = serde_json::Value),
-        (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json")))]
+            `audit_truncated`", body = serde_json::Value)))]
 async fn export(
     State(state): State<AdminState>,
     Caller(actor): Caller,

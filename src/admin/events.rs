@@ -62,9 +62,7 @@ const OF_MEMBERS: [&str; 2] = ["invitation", "member"];
 /// Those about members and invitations need `members:read` as well.
 #[utoipa::path(get, path = "/v1/events", operation_id = "listEvents", tag = "events", params(ListEvents),
     responses(
-        (status = 200, description = "A page of events", body = Listing<EventView>),
-        (status = 404, description = "There is no such tenant", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 200, description = "A page of events", body = Listing<EventView>)))]
 async fn list(
     State(state): State<AdminState>,
     caller: Caller,

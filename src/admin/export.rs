@@ -28,8 +28,7 @@ pub fn routes() -> OpenApiRouter<AdminState> {
         in it: neither keys nor tokens.",
     params(("tenant" = String, Path, description = "Id or slug")),
     responses(
-        (status = 200, description = "The archive", content_type = "application/x-tar", body = Vec<u8>),
-        (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json")))]
+        (status = 200, description = "The archive", content_type = "application/x-tar", body = Vec<u8>)))]
 async fn export(
     State(state): State<AdminState>,
     Caller(actor): Caller,

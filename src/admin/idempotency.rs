@@ -25,8 +25,8 @@ const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 const KEY_MAX: usize = 255;
 /// An answer that is larger is not kept: the call is still not done twice.
 const ANSWER_MAX: usize = 1 << 20;
-/// After that a call without an answer is not under way any more.
-const PATIENCE: Duration = Duration::from_secs(2 * HANDLER_TIMEOUT.as_secs());
+/// After twice the time that it may take, a call without an answer is not under way any more.
+const PATIENCE: u32 = 2;
 
 /// An answer as it is kept.
 #[derive(Serialize, Deserialize)]
@@ -44,7 +44,9 @@ pub async fn once(state: &AdminState, actor: &Actor, request: Request, next: Nex
         Err(problem) => return problem.into_response(),
     };
     let (parts, body) = request.into_parts();
-    let max = if parts.uri.path().starts_with(imports::PATHS) { state.max_import() } else { state.max_body() };
+    let is_import = parts.uri.path().starts_with(imports::PATHS);
+    let max = if is_import { state.max_import() } else { state.max_body() };
+    let patience = PATIENCE * if is_import { imports::TIMEOUT } else { HANDLER_TIMEOUT };
     let bytes = match body::collect(body, max).await {
         Ok(bytes) => bytes,
         Err(problem) => return problem.into_response(),
@@ -56,7 +58,7 @@ pub async fn once(state: &AdminState, actor: &Actor, request: Request, next: Nex
         begun: state.tenancy.clock().now(),
         request_id: actor.request_id.clone(),
     };
-    match begin(store, actor, &call).await {
+    match begin(store, actor, &call, patience).await {
         Ok(None) => {}
         Ok(Some(answer)) => return answer,
         Err(error) => return Problem::from(error).into_response(),
@@ -79,7 +81,12 @@ fn key(method: &Method, headers: &HeaderMap) -> Result<Option<Vec<u8>>, Problem>
 }
 
 /// `None`: the call is to be done now. Otherwise its answer, or why there is none.
-async fn begin(store: &Store, actor: &Actor, call: &CallRow) -> Result<Option<Response>, StoreError> {
+async fn begin(
+    store: &Store,
+    actor: &Actor,
+    call: &CallRow,
+    patience: Duration,
+) -> Result<Option<Response>, StoreError> {
     let mut aside = store.aside().await?;
     let fresh = aside.begin_call(call).await?;
     aside.commit().await?;
@@ -95,11 +102,11 @@ async fn begin(store: &Store, actor: &Actor, call: &CallRow) -> Result<Option<Re
     if let Some(kept) = earlier.answer.and_then(|bytes| serde_json::from_slice::<Kept>(&bytes).ok()) {
         return Ok(kept.response());
     }
-    if earlier.row.begun + PATIENCE > call.begun {
+    if earlier.row.begun + patience > call.begun {
         return Ok(Some(under_way()));
     }
     let was_done = match &earlier.row.request_id {
-        Some(id) => store.was_done(&actor.name, id, earlier.row.begun).await?,
+        Some(id) => store.was_done(&actor.name, actor.rights.only(), id, earlier.row.begun).await?,
         None => true,
     };
     if was_done {
@@ -126,7 +133,7 @@ async fn finish(store: &Store, call: &CallRow, response: Response) -> Response {
     let kept = async {
         let mut aside = store.aside().await?;
         if parts.status.is_success() && bytes.len() <= ANSWER_MAX {
-            aside.answer_call(&call.id, &Kept::of(parts.status, &parts.headers, &bytes).to_bytes()).await?;
+            aside.answer_call(call, &Kept::of(parts.status, &parts.headers, &bytes).to_bytes()).await?;
         } else if parts.status.is_client_error() {
             aside.forget_call(&call.id, call.begun).await?;
         }

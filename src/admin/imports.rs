@@ -72,6 +72,10 @@ impl FromRequest<AdminState> for Table {
 ///
 /// A table with a heading and the columns `slug`, `name`, and if wanted `plan`, `parent` (in the store, or in a line
 /// above), `status` and `trial_days`. All of it is imported, or nothing. Faults are named by line and column: `/12/slug`.
+///
+/// The installation's ledger has one line of it: how many rows, and the SHA-256 of the table as it was sent, which is what
+/// `sha256sum` says of the file. Keep the file: that line stands for it. A tenant's own ledger begins with what is done
+/// to it afterwards.
 #[utoipa::path(post, path = "/v1/imports/tenants", operation_id = "importTenants", tag = "tenants", params(ImportParams),
     request_body(content = String, content_type = "text/csv"),
     responses(
@@ -100,7 +104,11 @@ async fn tenants(
 /// Import domains
 ///
 /// A table with a heading and the columns `domain`, `tenant` (its id or slug), and if wanted `verified` (`true`: you vouch
-/// that the tenant owns it, which needs `tenants:manage`). All of it is imported, or nothing. Faults are named by line and column: `/12/domain`.
+/// that the tenant owns it, which needs `tenants:manage`). All of it is imported, or nothing. Faults are named by line and
+/// column: `/12/domain`.
+///
+/// The installation's ledger has one line of it: how many rows, and the SHA-256 of the table as it was sent, which is what
+/// `sha256sum` says of the file. Keep the file: that line stands for it. Nothing is written into the tenants' own.
 #[utoipa::path(post, path = "/v1/imports/domains", operation_id = "importDomains", tag = "domains", params(ImportParams),
     request_body(content = String, content_type = "text/csv"),
     responses(

@@ -109,9 +109,7 @@ pub struct JoinedView {
 #[utoipa::path(get, path = "/v1/tenants/{tenant}/invitations", operation_id = "listInvitations", tag = "members",
     params(("tenant" = String, Path, description = "Id or slug"), PageParams),
     responses(
-        (status = 200, description = "Those that were neither accepted nor revoked", body = Listing<InvitationView>),
-        (status = 404, description = "There is no such tenant", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 200, description = "Those that were neither accepted nor revoked", body = Listing<InvitationView>)))]
 async fn list(
     State(state): State<AdminState>,
     Segment(key): Segment,
@@ -130,11 +128,7 @@ async fn list(
         (status = 201, description = "Invited for 7 days; the token is not shown again", body = NewInvitationView),
         (status = 402, description = "The plan has no room for more, or not this role", body = Problem,
             content_type = "application/problem+json"),
-        (status = 404, description = "There is no such tenant", body = Problem,
-            content_type = "application/problem+json"),
         (status = 409, description = "They are a member, or invited", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 422, description = "A field breaks a rule", body = Problem,
             content_type = "application/problem+json")))]
 async fn create(
     State(state): State<AdminState>,
@@ -157,8 +151,7 @@ async fn create(
     params(("tenant" = String, Path, description = "Id or slug"),
         ("invitation" = String, Path, description = "The invitation's id")),
     responses(
-        (status = 200, description = "The token is not shown again", body = NewInvitationView),
-        (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json")))]
+        (status = 200, description = "The token is not shown again", body = NewInvitationView)))]
 async fn resend(
     State(state): State<AdminState>,
     Caller(actor): Caller,
@@ -175,8 +168,7 @@ async fn resend(
     params(("tenant" = String, Path, description = "Id or slug"),
         ("invitation" = String, Path, description = "The invitation's id")),
     responses(
-        (status = 204, description = "Its token is worth nothing"),
-        (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json")))]
+        (status = 204, description = "Its token is worth nothing")))]
 async fn revoke(
     State(state): State<AdminState>,
     Caller(actor): Caller,

@@ -28,7 +28,8 @@ pub async fn around(State(state): State<AdminState>, mut request: Request, next:
     let id = request_id(request.headers());
     request.extensions_mut().insert(RequestId(id.clone()));
     if let Some(Peer(peer)) = request.extensions().get::<Peer>().copied() {
-        let trusted = &state.tenancy.config().headers.trusted_proxies;
+        let config = state.tenancy.config();
+        let trusted = config.admin.trusted_proxies.as_ref().unwrap_or(&config.headers.trusted_proxies);
         let client = address::of_client(peer, request.headers(), trusted);
         request.extensions_mut().insert(Peer(client));
     }

@@ -2,8 +2,6 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::header;
-use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -11,9 +9,9 @@ use utoipa_axum::routes;
 
 use super::AdminState;
 use super::access::{Caller, Need, needs};
-use super::answer::Written;
+use super::answer::{Tagged, Written};
 use super::body::{Body, maybe};
-use super::precondition::{IfMatch, etag};
+use super::precondition::IfMatch;
 use super::problem::Problem;
 use super::query::{Listing, NoParams, PageParams, Params, Segment};
 use crate::clock::Timestamp;
@@ -115,9 +113,7 @@ pub struct ListMembers {
 #[utoipa::path(get, path = "/v1/tenants/{tenant}/members", operation_id = "listMembers", tag = "members",
     params(("tenant" = String, Path, description = "Id or slug"), ListMembers),
     responses(
-        (status = 200, description = "A page of members, by address or by name", body = Listing<MemberView>),
-        (status = 404, description = "There is no such tenant", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 200, description = "A page of members, by address or by name", body = Listing<MemberView>)))]
 async fn list(
     State(state): State<AdminState>,
     Caller(actor): Caller,
@@ -147,11 +143,7 @@ async fn list(
         (status = 201, description = "A member", body = MemberView),
         (status = 402, description = "The plan has no room for more, or not this role", body = Problem,
             content_type = "application/problem+json"),
-        (status = 404, description = "There is no such tenant", body = Problem,
-            content_type = "application/problem+json"),
         (status = 409, description = "They are a member already", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 422, description = "A field breaks a rule", body = Problem,
             content_type = "application/problem+json")))]
 async fn add(
     State(state): State<AdminState>,
@@ -172,16 +164,14 @@ async fn add(
         ("member" = String, Path, description = "The person's id or e-mail address")),
     responses(
         (status = 200, description = "The member, in whatever state", body = MemberView,
-            headers(("ETag", description = "Its revision"))),
-        (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json")))]
+            headers(("ETag", description = "Its revision")))))]
 async fn show(
     State(state): State<AdminState>,
     Segment((key, who)): Segment<(String, String)>,
     Params(NoParams {}): Params<NoParams>,
-) -> Result<Response, Problem> {
+) -> Result<Tagged<MemberView>, Problem> {
     let row = state.tenancy.member(&key, &who).await?;
-    let tag = etag(row.revision);
-    Ok(([(header::ETAG, tag)], Json(MemberView::from(row))).into_response())
+    Ok(Tagged(row.revision, row.into()))
 }
 
 /// Give a member another role or unit
@@ -196,12 +186,7 @@ async fn show(
         (status = 200, description = "As it is now", body = MemberView),
         (status = 402, description = "The plan does not have roles of the tenant's own", body = Problem,
             content_type = "application/problem+json"),
-        (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "It is the last owner, or nobody active", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 412, description = "It has changed since", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 422, description = "A field breaks a rule", body = Problem,
             content_type = "application/problem+json")))]
 async fn change(
     State(state): State<AdminState>,
@@ -224,10 +209,7 @@ async fn change(
         ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for")),
     responses(
         (status = 200, description = "Removed", body = MemberView),
-        (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "It is the last owner, or nobody active", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 412, description = "It has changed since", body = Problem,
             content_type = "application/problem+json")))]
 async fn remove(
     State(state): State<AdminState>,
@@ -249,10 +231,7 @@ async fn remove(
         (status = 200, description = "As they were", body = MemberView),
         (status = 402, description = "The plan has no room for more", body = Problem,
             content_type = "application/problem+json"),
-        (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "They were not removed, or too long ago", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 412, description = "It has changed since", body = Problem,
             content_type = "application/problem+json")))]
 async fn restore(
     State(state): State<AdminState>,

@@ -6,9 +6,13 @@ mod address;
 mod answer;
 mod audit;
 mod audit_check;
+mod billing;
 mod body;
 mod branding;
+mod caps;
+mod catalogue;
 mod certificates;
+mod codes;
 mod config;
 mod cookies;
 mod descent;
@@ -27,11 +31,14 @@ mod openapi;
 mod orders;
 mod password_tokens;
 mod people;
+mod plan_views;
+mod plans;
 mod precondition;
 mod probes;
 mod problem;
 mod process;
 mod query;
+mod reference;
 mod roles;
 mod routes;
 mod serve;
@@ -49,6 +56,7 @@ mod views;
 use std::sync::{Arc, OnceLock};
 
 use axum::Router;
+use axum::body::Bytes;
 use axum::middleware::from_fn_with_state;
 use tokio::sync::Semaphore;
 use utoipa::OpenApi;
@@ -84,6 +92,8 @@ pub struct AdminState {
     metrics: Arc<Metrics>,
     /// The description of the routes, once they are all known.
     openapi: Arc<OnceLock<String>>,
+    /// The same as a page, once somebody has asked for it.
+    page: Arc<OnceLock<Option<Bytes>>>,
     /// One import at a time.
     imports: Arc<Semaphore>,
 }
@@ -104,7 +114,7 @@ pub struct Services {
 impl AdminState {
     pub fn new(services: Services, health: Arc<dyn Health>, metrics: Arc<Metrics>) -> Self {
         let Services { tenancy, signin, certificates, domains, acme, configuration, traffic, process } = services;
-        let (openapi, imports) = (Arc::default(), Arc::new(Semaphore::new(1)));
+        let (openapi, page, imports) = (Arc::default(), Arc::default(), Arc::new(Semaphore::new(1)));
         Self {
             tenancy,
             signin,
@@ -117,6 +127,7 @@ impl AdminState {
             health,
             metrics,
             openapi,
+            page,
             imports,
         }
     }
@@ -148,8 +159,12 @@ pub fn router(state: AdminState) -> Router {
         .merge(tenants::routes())
         .merge(tenant_list::routes())
         .merge(imports::routes())
+        .merge(plans::routes())
+        .merge(catalogue::routes())
         .merge(status::routes())
         .merge(descent::routes())
+        .merge(caps::routes())
+        .merge(billing::routes())
         .merge(settings::routes())
         .merge(effective::routes())
         .merge(export::routes())
@@ -179,8 +194,9 @@ pub fn router(state: AdminState) -> Router {
     let (router, description) = OpenApiRouter::with_openapi(openapi::Description::openapi())
         .merge(guarded)
         .merge(probes::routes())
+        .merge(reference::routes())
         .split_for_parts();
-    state.openapi.get_or_init(|| openapi::finished(description).to_json().unwrap_or_default());
+    state.openapi.get_or_init(|| openapi::finished(description));
     router
         .fallback(layers::not_found)
         .method_not_allowed_fallback(layers::method_not_allowed)

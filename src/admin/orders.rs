@@ -12,6 +12,7 @@ use super::access::{Caller, Need, needs};
 use super::answer::Written;
 use super::problem::Problem;
 use super::query::{Listing, NoParams, PageParams, Params, Segment};
+use crate::acme::queue::Outlook;
 use crate::certificates::QueuedOrder;
 use crate::clock::Timestamp;
 use crate::model::Scope;
@@ -63,11 +64,8 @@ async fn list(
 ) -> Result<Json<Listing<OrderView>>, Problem> {
     let paging = params.paging("orders")?;
     let rows = state.certificates.queue(&actor.rights, &paging.page()).await?;
-    let mut views = Vec::with_capacity(rows.len());
-    for row in rows {
-        views.push(OrderView::of(&state, row).await?);
-    }
-    Ok(Json(paging.listing(views, |order| order.name.clone(), |order| order)))
+    let outlook = state.acme.outlook().await?;
+    Ok(Json(paging.listing(rows, |order| order.row.name.clone(), |order| OrderView::seen(&outlook, order))))
 }
 
 /// Show an order
@@ -129,9 +127,13 @@ async fn renew(
 
 impl OrderView {
     pub(super) async fn of(state: &AdminState, order: QueuedOrder) -> Result<Self, Problem> {
+        Ok(Self::seen(&state.acme.outlook().await?, order))
+    }
+
+    fn seen(outlook: &Outlook, order: QueuedOrder) -> Self {
         let QueuedOrder { row, failure, failed_at, position } = order;
-        Ok(Self {
-            expected: state.acme.expected(&row, position).await?,
+        Self {
+            expected: outlook.expected(&row, position),
             name: row.name,
             names: row.names,
             tenant: row.tenant.map(|tenant| tenant.to_string()),
@@ -142,6 +144,6 @@ impl OrderView {
             next: row.not_before,
             position,
             updated: row.updated,
-        })
+        }
     }
 }

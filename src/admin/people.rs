@@ -2,8 +2,6 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::header;
-use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -11,9 +9,9 @@ use utoipa_axum::routes;
 
 use super::AdminState;
 use super::access::{Caller, Need, needs};
-use super::answer::Written;
+use super::answer::{Tagged, Written};
 use super::body::Body;
-use super::precondition::{IfMatch, etag};
+use super::precondition::IfMatch;
 use super::problem::Problem;
 use super::query::{Listing, NoParams, PageParams, Params, Segment};
 use super::session::SessionView;
@@ -25,7 +23,7 @@ pub fn routes() -> OpenApiRouter<AdminState> {
     let need = Need::Installation(Scope::PeopleManage);
     OpenApiRouter::new()
         .routes(needs(need, routes!(list, create)))
-        .routes(needs(need, routes!(show, change)))
+        .routes(needs(need, routes!(show, change, erase)))
         .routes(needs(need, routes!(sessions, end_sessions)))
 }
 
@@ -95,6 +93,22 @@ pub struct EndedSessions {
     pub sessions: u64,
 }
 
+/// Who is to be erased, and that it is meant.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ErasePerson {
+    /// Their e-mail address, typed back.
+    email: String,
+}
+
+/// What was erased.
+#[derive(Serialize, ToSchema)]
+pub struct ErasedPerson {
+    /// Values in the audit ledger.
+    values: u64,
+}
+
 /// List people
 #[utoipa::path(get, path = "/v1/people", operation_id = "listPeople", tag = "people", params(ListParams),
     responses((status = 200, description = "By e-mail address", body = Listing<PersonView>)))]
@@ -113,8 +127,6 @@ async fn list(
     responses(
         (status = 201, description = "Made", body = PersonView),
         (status = 409, description = "There is somebody of that address", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 422, description = "A field breaks a rule", body = Problem,
             content_type = "application/problem+json")))]
 async fn create(
     State(state): State<AdminState>,
@@ -132,33 +144,28 @@ async fn create(
 #[utoipa::path(get, path = "/v1/people/{person}", operation_id = "showPerson", tag = "people",
     params(("person" = String, Path, description = "Id or e-mail address")),
     responses(
-        (status = 200, description = "The person", body = PersonView),
-        (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json")))]
+        (status = 200, description = "The person", body = PersonView)))]
 async fn show(
     State(state): State<AdminState>,
     Segment(key): Segment,
     Params(NoParams {}): Params<NoParams>,
-) -> Result<Response, Problem> {
+) -> Result<Tagged<PersonView>, Problem> {
     let person = state.tenancy.person(&key).await?;
-    let tag = etag(person.revision);
-    Ok(([(header::ETAG, tag)], Json(PersonView::from(person))).into_response())
+    Ok(Tagged(person.revision, person.into()))
 }
 
 /// Rename, disable or verify a person
 ///
 /// Whoever has a position in the operators' own tenant is for those to change who may change that.
 #[utoipa::path(patch, path = "/v1/people/{person}", operation_id = "changePerson", tag = "people",
-    request_body = PatchPerson, params(("person" = String, Path, description = "Id or e-mail address")),
+    request_body = PatchPerson,
+    params(("person" = String, Path, description = "Id or e-mail address"),
+        ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for")),
     responses(
         (status = 200, description = "As they are now", body = PersonView),
         (status = 403, description = "They are of a higher rank than you among the operators", body = Problem,
             content_type = "application/problem+json"),
-        (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "They are the last owner of a tenant", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 412, description = "They have changed since", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 422, description = "A field breaks a rule", body = Problem,
             content_type = "application/problem+json")))]
 async fn change(
     State(state): State<AdminState>,
@@ -172,6 +179,32 @@ async fn change(
     let done = state.tenancy.change_person(&actor, &key, &expect, &change).await?;
     let (answer, revision) = (Written::new(&done), done.value.revision);
     Ok(answer.body(&PersonView::from(done.value)).etag(revision))
+}
+
+/// Erase a person for ever
+#[utoipa::path(delete, path = "/v1/people/{person}", operation_id = "erasePerson", tag = "people",
+    description = "Their name, address, password and identities go, and what the audit ledger knows of them; the ledger's \
+        lines stay and verify. Whoever is a member somewhere is removed there first.",
+    params(("person" = String, Path, description = "Id or e-mail address"), ErasePerson,
+        ("If-Match" = Option<String>, Header, description = "The ETag that the erasure is meant for")),
+    responses(
+        (status = 200, description = "Erased", body = ErasedPerson),
+        (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "A tenant has them as a member", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 412, description = "They have changed since", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 422, description = "Another address was typed", body = Problem,
+            content_type = "application/problem+json")))]
+async fn erase(
+    State(state): State<AdminState>,
+    Caller(actor): Caller,
+    IfMatch(expect): IfMatch,
+    Segment(key): Segment,
+    Params(params): Params<ErasePerson>,
+) -> Result<Written, Problem> {
+    let done = state.tenancy.erase_person(&actor, &key, &expect, &params.email).await?;
+    Ok(Written::new(&done).body(&ErasedPerson { values: done.value }))
 }
 
 /// List the sessions of a person

@@ -1,4 +1,4 @@
-//! What machines ask: `/healthz`, `/readyz`, `/metrics`, `/openapi.json`. No token, no store: these answer when nothing
+//! What machines ask: `/healthz`, `/readyz`, `/metrics`. No token, no store: these answer when nothing
 //! else does.
 
 use axum::Json;
@@ -11,7 +11,6 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::AdminState;
-use super::problem::Problem;
 
 /// How this process is, as the composition root knows it.
 pub trait Health: Send + Sync {
@@ -32,11 +31,7 @@ pub struct Facts {
 }
 
 pub fn routes() -> OpenApiRouter<AdminState> {
-    OpenApiRouter::new()
-        .routes(routes!(healthz))
-        .routes(routes!(readyz))
-        .routes(routes!(metrics))
-        .routes(routes!(openapi))
+    OpenApiRouter::new().routes(routes!(healthz)).routes(routes!(readyz)).routes(routes!(metrics))
 }
 
 /// What a readiness probe sees.
@@ -79,12 +74,4 @@ async fn readyz(State(state): State<AdminState>) -> (StatusCode, Json<Readiness>
         content_type = "text/plain")))]
 async fn metrics(State(state): State<AdminState>) -> Response {
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], state.metrics.render()).into_response()
-}
-
-/// This description
-#[utoipa::path(get, path = "/openapi.json", operation_id = "openapi", tag = "probes", security(()),
-    responses((status = 200, description = "OpenAPI 3.1", body = Object)))]
-async fn openapi(State(state): State<AdminState>) -> Result<Response, Problem> {
-    let text = state.openapi.get().cloned().unwrap_or_default();
-    Ok(([(header::CONTENT_TYPE, "application/json")], text.as_str().to_owned()).into_response())
 }

@@ -105,6 +105,12 @@ impl Problem {
             .header(WWW_AUTHENTICATE, HeaderValue::from_static(challenge))
     }
 
+    /// 401: a webhook whose signature does not show whom it comes from.
+    pub fn unsigned(code: &'static str, detail: impl Into<String>) -> Self {
+        let challenge = "StandardWebhooks realm=\"tenantry\"";
+        Self::new(StatusCode::UNAUTHORIZED, code, detail).header(WWW_AUTHENTICATE, HeaderValue::from_static(challenge))
+    }
+
     /// 403, with the challenge that RFC 6750 §3.1 asks for.
     pub fn insufficient(scopes: &[Scope]) -> Self {
         let names: Vec<_> = scopes.iter().map(|scope| scope.as_str()).collect();
@@ -168,9 +174,14 @@ impl IntoResponse for Problem {
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.extend(self.headers);
+        response.extensions_mut().insert(Code(self.code));
         response
     }
 }
+
+/// The `code` of a refusal, beside its body: for whoever looks at the answer before it goes out.
+#[derive(Clone, Copy, Debug)]
+pub struct Code(pub &'static str);
 
 impl From<Fault> for FieldError {
     fn from(fault: Fault) -> Self {
@@ -202,6 +213,7 @@ impl From<TenancyError> for Problem {
                 Self::new(StatusCode::PRECONDITION_FAILED, "precondition-failed", detail)
                     .fact("revision", json!(current))
             }
+            TenancyError::Ended => Self::unauthorized(true),
             TenancyError::Forbidden(scopes) => Self::insufficient(&scopes),
             TenancyError::Outranked { wanted, own } => Self::new(StatusCode::FORBIDDEN, "outranked", detail)
                 .fact("role", json!(wanted))
@@ -261,7 +273,8 @@ fn not_found(kind: Kind) -> &'static str {
         Kind::Invitation => "invitation-not-found",
         Kind::Order => "order-not-found",
         Kind::Picture => "picture-not-found",
-        Kind::Impersonation => "no-impersonation",
+        Kind::Impersonation => "impersonation-not-found",
         Kind::PasswordToken => "password-token-not-found",
+        Kind::PlanChange => "no-plan-change",
     }
 }

@@ -7,6 +7,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Serialize;
+use serde_json::json;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -15,6 +16,7 @@ use super::AdminState;
 use super::access::{Caller, Need, needs};
 use super::problem::Problem;
 use super::query::{NoParams, Params};
+use crate::audit::events;
 use crate::clock::Timestamp;
 use crate::model::Scope;
 
@@ -95,6 +97,8 @@ async fn upgrade(
     Params(NoParams {}): Params<NoParams>,
 ) -> Result<Json<ProcessState>, Problem> {
     tracing::info!(actor = actor.name, "process.upgrade_asked");
+    // Before it is done: whoever takes this process's place is another.
+    state.tenancy.note(actor.entry(events::PROCESS_UPGRADE, None, "process", json!({ "by": "api" })));
     Arc::clone(&state.process).upgrade().await.map(Json).map_err(Problem::from)
 }
 

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -13,9 +12,9 @@ use utoipa_axum::routes;
 
 use super::AdminState;
 use super::access::{Caller, Need, needs};
-use super::answer::Written;
+use super::answer::{Tagged, Written};
 use super::body::Body;
-use super::precondition::{IfMatch, etag};
+use super::precondition::IfMatch;
 use super::problem::Problem;
 use super::query::{Listing, NoParams, Params, Segment};
 use crate::clock::Timestamp;
@@ -95,9 +94,7 @@ pub struct ReplacedView {
     params(("tenant" = String, Path, description = "Id or slug")),
     responses(
         (status = 200, description = "All: the built-in ones, the lowest first, then the tenant's own by name",
-            body = Listing<RoleView>),
-        (status = 404, description = "There is no such tenant", body = Problem,
-            content_type = "application/problem+json")))]
+            body = Listing<RoleView>)))]
 async fn list(
     State(state): State<AdminState>,
     Segment(key): Segment,
@@ -115,11 +112,7 @@ async fn list(
         (status = 201, description = "Made", body = RoleView),
         (status = 402, description = "The plan does not have it", body = Problem,
             content_type = "application/problem+json"),
-        (status = 404, description = "There is no such tenant", body = Problem,
-            content_type = "application/problem+json"),
         (status = 409, description = "There is one of that name", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 422, description = "A field breaks a rule", body = Problem,
             content_type = "application/problem+json")))]
 async fn create(
     State(state): State<AdminState>,
@@ -139,8 +132,7 @@ async fn create(
     params(("tenant" = String, Path, description = "Id or slug"),
         ("role" = String, Path, description = "The role's name")),
     responses(
-        (status = 200, description = "The role", body = RoleView, headers(("ETag", description = "Its revision"))),
-        (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json")))]
+        (status = 200, description = "The role", body = RoleView, headers(("ETag", description = "Its revision")))))]
 async fn show(
     State(state): State<AdminState>,
     Segment((key, name)): Segment<(String, String)>,
@@ -151,8 +143,7 @@ async fn show(
         return Ok(Json(RoleView::built_in(role)).into_response());
     }
     let row = state.tenancy.role(&key, &name).await?;
-    let tag = etag(row.revision);
-    Ok(([(header::ETAG, tag)], Json(RoleView::from(row))).into_response())
+    Ok(Tagged(row.revision, RoleView::from(row)).into_response())
 }
 
 /// Change a role of the tenant's own
@@ -166,11 +157,6 @@ async fn show(
     responses(
         (status = 200, description = "As it is now", body = RoleView),
         (status = 402, description = "The plan does not have it", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json"),
-        (status = 412, description = "It has changed since", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 422, description = "A field breaks a rule", body = Problem,
             content_type = "application/problem+json")))]
 async fn change(
     State(state): State<AdminState>,
@@ -191,10 +177,7 @@ async fn change(
         ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for")),
     responses(
         (status = 200, description = "Gone; for how many it was replaced", body = ReplacedView),
-        (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "Somebody has it, and no replacement is named", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 412, description = "It has changed since", body = Problem,
             content_type = "application/problem+json"),
         (status = 422, description = "The replacement is no role", body = Problem,
             content_type = "application/problem+json")))]

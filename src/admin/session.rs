@@ -29,6 +29,7 @@ pub fn routes() -> OpenApiRouter<AdminState> {
         .routes(needs(Need::Anyone, routes!(sign_out)))
         .routes(needs(Need::Anyone, routes!(change_password)))
         .routes(needs(Need::Anyone, routes!(tenancies)))
+        .routes(needs(Need::Anyone, routes!(leave)))
         .routes(needs(Need::Anyone, routes!(pick)))
         .routes(needs(Need::Anyone, routes!(list)))
         .routes(needs(Need::Anyone, routes!(end_all)))
@@ -189,6 +190,28 @@ async fn tenancies(
     Ok(Json(Listing { items, next_cursor: None }))
 }
 
+/// Leave a tenancy
+///
+/// Ends one's own membership at once, and what is open under it at the edge. The last owner cannot leave. For 30 days it can
+/// be brought back, by whoever manages the tenant's members.
+#[utoipa::path(delete, path = "/v1/session/tenancies/{tenant}", operation_id = "leaveTenancy", tag = "sessions",
+    params(("tenant" = String, Path, description = "The tenant's id or slug")),
+    responses(
+        (status = 204, description = "They are a member no more"),
+        (status = 404, description = "They are no member of such a tenant", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 409, description = "They are its last owner", body = Problem,
+            content_type = "application/problem+json")))]
+async fn leave(
+    State(state): State<AdminState>,
+    Caller(actor): Caller,
+    SignedIn(known, _): SignedIn,
+    Segment(tenant): Segment,
+    Params(NoParams {}): Params<NoParams>,
+) -> Result<Written, Problem> {
+    Ok(Written::new(&state.tenancy.leave(&actor, known.person.id, &tenant).await?))
+}
+
 /// Pick a tenancy
 ///
 /// Membership is looked at again. The signed cookie that the edge reads on the main site is in the answer, and set by it
@@ -256,8 +279,7 @@ async fn end_all(
 #[utoipa::path(delete, path = "/v1/sessions/{session}", operation_id = "endOwnSession", tag = "sessions",
     params(("session" = String, Path, description = "The session's id")),
     responses(
-        (status = 204, description = "It is over"),
-        (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json")))]
+        (status = 204, description = "It is over")))]
 async fn end(
     State(state): State<AdminState>,
     Caller(actor): Caller,

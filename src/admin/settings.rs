@@ -2,10 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use axum::Json;
 use axum::extract::State;
-use axum::http::header;
-use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -14,9 +11,9 @@ use utoipa_axum::routes;
 
 use super::AdminState;
 use super::access::{Caller, Need, needs};
-use super::answer::Written;
+use super::answer::{Tagged, Written};
 use super::body::Body;
-use super::precondition::{IfMatch, etag};
+use super::precondition::IfMatch;
 use super::problem::Problem;
 use super::query::{NoParams, Params, Segment};
 use crate::model::{Contact, Scope, SettingKind, Source};
@@ -80,16 +77,14 @@ pub struct ContactList {
     params(("tenant" = String, Path, description = "Id or slug")),
     responses(
         (status = 200, description = "Every setting of the catalogue, with what holds", body = SettingsView,
-            headers(("ETag", description = "The tenant's revision"))),
-        (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json")))]
+            headers(("ETag", description = "The tenant's revision")))))]
 async fn show(
     State(state): State<AdminState>,
     Segment(key): Segment,
     Params(NoParams {}): Params<NoParams>,
-) -> Result<Response, Problem> {
+) -> Result<Tagged<SettingsView>, Problem> {
     let found = state.tenancy.settings(&key).await?;
-    let tag = etag(found.revision);
-    Ok(([(header::ETAG, tag)], Json(SettingsView::from(found))).into_response())
+    Ok(Tagged(found.revision, found.into()))
 }
 
 /// Replace a tenant's own settings
@@ -100,9 +95,6 @@ async fn show(
     request_body = Values,
     responses(
         (status = 200, description = "As they are now", body = SettingsView),
-        (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json"),
-        (status = 412, description = "It has changed since", body = Problem,
-            content_type = "application/problem+json"),
         (status = 422, description = "No such setting, or no value of it", body = Problem,
             content_type = "application/problem+json")))]
 async fn replace(
@@ -125,9 +117,6 @@ async fn replace(
     request_body = Values,
     responses(
         (status = 200, description = "As they are now", body = SettingsView),
-        (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json"),
-        (status = 412, description = "It has changed since", body = Problem,
-            content_type = "application/problem+json"),
         (status = 422, description = "No such setting, or no value of it", body = Problem,
             content_type = "application/problem+json")))]
 async fn patch(
@@ -147,15 +136,14 @@ async fn patch(
     params(("tenant" = String, Path, description = "Id or slug")),
     responses(
         (status = 200, description = "In the order given", body = ContactList,
-            headers(("ETag", description = "The tenant's revision"))),
-        (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json")))]
+            headers(("ETag", description = "The tenant's revision")))))]
 async fn show_contacts(
     State(state): State<AdminState>,
     Segment(key): Segment,
     Params(NoParams {}): Params<NoParams>,
-) -> Result<Response, Problem> {
+) -> Result<Tagged<ContactList>, Problem> {
     let Contacts { contacts, revision } = state.tenancy.contacts(&key).await?;
-    Ok(([(header::ETAG, etag(revision))], Json(ContactList { contacts })).into_response())
+    Ok(Tagged(revision, ContactList { contacts }))
 }
 
 /// Replace whom to turn to at a tenant
@@ -164,12 +152,7 @@ async fn show_contacts(
         ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for")),
     request_body = ContactList,
     responses(
-        (status = 200, description = "As they are now", body = ContactList),
-        (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json"),
-        (status = 412, description = "It has changed since", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 422, description = "A field breaks a rule", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 200, description = "As they are now", body = ContactList)))]
 async fn set_contacts(
     State(state): State<AdminState>,
     Caller(actor): Caller,

@@ -57,10 +57,7 @@ pub struct Empty {}
     request_body = Option<Suspend>,
     responses(
         (status = 200, description = "Suspended; its next request is refused", body = TenantView),
-        (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "Not from its status", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 422, description = "A field breaks a rule", body = Problem,
             content_type = "application/problem+json")))]
 async fn suspend(
     State(state): State<AdminState>,
@@ -82,7 +79,6 @@ async fn suspend(
         ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for")),
     responses(
         (status = 200, description = "As it is now", body = TenantView),
-        (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "Not from its status", body = Problem,
             content_type = "application/problem+json")))]
 async fn activate(
@@ -103,10 +99,7 @@ async fn activate(
     request_body = ExtendTrial,
     responses(
         (status = 200, description = "As it is now", body = TenantView),
-        (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "It is no trial", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "A field breaks a rule", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 409, description = "It is no trial", body = Problem, content_type = "application/problem+json")))]
 async fn extend_trial(
     State(state): State<AdminState>,
     Caller(actor): Caller,
@@ -124,7 +117,6 @@ async fn extend_trial(
         ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for")),
     responses(
         (status = 200, description = "Cancelled", body = TenantView),
-        (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "Not from its status", body = Problem,
             content_type = "application/problem+json")))]
 async fn cancel(
@@ -140,11 +132,11 @@ async fn cancel(
 
 /// Bring a cancelled or archived tenant back
 #[utoipa::path(post, path = "/v1/tenants/{tenant}/restore", operation_id = "restoreTenant", tag = "tenants",
+    description = "It is again what it was when it was cancelled: one that was suspended still is.",
     params(("tenant" = String, Path, description = "Id or slug"),
         ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for")),
     responses(
         (status = 200, description = "As it is now", body = TenantView),
-        (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "Not from its status", body = Problem,
             content_type = "application/problem+json")))]
 async fn restore(

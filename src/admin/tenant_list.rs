@@ -58,8 +58,13 @@ pub struct ListTenants {
     plan: Option<String>,
     /// Only children of this tenant: its id or slug.
     parent: Option<String>,
+    /// `true`: only tenants that are listed publicly; `false`: only those that are not.
+    #[param(value_type = Option<bool>)]
+    listed: Option<String>,
     /// Only tenants whose slug begins like this.
     prefix: Option<String>,
+    /// Only the tenant that the billing system calls by this name.
+    billing_ref: Option<String>,
     /// Only tenants created at this time or later.
     #[param(value_type = Option<String>, format = DateTime)]
     created_from: Option<String>,
@@ -202,7 +207,9 @@ fn query(params: ListTenants) -> Result<TenantQuery, Problem> {
         search: params.search,
         plan: params.plan,
         parent: params.parent,
+        listed: word("listed", "invalid-value", params.listed.as_deref(), &[("true", true), ("false", false)])?,
         prefix: params.prefix,
+        billing_ref: params.billing_ref,
         sort,
         descending: descending.unwrap_or_default(),
     })

@@ -1,9 +1,6 @@
-//! `/v1/tenants`: create, list, show, rename, plan, features.
+//! `/v1/tenants`: create, list, show, change in place, features.
 
-use axum::Json;
 use axum::extract::State;
-use axum::http::header;
-use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -11,22 +8,21 @@ use utoipa_axum::routes;
 
 use super::AdminState;
 use super::access::{Caller, Need, needs};
-use super::answer::Written;
-use super::body::{Body, present};
-use super::precondition::{IfMatch, etag};
+use super::answer::{Tagged, Written};
+use super::body::{Body, maybe};
+use super::precondition::IfMatch;
 use super::problem::Problem;
 use super::query::{NoParams, Params, Segment};
 use super::views::TenantView;
 use crate::model::{Scope, Status};
-use crate::tenancy::{Done, NewTenant, TenantState};
+use crate::tenancy::{Done, NewTenant, TenantChange, TenantState};
 
 pub fn routes() -> OpenApiRouter<AdminState> {
     OpenApiRouter::new()
         .routes(needs(Need::Installation(Scope::TenantRead), routes!(super::tenant_list::list)))
         .routes(needs(Need::Installation(Scope::TenantsCreate), routes!(create)))
         .routes(needs(Need::Tenant(Scope::TenantRead), routes!(show)))
-        .routes(needs(Need::Tenant(Scope::TenantManage), routes!(rename)))
-        .routes(needs(Need::Installation(Scope::TenantsManage), routes!(set_plan)))
+        .routes(needs(Need::Tenant(Scope::TenantManage), routes!(change)))
         .routes(needs(Need::Installation(Scope::TenantsManage), routes!(set_features)))
 }
 
@@ -53,17 +49,12 @@ pub struct CreateTenant {
 #[serde(deny_unknown_fields)]
 pub struct PatchTenant {
     /// The display name, 1–120 characters.
-    name: String,
-}
-
-/// A plan of the catalogue.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct SetPlan {
-    /// `null`: the parent's plan, for a tenant that has a parent.
-    #[serde(deserialize_with = "present")]
-    #[schema(required = true)]
-    plan: Option<String>,
+    name: Option<String>,
+    /// For operators: what the billing system calls it, 1–255 characters, or `null` for nothing any more. No two tenants have
+    /// the same.
+    #[serde(default, deserialize_with = "maybe")]
+    #[schema(value_type = Option<String>)]
+    billing_ref: Option<Option<String>>,
 }
 
 /// The features switched on and off beyond what the plan says. Replaces what was.
@@ -82,8 +73,6 @@ pub struct SetFeatures {
         (status = 201, description = "Created", body = TenantView,
             headers(("Location", description = "Where it is"), ("ETag", description = "Its revision"))),
         (status = 409, description = "The slug is taken or retired", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 422, description = "A field breaks a rule", body = Problem,
             content_type = "application/problem+json")))]
 async fn create(
     State(state): State<AdminState>,
@@ -103,31 +92,26 @@ async fn create(
     params(("tenant" = String, Path, description = "Id or slug")),
     responses(
         (status = 200, description = "The tenant", body = TenantView,
-            headers(("ETag", description = "Its revision"))),
-        (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json")))]
+            headers(("ETag", description = "Its revision")))))]
 async fn show(
     State(state): State<AdminState>,
     Segment(key): Segment,
     Params(NoParams {}): Params<NoParams>,
-) -> Result<Response, Problem> {
+) -> Result<Tagged<TenantView>, Problem> {
     let found = state.tenancy.show(&key).await?;
-    let tag = etag(found.tenant.revision);
-    Ok(([(header::ETAG, tag)], Json(TenantView::from(found))).into_response())
+    Ok(Tagged(found.tenant.revision, found.into()))
 }
 
-/// Rename a tenant
-#[utoipa::path(patch, path = "/v1/tenants/{tenant}", operation_id = "renameTenant", tag = "tenants",
+/// Change a tenant in place: its display name, what the billing system calls it
+#[utoipa::path(patch, path = "/v1/tenants/{tenant}", operation_id = "changeTenant", tag = "tenants",
     params(("tenant" = String, Path, description = "Id or slug"),
         ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for")),
     request_body = PatchTenant,
     responses(
         (status = 200, description = "As it is now", body = TenantView),
-        (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json"),
-        (status = 412, description = "It has changed since", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 422, description = "A field breaks a rule", body = Problem,
+        (status = 409, description = "Its billing_ref is another tenant's", body = Problem,
             content_type = "application/problem+json")))]
-async fn rename(
+async fn change(
     State(state): State<AdminState>,
     Caller(actor): Caller,
     Segment(key): Segment,
@@ -135,29 +119,8 @@ async fn rename(
     IfMatch(expect): IfMatch,
     Body(body): Body<PatchTenant>,
 ) -> Result<Written, Problem> {
-    Ok(written(state.tenancy.rename(&actor, &key, &expect, &body.name).await?))
-}
-
-/// Set a tenant's plan
-#[utoipa::path(put, path = "/v1/tenants/{tenant}/plan", operation_id = "setTenantPlan", tag = "tenants",
-    params(("tenant" = String, Path, description = "Id or slug"),
-        ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for")),
-    request_body = SetPlan,
-    responses(
-        (status = 200, description = "As it is now", body = TenantView),
-        (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json"),
-        (status = 412, description = "It has changed since", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 422, description = "No such plan", body = Problem, content_type = "application/problem+json")))]
-async fn set_plan(
-    State(state): State<AdminState>,
-    Caller(actor): Caller,
-    Segment(key): Segment,
-    Params(NoParams {}): Params<NoParams>,
-    IfMatch(expect): IfMatch,
-    Body(body): Body<SetPlan>,
-) -> Result<Written, Problem> {
-    Ok(written(state.tenancy.set_plan(&actor, &key, &expect, body.plan.as_deref()).await?))
+    let PatchTenant { name, billing_ref } = body;
+    Ok(written(state.tenancy.amend(&actor, &key, &expect, &TenantChange { name, billing_ref }).await?))
 }
 
 /// Switch features on and off
@@ -167,9 +130,6 @@ async fn set_plan(
     request_body = SetFeatures,
     responses(
         (status = 200, description = "As it is now", body = TenantView),
-        (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json"),
-        (status = 412, description = "It has changed since", body = Problem,
-            content_type = "application/problem+json"),
         (status = 422, description = "An unknown feature, or one both on and off", body = Problem,
             content_type = "application/problem+json")))]
 async fn set_features(

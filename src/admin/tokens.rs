@@ -101,8 +101,6 @@ pub struct ScopeView {
     responses(
         (status = 201, description = "Made; its text is not shown again", body = NewTokenView),
         (status = 409, description = "There is one of that name", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 422, description = "A field breaks a rule", body = Problem,
             content_type = "application/problem+json")))]
 async fn create(
     State(state): State<AdminState>,
@@ -131,7 +129,6 @@ async fn list(
     params(("name" = String, Path, description = "The token's name")),
     responses(
         (status = 204, description = "It works no more"),
-        (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "It holds what the caller does not, or is of a higher rank", body = Problem,
             content_type = "application/problem+json"),
         (status = 409, description = "It is the last that may do everything", body = Problem,
@@ -150,11 +147,7 @@ async fn revoke(
     params(("tenant" = String, Path, description = "Id or slug")), request_body = CreateToken,
     responses(
         (status = 201, description = "Made; its text is not shown again", body = NewTokenView),
-        (status = 404, description = "There is no such tenant", body = Problem,
-            content_type = "application/problem+json"),
         (status = 409, description = "There is one of that name", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 422, description = "A field breaks a rule", body = Problem,
             content_type = "application/problem+json")))]
 async fn create_for_tenant(
     State(state): State<AdminState>,
@@ -172,9 +165,7 @@ async fn create_for_tenant(
 #[utoipa::path(get, path = "/v1/tenants/{tenant}/tokens", operation_id = "listTenantTokens", tag = "tokens",
     params(("tenant" = String, Path, description = "Id or slug"), PageParams),
     responses(
-        (status = 200, description = "A page of tokens, without their texts", body = Listing<TokenView>),
-        (status = 404, description = "There is no such tenant", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 200, description = "A page of tokens, without their texts", body = Listing<TokenView>)))]
 async fn list_of_tenant(
     State(state): State<AdminState>,
     Segment(key): Segment,
@@ -190,8 +181,7 @@ async fn list_of_tenant(
     params(("tenant" = String, Path, description = "Id or slug"),
         ("name" = String, Path, description = "The token's name")),
     responses(
-        (status = 204, description = "It works no more"),
-        (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json")))]
+        (status = 204, description = "It works no more")))]
 async fn revoke_of_tenant(
     State(state): State<AdminState>,
     Caller(actor): Caller,
@@ -209,11 +199,7 @@ async fn revoke_of_tenant(
 #[utoipa::path(post, path = "/v1/tenants/{tenant}/impersonate", operation_id = "impersonateTenant", tag = "tokens",
     params(("tenant" = String, Path, description = "Id or slug")), request_body = Impersonate,
     responses(
-        (status = 201, description = "Made; its text is not shown again", body = NewTokenView),
-        (status = 404, description = "There is no such tenant", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 422, description = "A field breaks a rule", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 201, description = "Made; its text is not shown again", body = NewTokenView)))]
 async fn impersonate(
     State(state): State<AdminState>,
     Caller(actor): Caller,

@@ -70,8 +70,7 @@ pub struct RateView {
         their levels are this node's too.",
     params(("tenant" = String, Path, description = "Id or slug")),
     responses(
-        (status = 200, description = "Counts, what is under way, and limits with their levels", body = TrafficView),
-        (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json")))]
+        (status = 200, description = "Counts, what is under way, and limits with their levels", body = TrafficView)))]
 async fn show(
     State(state): State<AdminState>,
     Segment(key): Segment,

@@ -85,9 +85,7 @@ pub struct MovedView {
 #[utoipa::path(get, path = "/v1/tenants/{tenant}/units", operation_id = "listUnits", tag = "members",
     params(("tenant" = String, Path, description = "Id or slug")),
     responses(
-        (status = 200, description = "All of them, the oldest first; at most 1,000", body = Listing<UnitView>),
-        (status = 404, description = "There is no such tenant", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 200, description = "All of them, the oldest first; at most 1,000", body = Listing<UnitView>)))]
 async fn list(
     State(state): State<AdminState>,
     Segment(key): Segment,
@@ -102,11 +100,7 @@ async fn list(
     params(("tenant" = String, Path, description = "Id or slug")), request_body = CreateUnit,
     responses(
         (status = 201, description = "Made", body = UnitView),
-        (status = 404, description = "There is no such tenant", body = Problem,
-            content_type = "application/problem+json"),
         (status = 409, description = "There is one of that name there, or there are too many", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 422, description = "A field breaks a rule", body = Problem,
             content_type = "application/problem+json")))]
 async fn create(
     State(state): State<AdminState>,
@@ -130,12 +124,7 @@ async fn create(
     request_body = PatchUnit,
     responses(
         (status = 200, description = "As it is now", body = UnitView),
-        (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "There is one of that name there", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 412, description = "It has changed since", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 422, description = "A field breaks a rule", body = Problem,
             content_type = "application/problem+json")))]
 async fn change(
     State(state): State<AdminState>,
@@ -156,10 +145,7 @@ async fn change(
         ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for")),
     responses(
         (status = 200, description = "Gone; how many belong elsewhere now", body = MovedView),
-        (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "It is not empty, and nobody says where its members go", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 412, description = "It has changed since", body = Problem,
             content_type = "application/problem+json"),
         (status = 422, description = "There is no such unit to move to", body = Problem,
             content_type = "application/problem+json")))]

@@ -5,9 +5,11 @@ use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use serde_json::json;
 use tokio::sync::mpsc;
 
 use super::AppError;
+use crate::audit::events;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::seal::Sealer;
@@ -17,8 +19,9 @@ use crate::store::{self, Restored, StoreError};
 const UNDER_WAY: usize = 1_024;
 
 /// Writes all of the store, as it is at one moment, into a file for its owner's eyes only. A file of that name is replaced
-/// when the new one is whole. Returns the number of rows. The key of the store is not needed, and not in the file.
-pub async fn backup(config: &Config, file: &Path) -> Result<u64, AppError> {
+/// when the new one is whole. Returns the number of rows. The key of the store is not needed, and not in the file. The ledger
+/// says that it was made, but not where it is.
+pub async fn backup(config: &Config, clock: &Clock, file: &Path) -> Result<u64, AppError> {
     let (sender, lines) = mpsc::channel(UNDER_WAY);
     let target = file.to_owned();
     let writing = tokio::task::spawn_blocking(move || write(&target, lines));
@@ -40,7 +43,9 @@ pub async fn backup(config: &Config, file: &Path) -> Result<u64, AppError> {
         // What is not whole is of no use; that it cannot be removed is the lesser trouble.
         let _ = std::fs::remove_file(&part);
     }
-    done
+    let rows = done?;
+    store::tell(&config.store.url, clock.now(), events::STORE_BACKUP, json!({ "rows": rows })).await?;
+    Ok(rows)
 }
 
 /// Puts a backup in place of all that is in the store, which must be empty unless `replace`.
@@ -67,6 +72,11 @@ pub async fn copy(config: &Config, clock: &Clock, to: &str, replace: bool) -> Re
     match (restored, read) {
         // A reader that failed says what is wrong; the writer only saw that the lines break off.
         (Err(AppError::Store(StoreError::Backup(_))), Err(error)) => Err(error.into()),
+        (Ok(restored), _) => {
+            let detail = json!({ "rows": restored.rows });
+            store::tell(&config.store.url, clock.now(), events::STORE_COPY, detail).await?;
+            Ok(restored)
+        }
         (restored, _) => restored,
     }
 }

@@ -17,6 +17,7 @@ use super::hosts::{NAMES_WAIT, surroundings};
 use super::keys::{KeysEar, ResetEar, follow_keys, follow_sessions, install_keys};
 use super::reload::{EdgeParts, Reloader};
 use super::sockets::{Bound, bind, fallback, reachable};
+use super::told::Teller;
 use super::upgrade::Upgrader;
 use super::{App, AppError, Running, manager};
 use crate::admin::{self, AdminState, Services};
@@ -116,7 +117,9 @@ impl Builder {
         let rooms = (&tenancy, &control, (&reloader, &upgrader));
         let admin = self.serve_admin(private, rooms, &health, stopping_admin, &mut serving)?;
         if let Some(every) = config.reload.watch {
-            helping.spawn(Arc::clone(&reloader).watch(every));
+            let teller = Teller::new(tenancy.clone());
+            let told = move |done: &Result<_, _>| teller.reloaded("watch", done);
+            helping.spawn(Arc::clone(&reloader).watch(every, told));
         }
         helping.spawn(manager::keep_watchdog(applied.turns()));
         let working = self.work(&control, &tenancy, &applied).await?;

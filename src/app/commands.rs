@@ -1,8 +1,10 @@
 //! What is done to the store of an installation without serving from it. Nothing here binds a socket.
 
+use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::{App, AppError, Roles};
+use crate::audit::events;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::model::Person;
@@ -49,6 +51,13 @@ pub async fn reseal(config: Config, clock: Clock, batch: u32) -> Result<(Reseale
     let app = App::open(config, clock, Roles::ADMIN).await?;
     let mut reseal = app.store.reseal(batch);
     while !reseal.step().await? {}
+    let (done, key) = (reseal.done(), app.store.key_id());
+    let detail = json!({ "key": key.to_string(), "secrets": done.secrets, "certificates": done.certificates,
+        "orders": done.orders });
+    let entry = Actor::new("cli").entry(events::STORE_RESEAL, None, "store", detail);
+    let mut write = app.store.write().await?;
+    write.audit(&entry).await?;
+    write.commit().await?;
     app.store.close().await;
-    Ok((reseal.done(), app.store.key_id()))
+    Ok((done, key))
 }

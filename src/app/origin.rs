@@ -49,7 +49,7 @@ impl Origin {
     /// Reads the files. Blocks.
     pub fn read(&self) -> Result<Loaded, Faults> {
         let sources = Sources::read(&self.dir);
-        let config = Config::parse(&sources, &*self.lookup)?;
+        let config = self.parse(&sources)?;
         Ok(Loaded { config, sources, instead_of: None })
     }
 
@@ -60,11 +60,19 @@ impl Origin {
             Err(faults) => faults,
         };
         let Some(sources) = self.kept.as_ref().and_then(LastGood::read) else { return Err(faults) };
-        match Config::parse(&sources, &*self.lookup) {
+        match self.parse(&sources) {
             Ok(config) => Ok(Loaded { config, sources, instead_of: Some(faults) }),
             // A variable that is gone, for one. The files are what the operator has to mend.
             Err(_) => Err(faults),
         }
+    }
+
+    fn parse(&self, sources: &Sources) -> Result<Config, Faults> {
+        let mut config = Config::parse(sources, &*self.lookup)?;
+        if let Some(state) = self.kept.as_ref().and_then(|kept| kept.path().parent()) {
+            config.audit.settle(state);
+        }
+        Ok(config)
     }
 
     /// Keeps what is in force now. A disk that does not take it stops nothing.

@@ -245,7 +245,8 @@ impl Reloader {
 
     /// Reloads when the files change, without being told. A change is taken when it has rested for one look, so that
     /// files which are just being written are not read half-way.
-    pub async fn watch(self: Arc<Self>, every: Duration) {
+    /// `told`: what came of each.
+    pub async fn watch(self: Arc<Self>, every: Duration, told: impl Fn(&Result<Reloaded, Refused>) + Send) {
         let Some(origin) = self.origin.clone() else { return std::future::pending().await };
         let mut look = interval(every);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -257,8 +258,7 @@ impl Reloader {
             if stamp == self.state.lock().await.stamp {
                 moving = None;
             } else if moving.replace(stamp) == Some(stamp) {
-                // The refusal is in the log.
-                let _ = self.reload(false).await;
+                told(&self.reload(false).await);
             }
         }
     }

@@ -1,13 +1,14 @@
 //! Checks chains from their first line that is left to their last, page by page: of any number of lines, a few thousand are
 //! held at a time. What is written meanwhile is not part of the check.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use tokio::sync::mpsc;
 
 use super::{AuditError, Ledger};
-use crate::ledger::{Fault, Findings, LedgerKeys, Linked, Statement, Verifier};
+use crate::ledger::{Fault, Findings, INSTALLATION, LedgerKeys, Linked, Statement, Verifier};
 use crate::store::{ChainCursor, ChainRow, StoreError};
 
 /// What a check tells while it runs.
@@ -33,21 +34,27 @@ pub struct Summary {
     pub lines: u64,
     /// Those that were too many to be listed included.
     pub faults: u64,
+    /// Lines from before there were chains, which nothing vouches for. Told of a check of all.
+    pub unchained: u64,
 }
 
 /// Chains read at once, and lines.
 const CHAINS: u32 = 500;
 const LINES: u32 = 1_000;
-/// Between two reports of progress.
-const PROGRESS: u64 = 20_000;
+/// Between two reports of progress, whatever is done meanwhile: who listens is to know that it goes on.
+const PROGRESS: Duration = Duration::from_secs(2);
 
 /// A check under way.
-struct Check<'a> {
-    ledger: &'a Ledger,
+pub(super) struct Check<'a> {
+    pub(super) ledger: &'a Ledger,
     keys: LedgerKeys,
+    /// See [`Verifier::excusing`].
+    excused: i64,
     reports: &'a mpsc::Sender<Report>,
-    sum: Summary,
-    told: u64,
+    pub(super) sum: Summary,
+    /// Chains that something is wrong with.
+    pub(super) faulty: HashSet<String>,
+    told: Instant,
 }
 
 /// A chain whose lines are coming.
@@ -62,13 +69,23 @@ impl Ledger {
     /// Checks all chains, or the one named, and tells about it. Ends early when nobody listens any more.
     pub async fn verify(&self, only: Option<&str>, reports: mpsc::Sender<Report>) -> Result<Summary, AuditError> {
         let keys = self.keys().await?;
-        let mut check = Check { ledger: self, keys, reports: &reports, sum: Summary::default(), told: 0 };
+        let (sum, faulty) = (Summary::default(), HashSet::new());
+        let excused = self.store.untold_erasures().await?;
+        let mut check = Check { ledger: self, keys, excused, reports: &reports, sum, faulty, told: Instant::now() };
         match only {
             Some(name) => {
                 let row = self.store.chain(name).await?;
                 check.range(&ChainCursor::before(name), row.into_iter().collect(), Some(name)).await?;
             }
             None => check.all().await?,
+        }
+        if only.is_none_or(|name| name == INSTALLATION) {
+            check.anchoring_lines().await?;
+        }
+        check.anchors(only).await?;
+        check.outside(only).await?;
+        if let Some(name) = only.filter(|_| check.sum.chains == 0) {
+            check.absent(name).await?;
         }
         check.tell(Report::Done { done: true, sum: check.sum }).await?;
         Ok(check.sum)
@@ -108,7 +125,7 @@ impl Check<'_> {
                     if let Some(done) = open.take() {
                         self.close(done).await?;
                     }
-                    open = rows.pop_front().map(Open::of);
+                    open = rows.pop_front().map(|row| Open::of(row, self.excused));
                 }
                 match &mut open {
                     Some(open) if open.row.chain.name == chain => open.add(line),
@@ -116,16 +133,13 @@ impl Check<'_> {
                 }
                 self.sum.lines += 1;
             }
-            if self.sum.lines >= self.told + PROGRESS {
-                self.told = self.sum.lines;
-                self.tell(Report::Progress { lines: self.told }).await?;
-            }
+            self.alive().await?;
         }
         if let Some(done) = open {
             self.close(done).await?;
         }
         for row in rows {
-            let open = Open::of(row);
+            let open = Open::of(row, self.excused);
             self.close(open).await?;
         }
         for (chain, lines) in headless {
@@ -164,21 +178,34 @@ impl Check<'_> {
         Ok(())
     }
 
-    async fn once_more(&self, row: ChainRow) -> Result<(ChainRow, Findings), StoreError> {
+    async fn once_more(&mut self, row: ChainRow) -> Result<(ChainRow, Findings), AuditError> {
         let name = row.chain.name.clone();
-        let mut open = Open::of(row);
+        let mut open = Open::of(row, self.excused);
         let mut cursor = ChainCursor::before(&name);
         loop {
             let lines = self.ledger.store.chain_lines(&cursor, Some(&name), LINES).await?;
             let Some((chain, line)) = lines.last() else { break };
             cursor = ChainCursor { chain: chain.clone(), number: line.number, id: line.record.id };
             lines.into_iter().for_each(|(_, line)| open.add(line));
+            self.alive().await?;
         }
         Ok(open.finish())
     }
 
-    async fn fault(&mut self, chain: &str, fault: Fault) -> Result<(), AuditError> {
+    /// Says now and then how far it is.
+    pub(super) async fn alive(&mut self) -> Result<(), AuditError> {
+        if self.told.elapsed() < PROGRESS {
+            return Ok(());
+        }
+        self.told = Instant::now();
+        self.tell(Report::Progress { lines: self.sum.lines }).await
+    }
+
+    pub(super) async fn fault(&mut self, chain: &str, fault: Fault) -> Result<(), AuditError> {
         self.sum.faults += 1;
+        if !self.faulty.contains(chain) {
+            self.faulty.insert(chain.to_owned());
+        }
         self.tell(Report::Fault { chain: chain.to_owned(), fault, detail: fault.to_string() }).await
     }
 
@@ -189,8 +216,8 @@ impl Check<'_> {
 }
 
 impl Open {
-    fn of(row: ChainRow) -> Self {
-        Self { verifier: Verifier::new(row.chain.clone()), row, beyond: None }
+    fn of(row: ChainRow, excused: i64) -> Self {
+        Self { verifier: Verifier::new(row.chain.clone()).excusing(excused), row, beyond: None }
     }
 
     fn add(&mut self, line: Linked) {

@@ -134,7 +134,11 @@ impl Format {
 }
 
 fn csv(rows: &[[String; 15]]) -> Result<Vec<u8>, Unwritable> {
-    let mut writer = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(Vec::new());
+    // Every cell, so that none is taken apart where semicolons or tabs separate.
+    let mut writer = csv::WriterBuilder::new()
+        .quote_style(csv::QuoteStyle::Always)
+        .terminator(csv::Terminator::CRLF)
+        .from_writer(Vec::new());
     for row in rows {
         writer.write_record(row).map_err(|error| Unwritable(error.to_string()))?;
     }
@@ -220,6 +224,8 @@ mod tests {
             assert_eq!(&row[7], format!("'{evil}"));
             assert_eq!(&row[8], r#"{"a":"x,\"y\""}"#);
             assert_eq!(row.len(), HEADINGS.len());
+            let text = String::from_utf8(bytes).unwrap();
+            assert!(text.starts_with("\"1\",\"1970-01-01T00:00:00"), "{text}");
         }
     }
 }

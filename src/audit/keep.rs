@@ -2,7 +2,7 @@
 //! enough are cut off. What is cut was checked first; a signed word of where is left, so that the rest still verifies.
 
 use std::fs::OpenOptions;
-use std::io::Write as _;
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -128,14 +128,23 @@ async fn tell(write: &mut Write, tenant: Option<TenantId>, detail: Value) -> Res
 fn first_fault(chain: &Chain, lines: &[Linked], (number, head): (i64, Hash)) -> Option<Fault> {
     let mut verifier = Verifier::new(Chain { number, head, ..chain.clone() });
     lines.iter().for_each(|line| verifier.add(line.clone()));
-    verifier.finish().faults.first().copied()
+    // Of what was erased a line may tell that is not old enough.
+    verifier.finish().faults.into_iter().find(|fault| !matches!(fault, Fault::Erased { .. }))
 }
 
-/// Written to the end before it counts.
+/// Written to the end before it counts. What was broken off before has its line ended, so that it takes nothing along.
 async fn append(path: PathBuf, text: String) -> Result<(), AuditError> {
     let shown = path.display().to_string();
     let written = tokio::task::spawn_blocking(move || {
-        let mut file = OpenOptions::new().create(true).append(true).mode(0o640).open(path)?;
+        let mut file = OpenOptions::new().create(true).read(true).append(true).mode(0o640).open(path)?;
+        let mut last = [b'\n'];
+        if file.metadata()?.len() > 0 {
+            file.seek(SeekFrom::End(-1))?;
+            file.read_exact(&mut last)?;
+        }
+        if last != [b'\n'] {
+            file.write_all(b"\n")?;
+        }
         file.write_all(text.as_bytes())?;
         file.sync_data()
     });

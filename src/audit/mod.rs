@@ -2,11 +2,14 @@
 //! are noted beside any change. Lines are written by whoever changes something, in the same transaction; who may read them
 //! is decided elsewhere, and nothing here knows plans or members.
 
+mod anchors;
 mod check;
 mod compare;
+pub mod events;
 mod export;
 mod keep;
 mod notes;
+mod proof;
 
 pub use check::{Report, Summary};
 pub use compare::{Comparison, Contradiction};

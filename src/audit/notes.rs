@@ -56,7 +56,7 @@ impl Notes {
 }
 
 /// What makes two events alike.
-type Alike = (String, String, String, String, String);
+type Alike = (String, String, String, String, String, Option<String>);
 
 struct Book {
     store: Store,
@@ -110,7 +110,8 @@ impl Book {
     fn hold(&mut self, entry: AuditEntry) {
         let from = entry.from.map(|from| from.to_string()).unwrap_or_default();
         let tenant = entry.tenant.map(|tenant| tenant.to_string()).unwrap_or_default();
-        let alike = (entry.action.clone(), tenant, entry.actor.clone(), entry.subject.clone(), from);
+        let behalf = entry.on_behalf.clone();
+        let alike = (entry.action.clone(), tenant, entry.actor.clone(), entry.subject.clone(), from, behalf);
         if self.held.len() >= HELD && !self.held.contains_key(&alike) {
             *self.counted.entry(entry.action).or_default() += 1;
             return;

@@ -27,6 +27,8 @@ pub struct Picture {
 pub enum PictureError {
     #[error("a picture has at most {BYTES_MAX} bytes, and this has {0}")]
     TooLarge(usize),
+    #[error("a drawing has at most {BYTES_MAX} bytes when it is cleaned, and this has {0}")]
+    TooLargeCleaned(usize),
     #[error("its bytes are none of a PNG, JPEG, GIF, WebP or SVG picture")]
     UnknownType,
     #[error("it says that it is {declared}, and its bytes are {found}")]
@@ -56,6 +58,10 @@ pub fn picture(kind: ImageKind, declared: &str, bytes: Vec<u8>) -> Result<Pictur
         MediaType::Svg => {
             let text = String::from_utf8(bytes).map_err(|_| PictureError::UnknownType)?;
             let clean = drawing(text.trim_start_matches('\u{feff}').trim())?;
+            // Written out in full, it may be longer than it came.
+            if clean.text.len() > BYTES_MAX {
+                return Err(PictureError::TooLargeCleaned(clean.text.len()));
+            }
             (clean.text.into_bytes(), (clean.width, clean.height), clean.dropped)
         }
         _ => {

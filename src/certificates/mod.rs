@@ -12,6 +12,7 @@ mod queue;
 mod upload;
 mod withdraw;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,7 +26,7 @@ pub use withdraw::{Reach, Reason};
 
 use crate::clock::Timestamp;
 use crate::model::{CertificateSource, DomainName, Rights, TenantId};
-use crate::store::{CertificateRow, Page, Store, StoreError, Write};
+use crate::store::{CertificateFilter, CertificateRow, CertificateSort, Found, Page, Span, Store, StoreError, Write};
 use crate::tenancy::{Kind, Tenancy, TenancyError};
 
 /// The rules of certificates over one store. Clones share it.
@@ -52,6 +53,20 @@ impl Revoker for NoAuthority {
     }
 }
 
+/// Which certificates to list, as it was asked for.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct CertificateQuery {
+    /// Those for this name, in any spelling; a wildcard is a name of its own.
+    pub name: Option<String>,
+    /// Those for a name that begins like this, in the order of these names. Not together with `name`.
+    pub prefix: Option<String>,
+    pub source: Option<CertificateSource>,
+    /// When they end.
+    pub ends: Span,
+    pub sort: CertificateSort,
+    pub descending: bool,
+}
+
 /// A certificate without its key, and which of its names are served with it at this moment.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CertificateState {
@@ -64,26 +79,30 @@ impl Certificates {
         Self { tenancy, revoker }
     }
 
-    /// Certificates by id (the oldest first) as far as `rights` reach, of all names or of one, expired and revoked ones
-    /// included. `page.after` is an id.
+    /// A page of certificates as far as `rights` reach, expired and revoked ones included. `page.after` is [`Found::next`]
+    /// of the page before.
     pub async fn list(
         &self,
         rights: &Rights,
-        name: Option<&str>,
+        query: &CertificateQuery,
         page: &Page,
-    ) -> Result<Vec<CertificateState>, TenancyError> {
-        let name = name.map(canonical);
-        let mut states = Vec::new();
-        let rows = match rights.only() {
-            None => self.store().certificates(name.as_deref(), page).await?,
-            Some(tenant) => self.store().certificates_of(tenant, name.as_deref(), page).await?,
+    ) -> Result<Found<CertificateState>, TenancyError> {
+        let CertificateQuery { name, prefix, source, ends, sort, descending } = query.clone();
+        let (tenant, name) = (rights.only(), name.as_deref().map(canonical));
+        let prefix = prefix.map(|text| text.trim().to_ascii_lowercase());
+        let filter = CertificateFilter { tenant, name, prefix, source, ends };
+        let found = self.store().list_certificates(&filter, sort, descending, page).await?;
+        let names: BTreeSet<&str> = found.rows.iter().flat_map(|row| &row.names).map(String::as_str).collect();
+        let in_use = self.store().certificates_in_use(&names.into_iter().collect::<Vec<_>>()).await?;
+        let state = |row: CertificateRow| {
+            let used = |name: &&String| in_use.get(*name) == Some(&row.id);
+            CertificateState { in_use: row.names.iter().filter(used).cloned().collect(), row }
         };
-        for row in rows {
-            if let Some(row) = self.readable(rights, row).await? {
-                states.push(self.state(row).await?);
-            }
+        let mut rows = Vec::new();
+        for row in found.rows {
+            rows.extend(self.readable(rights, row).await?.map(&state));
         }
-        Ok(states)
+        Ok(Found { rows, next: found.next })
     }
 
     /// One certificate. To whom none of it belongs there is none; of several names, a tenant is shown its own.
@@ -181,7 +200,7 @@ impl Certificates {
     async fn order_again(&self, write: &mut Write, gone: &CertificateRow) -> Result<(), StoreError> {
         for name in &gone.names {
             let mut others = Vec::new();
-            for row in self.store().certificates(Some(name), &Page { limit: Page::MOST, after: None }).await? {
+            for row in self.store().certificates_for(name).await? {
                 if row.id != gone.id && row.revoked.is_none() && row.not_after > write.now() {
                     others.push(row);
                 }

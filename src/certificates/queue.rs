@@ -1,6 +1,8 @@
 //! The queue of orders as operators see it, and "now" for one of them. What an order goes through is the `acme` room's
 //! affair; it leaves what went wrong last in the order's data, under `failure` and `failed_at`.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use super::Certificates;
@@ -23,29 +25,24 @@ pub struct QueuedOrder {
 impl Certificates {
     /// Orders by name as far as `rights` reach. `page.after` is a name.
     pub async fn queue(&self, rights: &Rights, page: &Page) -> Result<Vec<QueuedOrder>, TenancyError> {
-        let mut orders = Vec::new();
         let rows = match rights.only() {
             None => self.store().orders(page).await?,
             Some(tenant) => self.store().orders_of(tenant, page).await?,
         };
-        for row in rows {
-            orders.push(self.placed(row).await?);
-        }
-        Ok(orders)
+        self.placed(rows).await
     }
 
     /// The order whose first name this is. To whom it does not belong there is none.
     pub async fn order(&self, rights: &Rights, name: &str) -> Result<QueuedOrder, TenancyError> {
         let row = self.store().order(&parse(name)?.to_string()).await?;
         let row = row.filter(|row| rights.only().is_none_or(|own| row.tenant == Some(own)));
-        let row = row.ok_or_else(|| no_order(name))?;
-        self.placed(row).await
+        self.place(row.ok_or_else(|| no_order(name))?).await
     }
 
     /// The order for a domain, if a certificate is wanted for it.
     pub async fn optional_order(&self, name: &DomainName) -> Result<Option<QueuedOrder>, TenancyError> {
         match self.store().order(&name.to_string()).await? {
-            Some(row) => Ok(Some(self.placed(row).await?)),
+            Some(row) => Ok(Some(self.place(row).await?)),
             None => Ok(None),
         }
     }
@@ -95,12 +92,14 @@ impl Certificates {
         name: &DomainName,
         action: &str,
     ) -> Result<Done<QueuedOrder>, TenancyError> {
-        let now = write.now();
-        write.requeue_order(&name.to_string(), now).await?;
-        let row = write.order(&name.to_string()).await?.ok_or_else(|| no_order(&name.to_string()))?;
+        let (now, key) = (write.now(), name.to_string());
+        let before = write.order(&key).await?.map(|row| shown(&row));
+        write.requeue_order(&key, now).await?;
+        let row = write.order(&key).await?.ok_or_else(|| no_order(&key))?;
         let entry = actor.entry(action, row.tenant, name, json!({}));
+        let entry = entry.changed(before.unwrap_or_default(), shown(&row));
         let done = self.tenancy.finish(write, entry, ()).await?;
-        let value = self.placed(row).await?;
+        let value = self.place(row).await?;
         Ok(Done { value, revision: done.revision, applied: done.applied })
     }
 
@@ -123,18 +122,32 @@ impl Certificates {
         Ok(())
     }
 
-    async fn placed(&self, row: OrderRow) -> Result<QueuedOrder, TenancyError> {
-        let now = self.now();
-        let position = match row.stage == WAITING && row.not_before <= now {
-            true => Some(self.store().orders_before(row.turn, now).await?.unsigned_abs() + 1),
-            false => None,
-        };
-        let data: Value = serde_json::from_str(&row.data).unwrap_or_default();
-        let failure = data["failure"].as_str().map(str::to_owned);
-        let failed_at = data["failed_at"].as_str().and_then(Timestamp::parse);
-        let failed_at = failed_at.or_else(|| data["failed_at"].as_i64().map(Timestamp));
-        Ok(QueuedOrder { row, failure, failed_at, position })
+    async fn place(&self, row: OrderRow) -> Result<QueuedOrder, TenancyError> {
+        let name = row.name.clone();
+        self.placed(vec![row]).await?.pop().ok_or_else(|| no_order(&name))
     }
+
+    /// Each with its place: the queue is looked at once for all of them.
+    async fn placed(&self, rows: Vec<OrderRow>) -> Result<Vec<QueuedOrder>, TenancyError> {
+        let now = self.now();
+        let waits = |row: &OrderRow| row.stage == WAITING && row.not_before <= now;
+        let turns: BTreeSet<i64> = rows.iter().filter(|row| waits(row)).map(|row| row.turn).collect();
+        let before = self.store().orders_before(&turns, now).await?;
+        let queued = |row: OrderRow| {
+            let position = before.get(&row.turn).filter(|_| waits(&row)).map(|before| before + 1);
+            let data: Value = serde_json::from_str(&row.data).unwrap_or_default();
+            let failure = data["failure"].as_str().map(str::to_owned);
+            let failed_at = data["failed_at"].as_str().and_then(Timestamp::parse);
+            let failed_at = failed_at.or_else(|| data["failed_at"].as_i64().map(Timestamp));
+            QueuedOrder { row, failure, failed_at, position }
+        };
+        Ok(rows.into_iter().map(queued).collect())
+    }
+}
+
+/// What somebody decides about of an order, for the ledger.
+fn shown(order: &OrderRow) -> serde_json::Value {
+    json!({ "stage": order.stage, "not_before": order.not_before, "failures": order.failures })
 }
 
 fn at_rest(order: &OrderRow) -> Result<(), TenancyError> {

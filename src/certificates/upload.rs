@@ -65,7 +65,7 @@ impl Certificates {
         };
         let mut write = self.store().write().await?;
         holder::still_held(&mut write, &holder).await?;
-        write.insert_certificate_of(&certificate, holder.tenant).await?;
+        write.insert_certificate(&certificate).await?;
         put_off(&mut write, &certificate).await?;
         let detail = json!({ "id": certificate.id, "names": certificate.names, "not_after": certificate.not_after });
         let subject = certificate.names.first().cloned().unwrap_or_default();
@@ -77,7 +77,7 @@ impl Certificates {
                 detail: detail.clone(),
             })
             .await?;
-        let entry = actor.entry("certificate.upload", holder.tenant, subject, detail);
+        let entry = actor.entry("certificate.upload", holder.tenant, subject, json!({})).made(detail);
         let row = row_of(certificate, holder.tenant, &write);
         let Holder { names, warnings, .. } = holder;
         let warnings = checked.warnings.into_iter().chain(warnings).collect();

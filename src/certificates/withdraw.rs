@@ -68,7 +68,8 @@ impl Certificates {
         let subject = row.names.first().cloned().unwrap_or_default();
         let kind = "certificate.deleted".to_owned();
         write.event(&Event { kind, tenant, subject: subject.clone(), detail: detail.clone() }).await?;
-        let entry = actor.entry("certificate.delete", tenant, subject, detail);
+        let before = json!({ "id": id, "names": row.names, "not_after": row.not_after });
+        let entry = actor.entry("certificate.delete", tenant, subject, json!({})).gone(before);
         self.tenancy.finish(write, entry, ()).await
     }
 
@@ -109,6 +110,7 @@ impl Certificates {
         let kind = "certificate.revoked".to_owned();
         write.event(&Event { kind, tenant, subject: subject.clone(), detail: detail.clone() }).await?;
         let entry = actor.entry("certificate.revoke", tenant, subject, detail);
+        let entry = entry.changed(json!({ "revoked": null }), json!({ "revoked": write.now() }));
         let (revoked, revision) = (Some(write.now()), row.revision);
         let row = crate::store::CertificateRow { revoked, revision, ..row };
         self.tenancy.finish(write, entry, CertificateState { row, in_use: Vec::new() }).await

@@ -48,7 +48,7 @@ pub struct Restore {
 /// What `tenantry store copy` is told.
 #[derive(Args)]
 pub struct Copy {
-    /// The store to fill: sqlite:<path> or postgres://… (a password may as well come from PGPASSWORD)
+    /// The store to fill: sqlite:<path> or postgres://…; a password comes from PGPASSWORD, or from a password file (PGPASSFILE)
     #[arg(long, value_name = "URL")]
     to: String,
     /// The directory with tenantry.toml, routing.toml and plans.toml
@@ -64,7 +64,7 @@ pub struct Copy {
 
 impl Backup {
     pub async fn run(self) -> Result<(), Failure> {
-        let rows = app::backup(&load(&self.config)?, &self.file).await.map_err(local)?;
+        let rows = app::backup(&load(&self.config)?, &Clock::system(), &self.file).await.map_err(local)?;
         match self.json {
             true => output::json(&json!({ "file": self.file.display().to_string(), "rows": rows })),
             false => output::answer(&format!("{} rows in {}\n", rows, self.file.display())),
@@ -84,6 +84,11 @@ impl Restore {
 
 impl Copy {
     pub async fn run(self) -> Result<(), Failure> {
+        if has_password(&self.to) {
+            let why = "--to has a password in it, which every user of this machine can read from the list of processes; \
+                       leave it out there and set PGPASSWORD, or write it into ~/.pgpass";
+            return Err(Failure::Local(why.to_owned()));
+        }
         let config = load(&self.config)?;
         let copied = app::copy(&config, &Clock::system(), &self.to, self.replace).await.map_err(local)?;
         told(copied.rows, copied.from, copied.revision, self.json);
@@ -107,4 +112,30 @@ fn load(dir: &Path) -> Result<Config, Failure> {
 
 fn local(error: app::AppError) -> Failure {
     Failure::Local(error.to_string())
+}
+
+/// Whether the address of a store tells a password, before its host or as a parameter.
+fn has_password(url: &str) -> bool {
+    let Some((_, rest)) = url.split_once("://") else { return false };
+    let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let authority = place.split('/').next().unwrap_or_default();
+    let user = authority.rsplit_once('@').is_some_and(|(user, _)| user.contains(':'));
+    user || query.split('&').any(|pair| pair.split('=').next() == Some("password"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_in_an_address_is_seen() {
+        for with in ["postgres://u:p@h/db", "postgresql://u:@h", "postgres://h/db?sslmode=require&password=p"] {
+            assert!(has_password(with), "{with}");
+        }
+        for without in
+            ["sqlite:/a:b@c/d.db", "postgres://u@h:5432/db", "postgres:///db?host=/run", "postgres://h/a:b@c"]
+        {
+            assert!(!has_password(without), "{without}");
+        }
+    }
 }

@@ -45,6 +45,12 @@ enum Command {
     /// List the certificates that are wanted from authorities, and how far each has come
     #[command(after_help = "Example:\n  tenantry cert queue")]
     Queue,
+    /// Show how far a certificate that is wanted has come
+    #[command(after_help = "Example:\n  tenantry cert order community.acme.example")]
+    Order {
+        /// The first of its names
+        domain: String,
+    },
     /// Have a certificate issued as soon as its turn comes
     #[command(after_help = "Example:\n  tenantry cert issue community.acme.example")]
     Issue {
@@ -122,13 +128,18 @@ impl Certificate {
                 show(json, &answer.body);
                 answer
             }
+            Command::Order { domain } => {
+                let answer = client.get(&order(&domain, "")).await?;
+                show_order(json, &answer.body);
+                answer
+            }
             Command::Issue { domain } => {
-                let answer = client.send(Method::POST, &order(&domain, "issue"), Value::Null).await?;
+                let answer = client.send(Method::POST, &order(&domain, "/issue"), Value::Null).await?;
                 show_order(json, &answer.body);
                 answer
             }
             Command::Renew { domain } => {
-                let answer = client.send(Method::POST, &order(&domain, "renew"), Value::Null).await?;
+                let answer = client.send(Method::POST, &order(&domain, "/renew"), Value::Null).await?;
                 show_order(json, &answer.body);
                 answer
             }
@@ -167,7 +178,7 @@ fn path(id: &str) -> String {
 }
 
 fn order(domain: &str, what: &str) -> String {
-    format!("/v1/orders/{}/{what}", segment(domain))
+    format!("/v1/orders/{}{what}", segment(domain))
 }
 
 fn read(path: &Path) -> Result<String, Failure> {

@@ -9,12 +9,12 @@ use clap::Args;
 use http::{HeaderValue, Method, Request, Uri, header};
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client as Http;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use serde_json::Value;
+use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use super::output::printable;
+use crate::outbound::{Connector, Trust, connector};
 
 /// Where `tenantry dev` leaves its operator's token.
 const DEV_TOKEN: &str = ".dev/operator-token";
@@ -37,6 +37,10 @@ pub struct Connection {
         value_parser = parse_base
     )]
     admin: Uri,
+    /// For an admin listener behind https: the PEM file with the only authorities that are believed [default: those that
+    /// the system trusts]
+    #[arg(long, global = true, env = "TENANTRY_ADMIN_CA", value_name = "FILE")]
+    admin_ca: Option<PathBuf>,
     /// The file with the operator's token [default: $TENANTRY_TOKEN, else .dev/operator-token]
     #[arg(long, global = true, value_name = "FILE")]
     token_file: Option<PathBuf>,
@@ -47,7 +51,7 @@ pub struct Connection {
 
 /// An open line to the admin API.
 pub struct Client {
-    http: Http<HttpConnector, Full<Bytes>>,
+    http: Http<Connector, Full<Bytes>>,
     base: Uri,
     authorization: HeaderValue,
 }
@@ -83,6 +87,9 @@ pub enum Failure {
     /// A command that works on the store itself could not.
     #[error("{0}")]
     Local(String),
+    /// What was to be checked was looked at, and is not in order.
+    #[error("{0}")]
+    NotInOrder(String),
     #[error("{address} does not answer like an admin API ({what}); is this its admin listener?")]
     Strange { address: Uri, what: String },
 }
@@ -93,7 +100,13 @@ impl Connection {
         let text = Zeroizing::new(format!("Bearer {}", token.trim()));
         let mut authorization = HeaderValue::try_from(text.as_str()).map_err(|_| Failure::NoToken)?;
         authorization.set_sensitive(true);
-        let http = Http::builder(TokioExecutor::new()).build_http();
+        let trust = match (&self.admin_ca, self.admin.scheme_str()) {
+            (Some(path), Some("https")) => Trust::File(path),
+            (None, Some("https")) => Trust::System,
+            _ => Trust::Nobody,
+        };
+        let connector = connector(trust).map_err(|error| Failure::Local(error.to_string()))?;
+        let http = Http::builder(TokioExecutor::new()).build(connector);
         Ok(Client { http, base: self.admin.clone(), authorization })
     }
 
@@ -274,10 +287,17 @@ impl Client {
 }
 
 impl Failure {
-    /// The text for stderr: for people, or with `json` the problem document as it came.
+    /// The status that the program ends with: 3 for what was checked and is not in order, 1 for all else.
+    pub fn code(&self) -> u8 {
+        if matches!(self, Self::NotInOrder(_)) { 3 } else { 1 }
+    }
+
+    /// The text for stderr: for people, or with `json` the problem document as it came, or one of this program's own.
     pub fn explain(&self, json: bool) -> String {
-        let Self::Refused(problem) = self else {
-            return format!("tenantry: {self}\n");
+        let problem = match self {
+            Self::Refused(problem) => problem,
+            other if json => return format!("{:#}\n", json!({ "code": other.word(), "detail": other.to_string() })),
+            other => return format!("tenantry: {other}\n"),
         };
         if json {
             return format!("{problem:#}\n");
@@ -294,6 +314,21 @@ impl Failure {
     }
 }
 
+impl Failure {
+    /// What went wrong, in a word for programs.
+    fn word(&self) -> &'static str {
+        match self {
+            Self::NoToken | Self::TokenFile { .. } => "no-token",
+            Self::Unreachable { .. } => "unreachable",
+            Self::TooSlow { .. } => "too-slow",
+            Self::Refused(_) => "refused",
+            Self::Local(_) => "failed",
+            Self::NotInOrder(_) => "not-in-order",
+            Self::Strange { .. } => "strange-answer",
+        }
+    }
+}
+
 /// One segment of a path, or one value of a query: everything but RFC 3986's unreserved characters escaped.
 pub fn segment(text: &str) -> String {
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~');
@@ -303,8 +338,8 @@ pub fn segment(text: &str) -> String {
 fn parse_base(text: &str) -> Result<Uri, String> {
     let uri: Uri = text.parse().map_err(|error| format!("{error}; an example is http://127.0.0.1:9900"))?;
     match (uri.scheme_str(), uri.authority(), uri.path()) {
-        (Some("http"), Some(_), "/" | "") => Ok(uri),
-        _ => Err("it is to be http://<address>:<port>, as in http://127.0.0.1:9900".to_owned()),
+        (Some("http" | "https"), Some(_), "/" | "") => Ok(uri),
+        _ => Err("it is to be http:// or https://<address>:<port>, as in http://127.0.0.1:9900".to_owned()),
     }
 }
 
@@ -319,9 +354,11 @@ mod tests {
     }
 
     #[test]
-    fn the_admin_address_is_plain_http_without_a_path() {
-        assert!(parse_base("http://127.0.0.1:9900").is_ok() && parse_base("http://[::1]:9900/").is_ok());
-        for bad in ["127.0.0.1:9900", "https://x", "http://x/v1", ""] {
+    fn the_admin_address_is_http_without_a_path() {
+        for good in ["http://127.0.0.1:9900", "http://[::1]:9900/", "https://admin.example"] {
+            assert!(parse_base(good).is_ok(), "{good}");
+        }
+        for bad in ["127.0.0.1:9900", "ftp://x", "http://x/v1", "https://x/v1", ""] {
             assert!(parse_base(bad).is_err(), "{bad}");
         }
     }

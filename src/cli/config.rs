@@ -65,7 +65,7 @@ impl Config {
     pub async fn run(self) -> Result<(), Failure> {
         let json = self.json();
         let state = match self.command {
-            Command::Schema(schema) => return schema.run(),
+            Command::Schema(schema) => return schema.run(json),
             Command::Diff => return ask(self.connection, "/v1/config/reload?dry_run=true").await,
             Command::Show => self.connection.open()?.get("/v1/config").await?.body,
         };
@@ -88,7 +88,7 @@ impl Config {
 }
 
 impl Schema {
-    fn run(self) -> Result<(), Failure> {
+    fn run(self, json: bool) -> Result<(), Failure> {
         let Some(dir) = self.all else {
             let chosen = File::ALL.into_iter().filter(|file| file.stem() == self.file);
             chosen.for_each(|file| output::json(&file.schema()));
@@ -96,10 +96,15 @@ impl Schema {
         };
         let failed = |path: &Path, error| Failure::Local(format!("{} cannot be written: {error}", path.display()));
         std::fs::create_dir_all(&dir).map_err(|error| failed(&dir, error))?;
+        let mut written = Vec::new();
         for file in File::ALL {
             let path = dir.join(format!("{}.schema.json", file.stem()));
             std::fs::write(&path, format!("{:#}\n", file.schema())).map_err(|error| failed(&path, error))?;
-            output::answer(&format!("{}\n", path.display()));
+            written.push(path.display().to_string());
+        }
+        match json {
+            true => output::json(&json!({ "files": written })),
+            false => written.iter().for_each(|path| output::answer(&format!("{path}\n"))),
         }
         Ok(())
     }

@@ -2,6 +2,8 @@
 //! that makes no sense. What is printed to stdout is the answer and nothing else.
 
 mod audit;
+mod audit_offline;
+mod audit_verify;
 mod backup;
 mod certificate;
 mod check;
@@ -16,6 +18,8 @@ mod member;
 mod operator;
 mod output;
 mod person;
+mod plan;
+mod plan_look;
 mod pool;
 mod role;
 mod route;
@@ -60,6 +64,10 @@ enum Command {
     Pool(pool::Pool),
     /// Create, list, show and change tenants
     Tenant(tenant::Tenant),
+    /// See plans, change a tenant's plan, and say beforehand what that would do
+    Plan(plan::Plan),
+    /// See the features that plans give
+    Feature(plan::Feature),
     /// Bring in tables of tenants and domains
     Import(import::Import),
     /// Add, verify, diagnose, list, show and remove custom domains
@@ -84,7 +92,7 @@ enum Command {
     Unit(role::Unit),
     /// Invite people to a tenant, and accept
     Invitation(invitation::Invitation),
-    /// Make, list and revoke operators' tokens
+    /// Make, list and revoke tokens, of operators and of tenants
     Token(token::Token),
     /// Look after the store itself: copy it, change the key that seals its secrets
     Store(store::Store),
@@ -123,6 +131,8 @@ pub fn run() -> ExitCode {
         Command::Route(route) => call(route.json(), route.run()),
         Command::Pool(pool) => call(pool.json(), pool.run()),
         Command::Tenant(tenant) => call(tenant.json(), tenant.run()),
+        Command::Plan(plan) => call(plan.json(), plan.run()),
+        Command::Feature(feature) => call(feature.json(), feature.run()),
         Command::Import(import) => call(import.json(), import.run()),
         Command::Domain(domain) => call(domain.json(), domain.run()),
         Command::Cert(certificate) => call(certificate.json(), certificate.run()),
@@ -154,7 +164,7 @@ fn call(json: bool, conversation: impl Future<Output = Result<(), Failure>>) -> 
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             output::complain(&failure.explain(json));
-            ExitCode::FAILURE
+            ExitCode::from(failure.code())
         }
     }
 }

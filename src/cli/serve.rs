@@ -174,17 +174,18 @@ async fn until_signalled(mut running: Running, mut signals: Signals, log: &telem
             _ = interrupt.recv() => break (ExitCode::SUCCESS, false),
             // A reload does not keep a signal from being heard.
             _ = hangup.recv() => {
-                let reloader = Arc::clone(running.reloader());
+                let (reloader, teller) = (Arc::clone(running.reloader()), running.teller());
                 while reloads.try_join_next().is_some() {}
                 reloads.spawn(async move {
                     manager::reloading();
-                    // What came of it is in the log.
-                    let _ = reloader.reload(false).await;
+                    // What came of it is in the log, too.
+                    teller.reloaded("SIGHUP", &reloader.reload(false).await);
                     manager::ready();
                 });
             }
             _ = reopen.recv() => log.reopen(),
             _ = upgrade.recv() => {
+                running.teller().upgrading("SIGUSR2");
                 if let Err(why) = upgrader.begin() {
                     warn!(%why, "process.not_replaced");
                 }

@@ -103,9 +103,15 @@ struct Filter {
     /// Only children of this tenant
     #[arg(long, value_name = "TENANT")]
     parent: Option<String>,
+    /// Only those that are listed publicly, or (`false`) only those that are not
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    listed: Option<bool>,
     /// Only slugs that begin like this
     #[arg(long)]
     prefix: Option<String>,
+    /// Only the one that the billing system calls by this name
+    #[arg(long, value_name = "NAME")]
+    billing_ref: Option<String>,
     /// slug, name, created, updated or trial_ends; with - before it from the last to the first [default: slug]
     #[arg(long, allow_hyphen_values = true)]
     sort: Option<String>,
@@ -143,18 +149,6 @@ enum Change {
         /// 1–120 characters
         name: String,
     },
-    /// Set the plan
-    #[command(after_help = "Examples:\n  tenantry tenant plan acme growth\n  tenantry tenant plan acme-shop --inherit")]
-    Plan {
-        /// Slug or id
-        tenant: String,
-        /// A plan of the catalogue
-        #[arg(required_unless_present = "inherit", conflicts_with = "inherit")]
-        plan: Option<String>,
-        /// Take the parent's plan
-        #[arg(long)]
-        inherit: bool,
-    },
     /// Stop serving a tenant and its children, at once
     #[command(after_help = "Example:\n  tenantry tenant suspend acme --reason 'invoice overdue' --public")]
     Suspend {
@@ -187,7 +181,7 @@ enum Change {
         /// Slug or id
         tenant: String,
     },
-    /// Bring a cancelled or archived tenant back
+    /// Bring a cancelled or archived tenant back, as what it was
     #[command(after_help = "Example:\n  tenantry tenant restore acme")]
     Restore {
         /// Slug or id
@@ -243,7 +237,6 @@ impl Change {
                 (Method::POST, "/v1/tenants".to_owned(), body)
             }
             Self::Rename { tenant, name } => (Method::PATCH, path(&tenant, ""), json!({ "name": name })),
-            Self::Plan { tenant, plan, .. } => (Method::PUT, path(&tenant, "/plan"), json!({ "plan": plan })),
             Self::Suspend { tenant, reason, public } => {
                 post(&tenant, "/suspend", json!({ "reason": reason, "public": public }))
             }
@@ -266,13 +259,15 @@ impl Start {
 }
 
 async fn list(client: &Client, json: bool, filter: Filter) -> Result<(), Failure> {
-    let Filter { search, status, plan, parent, prefix, sort } = filter;
+    let Filter { search, status, plan, parent, listed, prefix, billing_ref, sort } = filter;
     let query = [
         ("search", search),
         ("status", status),
         ("plan", plan),
         ("parent", parent),
+        ("listed", listed.map(|listed| listed.to_string())),
         ("prefix", prefix),
+        ("billing_ref", billing_ref),
         ("sort", sort),
     ];
     let query: Vec<_> =
@@ -429,7 +424,9 @@ pub(super) fn show(json: bool, answer: &Answer) {
             ("archived at", cell("/archive_at")),
             ("purged at", cell("/purge_at")),
             ("domains until", cell("/domains_until")),
+            ("billing name", cell("/billing_ref")),
             ("plan", cell("/effective/plan")),
+            ("plan change", super::plan_look::change(&tenant["plan_change"])),
             ("features", cell("/effective/features")),
             ("switched on", cell("/features/on")),
             ("switched off", cell("/features/off")),

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::client::{Answer, Client, Failure, segment};
 use super::output;
 use super::tenant::{path, put, warn_unless_applied};
+use super::tenant_life::save;
 
 /// A tenant is named by its slug or its id.
 #[derive(Subcommand)]
@@ -67,6 +68,16 @@ pub enum Branding {
         /// .png, .jpg, .jpeg, .gif, .webp or (for logos) .svg
         file: PathBuf,
     },
+    /// Write a picture, as it is shown, to a file
+    #[command(after_help = "Example:\n  tenantry tenant branding download acme logo-light logo.svg")]
+    Download {
+        /// Slug or id
+        tenant: String,
+        /// logo-light, logo-dark or social
+        picture: String,
+        /// Where to
+        file: PathBuf,
+    },
     /// Take a picture away: the parent's counts again
     #[command(after_help = "Example:\n  tenantry tenant branding remove acme social")]
     Remove {
@@ -80,19 +91,19 @@ pub enum Branding {
 impl Look {
     pub async fn run(self, client: &Client, json: bool) -> Result<(), Failure> {
         match self {
-            Self::Branding(branding) => {
-                show(json, &branding.call(client).await?);
-                Ok(())
-            }
+            Self::Branding(branding) => branding.run(client, json).await,
             Self::Listing { tenant, listed, priority } => listing(client, json, &tenant, listed, priority).await,
         }
     }
 }
 
 impl Branding {
-    async fn call(self, client: &Client) -> Result<Answer, Failure> {
-        match self {
-            Self::Get { tenant } => client.get(&path(&tenant, "/branding")).await,
+    async fn run(self, client: &Client, json: bool) -> Result<(), Failure> {
+        let answer = match self {
+            Self::Download { tenant, picture, file } => {
+                return save(client, json, &place(&tenant, &picture), &file).await;
+            }
+            Self::Get { tenant } => client.get(&path(&tenant, "/branding")).await?,
             Self::Set { tenant, set, unset, css } => {
                 let mut patch = json!({});
                 for word in &set {
@@ -107,15 +118,17 @@ impl Branding {
                     let css = std::fs::read_to_string(&file).map_err(|why| unreadable(&file, &why))?;
                     put(&mut patch, "custom_css", Value::String(css));
                 }
-                client.send(Method::PATCH, &path(&tenant, "/branding"), patch).await
+                client.send(Method::PATCH, &path(&tenant, "/branding"), patch).await?
             }
             Self::Upload { tenant, picture, file } => {
                 let media = media_type(&file)?;
                 let bytes = std::fs::read(&file).map_err(|why| unreadable(&file, &why))?;
-                client.upload(&place(&tenant, &picture), media, bytes).await
+                client.upload(&place(&tenant, &picture), media, bytes).await?
             }
-            Self::Remove { tenant, picture } => client.delete(&place(&tenant, &picture)).await,
-        }
+            Self::Remove { tenant, picture } => client.delete(&place(&tenant, &picture)).await?,
+        };
+        show(json, &answer);
+        Ok(())
     }
 }
 

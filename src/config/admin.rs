@@ -3,8 +3,10 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use super::oidc::OidcProvider;
-use super::parsers::{self, SOCKET, URL};
+use super::parsers::{self, NETWORK, SOCKET, URL};
 use super::section::Section;
 use crate::model::Brand;
 
@@ -20,6 +22,8 @@ pub struct Admin {
     pub address: SocketAddr,
     /// The largest request body, in bytes. Default 1 MiB.
     pub max_body: usize,
+    /// Whose `X-Forwarded-For` is believed here. `None`: that of `headers.trusted_proxies`.
+    pub trusted_proxies: Option<Vec<IpNet>>,
     /// How people reach the admin API, without a slash at the end. `None`: `https://<console>.<base>`.
     pub public_url: Option<String>,
     /// A session that is not used for so long is over. Default 30 minutes.
@@ -39,9 +43,12 @@ impl Admin {
         if idle > absolute {
             section.fault("session_idle", "it is longer than session_absolute, and so would never count");
         }
+        let given = section.has("trusted_proxies");
+        let proxies = section.texts("trusted_proxies", NETWORK, parsers::network);
         Self {
             address: section.text("address", SOCKET, parsers::socket).unwrap_or(DEFAULT),
             max_body: section.size("max_body", 1024..=64 * MIB, MIB) as usize,
+            trusted_proxies: given.then_some(proxies),
             public_url: section.text("public_url", URL, origin),
             session_idle: idle,
             session_absolute: absolute,

@@ -120,6 +120,7 @@ sections!(
     limits,
     tenancy,
     audit,
+    billing,
     headers,
     compression,
     directory,

@@ -11,8 +11,8 @@ use super::shapes::{Recorded, Recorder};
 use super::source::{Document, Sources};
 use super::variables::Lookup;
 use super::{
-    Acme, Admin, Audit, Compression, Config, Directory, Dns, Domains, Fault, Faults, Headers, Limits, Listener, Log,
-    Metrics, Outbound, Process, Reload, Store, Tenancy, Tls, Traces,
+    Acme, Admin, Audit, Billing, Compression, Config, Directory, Dns, Domains, Fault, Faults, Headers, Limits,
+    Listener, Log, Metrics, Outbound, Process, Reload, Store, Tenancy, Tls, Traces,
 };
 use super::{brand, plans, routes};
 use crate::model::Brand;
@@ -35,6 +35,7 @@ struct Installation {
     limits: Limits,
     tenancy: Tenancy,
     audit: Audit,
+    billing: Option<Billing>,
     headers: Headers,
     compression: Compression,
     directory: Directory,
@@ -85,6 +86,7 @@ impl<'s> FileConfig<'s> {
                     limits: installation.limits,
                     tenancy: installation.tenancy,
                     audit: installation.audit,
+                    billing: installation.billing,
                     headers: installation.headers,
                     compression: installation.compression,
                     directory: installation.directory,
@@ -142,6 +144,7 @@ impl Installation {
             limits: root.section("limits", Limits::read),
             tenancy: root.section("tenancy", Tenancy::read),
             audit: root.section("audit", Audit::read),
+            billing: root.optional_section("billing", Billing::read),
             headers: root.section("headers", |section| Headers::read(section, brand.as_ref())),
             compression: root.section("compression", Compression::read),
             directory: root.section("directory", Directory::read),

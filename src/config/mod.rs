@@ -6,6 +6,7 @@ mod admin;
 mod audit;
 mod balancing;
 mod beside;
+mod billing;
 mod brand;
 mod compression;
 mod diff;
@@ -56,6 +57,7 @@ pub use admin::Admin;
 pub use audit::Audit;
 pub use balancing::{Balance, Balancing, CheckKind, Discovery, Ejection, HealthCheck};
 pub use beside::PemFile;
+pub use billing::Billing;
 pub use compression::{Coding, Compression};
 pub use diff::{Changes, Names, READ_AT_START, diff, hold_back};
 pub use directory::Directory;
@@ -83,7 +85,7 @@ pub use tls::{FallbackCertificate, Tls};
 pub use traces::Traces;
 pub use variables::Lookup;
 
-use crate::model::{Brand, Catalogue, Hostname, Setting};
+use crate::model::{Brand, Catalogue, Setting};
 
 /// Everything configured, checked. One value per load: whoever handles a request loads it once.
 #[derive(Clone, Debug)]
@@ -96,6 +98,8 @@ pub struct Config {
     pub limits: Limits,
     pub tenancy: Tenancy,
     pub audit: Audit,
+    /// `None`: no billing system is listened to.
+    pub billing: Option<Billing>,
     pub headers: Headers,
     pub compression: Compression,
     pub directory: Directory,
@@ -134,9 +138,5 @@ impl Config {
     /// The port that visitors see on the first TLS listener, if there is one: where plain HTTP is redirected to.
     pub fn https_port(&self) -> Option<u16> {
         self.listeners.iter().find(|listener| listener.tls).map(|listener| listener.public_port)
-    }
-
-    pub fn main_host(&self) -> &Hostname {
-        &self.brand.base
     }
 }

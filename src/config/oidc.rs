@@ -27,6 +27,9 @@ pub struct OidcProvider {
     pub scopes: Vec<String>,
     /// The domains of e-mail addresses that may sign in. Empty, the default: any.
     pub email_domains: Vec<String>,
+    /// Whether an e-mail address that it has verified makes somebody the person here who has that address: whoever runs the
+    /// provider can then be anybody with such an address. Default: where `email_domains` says which those are.
+    pub link_by_email: bool,
     /// Whether somebody unknown becomes a person by signing in. Default false.
     pub create_people: bool,
     /// A PEM file of trust anchors for its HTTPS. Default: the system's.
@@ -61,6 +64,7 @@ impl OidcProvider {
         let given = section.has("scopes");
         let scopes = section.texts("scopes", SCOPE, scope);
         let domains = section.texts("email_domains", HOSTNAME, parsers::hostname);
+        let link_by_email = section.flag("link_by_email", !domains.is_empty());
         let create_people = section.flag("create_people", false);
         let roots = section.text("roots", PATH, parsers::path);
         Some(Self {
@@ -70,6 +74,7 @@ impl OidcProvider {
             client_secret: client_secret?,
             scopes: if given { scopes } else { usual() },
             email_domains: domains.into_iter().map(|domain| domain.to_string()).collect(),
+            link_by_email,
             create_people,
             roots,
         })

@@ -42,19 +42,22 @@ fn setting(section: &mut Section<'_>) -> Option<Setting> {
     let title = section.required("title", TITLE, parsers::title);
     let types =
         [("text", Type::Text), ("boolean", Type::Boolean), ("integer", Type::Integer), ("choice", Type::Choice)];
-    let kind = section.choice("type", &types, Type::Text);
-    let max_length = section.when(kind == Type::Text, |section| section.number("max_length", 1..=LONGEST, 200));
-    let bounds = section.when(kind == Type::Integer, |section| {
+    let kind = section.choice_or_faulty("type", &types, Type::Text);
+    if kind.is_none() {
+        section.forgive_unknown();
+    }
+    let max_length = section.when(kind == Some(Type::Text), |section| section.number("max_length", 1..=LONGEST, 200));
+    let bounds = section.when(kind == Some(Type::Integer), |section| {
         (section.number("min", i64::MIN..=i64::MAX, 0), section.number("max", i64::MIN..=i64::MAX, i64::MAX))
     });
-    let choices = section.when(kind == Type::Choice, |section| {
+    let choices = section.when(kind == Some(Type::Choice), |section| {
         section.require("choices", "a list of words to choose from");
         section.texts("choices", CHOICE, |text| match text.is_empty() || text.chars().any(char::is_control) {
             true => Err(""),
             false => Ok(text.to_owned()),
         })
     });
-    let kind = match kind {
+    let kind = match kind? {
         Type::Text => SettingKind::Text { max_length: max_length? },
         Type::Boolean => SettingKind::Boolean,
         Type::Integer => SettingKind::Integer { min: bounds?.0, max: bounds?.1 },

@@ -92,6 +92,27 @@ impl Section<'_> {
 
     /// A list of texts that may hold secrets: no fault ever shows what was found. Absent, it is empty.
     pub fn secrets<T>(&mut self, key: &'static str, expected: &str, parse: impl Fn(&str) -> Option<T>) -> Vec<T> {
+        self.hidden_list(key, expected, |_, _, _, text| Some(parse(text)))
+    }
+
+    /// A list of secrets, each itself or where it is, as [`Section::secret`] reads one. Absent, it is empty.
+    pub fn secret_list<T>(&mut self, key: &'static str, expected: &str, parse: impl Fn(&str) -> Option<T>) -> Vec<T> {
+        self.hidden_list(key, expected, |section, spot, raw, text| match section.resolved(text) {
+            Ok(secret) => Some(parse(&secret)),
+            Err(why) => {
+                section.fault_at(spot, format!("found {}, {why}", shown(raw)));
+                None
+            }
+        })
+    }
+
+    /// `read` answers `None` when it has noted a fault of its own.
+    fn hidden_list<T>(
+        &mut self,
+        key: &'static str,
+        expected: &str,
+        read: impl Fn(&Self, &Spot, &str, &str) -> Option<Option<T>>,
+    ) -> Vec<T> {
         self.declare(key, || Shape::Secrets { expected: expected.to_owned() });
         let Some(value) = self.value(key) else { return Vec::new() };
         let DeValue::Array(items) = value.get_ref() else {
@@ -102,10 +123,11 @@ impl Section<'_> {
         for (index, item) in items.iter().enumerate() {
             let spot = self.spot_of_element(key, index, item);
             let parsed = match item.get_ref() {
-                DeValue::String(raw) => match self.expanded_at(&spot, raw) {
-                    Some(text) => parse(&text),
-                    None => continue,
-                },
+                DeValue::String(raw) => {
+                    let Some(text) = self.expanded_at(&spot, raw).map(Zeroizing::new) else { continue };
+                    let Some(parsed) = read(self, &spot, raw, &text) else { continue };
+                    parsed
+                }
                 _ => None,
             };
             match parsed {
@@ -269,6 +291,16 @@ impl Section<'_> {
 
     /// One of a few words.
     pub fn choice<T: Copy + PartialEq>(&mut self, key: &'static str, choices: &[(&str, T)], default: T) -> T {
+        self.choice_or_faulty(key, choices, default).unwrap_or(default)
+    }
+
+    /// The same for a key that others depend on: `None` when it is there and wrong.
+    pub fn choice_or_faulty<T: Copy + PartialEq>(
+        &mut self,
+        key: &'static str,
+        choices: &[(&str, T)],
+        default: T,
+    ) -> Option<T> {
         let word = |(word, _): &(&str, T)| (*word).to_owned();
         self.declare(key, || Shape::Choice {
             words: choices.iter().map(word).collect(),
@@ -276,7 +308,8 @@ impl Section<'_> {
         });
         let words: Vec<_> = choices.iter().map(|(word, _)| format!("{word:?}")).collect();
         let find = |text: &str| choices.iter().find(|(word, _)| *word == text).map(|(_, choice)| *choice).ok_or("");
-        self.text(key, &format!("one of {}", words.join(", ")), find).unwrap_or(default)
+        let found = self.text(key, &format!("one of {}", words.join(", ")), find);
+        found.or((!self.has(key)).then_some(default))
     }
 }
 

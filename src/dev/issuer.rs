@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use tracing::{error, info};
 
 use crate::directory::Subscriber;
-use crate::model::{Change, DomainState, Hostname, TenantId};
+use crate::model::{Change, DomainState, Hostname};
 use crate::store::{Store, StoreError};
 use crate::tls::{LocalCa, LocalCaError};
 
@@ -35,16 +35,15 @@ impl Issuer {
         (Self { store, ca, hosts }, Arc::new(Ear(sender)))
     }
 
-    /// A certificate for these names, unless the store has one for the first of them. `tenant`: whose they are; `None`: the
-    /// operators'.
-    pub async fn ensure(&self, names: &[String], tenant: Option<TenantId>) -> Result<(), IssueError> {
+    /// A certificate for these names, unless the store has one for the first of them.
+    pub async fn ensure(&self, names: &[String]) -> Result<(), IssueError> {
         let Some(first) = names.first() else { return Ok(()) };
         if self.store.certificate(first).await?.is_some() {
             return Ok(());
         }
         let certificate = self.ca.issue(names, DAYS)?;
         let mut write = self.store.write().await?;
-        write.insert_certificate_of(&certificate, tenant).await?;
+        write.insert_certificate(&certificate).await?;
         write.commit().await?;
         info!(name = first, "dev.certificate_issued");
         Ok(())
@@ -62,7 +61,7 @@ impl Issuer {
     /// A held domain gets its certificate, and is `live` once it has it.
     pub async fn serve(&self, host: &Hostname) -> Result<(), IssueError> {
         let Some(domain) = self.store.held_domain(&host.clone().into()).await? else { return Ok(()) };
-        self.ensure(&[host.to_string()], Some(domain.tenant)).await?;
+        self.ensure(&[host.to_string()]).await?;
         if domain.state == DomainState::Verified {
             let mut write = self.store.write().await?;
             write.set_domain_state(&domain.name, domain.tenant, DomainState::Live).await?;

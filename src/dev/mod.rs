@@ -97,7 +97,7 @@ pub async fn start(args: &DevArgs) -> Result<Running, DevError> {
     let app = App::open(config, clock, Roles::ALL).await?;
     let (issuer, ear) = Issuer::new(app.store().clone(), ca);
     let base = app.config().brand.base.to_string();
-    issuer.ensure(&[format!("*.{base}"), base], None).await?;
+    issuer.ensure(&[format!("*.{base}"), base]).await?;
     let mut running = app.start(vec![ear]).await?;
     match pebble {
         // Custom domains get theirs from the authority.

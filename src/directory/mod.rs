@@ -18,7 +18,7 @@ pub use clients::{Allowance, Network};
 pub use ended::EndedSessions;
 pub use follower::{Applied, Follower, Subscriber};
 pub use gate::{Busy, Gate, GateSettings, Turn};
-pub use listings::{Order, Rank};
+pub use listings::Order;
 pub use resolve::{Directory, DirectorySettings, Resolution, Trouble, Via};
 pub use source::{Lookup, Source};
 pub use view::View;

@@ -237,8 +237,8 @@ impl Directory {
     }
 
     /// The order of the public directory.
-    pub async fn order(&self) -> Result<Arc<Order>, Trouble> {
-        self.listings.order().await
+    pub async fn order(&self, suspend_expired: bool) -> Result<Arc<Order>, Trouble> {
+        self.listings.order(suspend_expired, self.clock.now()).await
     }
 
     /// The same gate guards look-ups of certificates by strangers.
@@ -276,7 +276,7 @@ impl Subscriber for Directory {
         match change {
             Change::Tenant(id) => {
                 self.tenants.forget(id);
-                self.listings.touch();
+                self.listings.touch(*id);
             }
             Change::Host(host) => self.hosts.forget(host),
             Change::Beneath(host) => {
@@ -291,7 +291,7 @@ impl Subscriber for Directory {
             Change::Reset => {
                 self.hosts.forget_all();
                 self.tenants.forget_all();
-                self.listings.touch();
+                self.listings.touch_all();
             }
             Change::Certificate(_) | Change::Challenge(_) | Change::Session(_) | Change::Keys => {}
         }

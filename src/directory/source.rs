@@ -32,6 +32,8 @@ pub trait Source: Send + Sync + 'static {
     async fn asset(&self, hash: &str) -> Result<Option<Asset>, StoreError>;
     /// Listed tenants that are active by their own status, by id.
     async fn listed(&self, after: Option<TenantId>, limit: u32) -> Result<Vec<Listed>, StoreError>;
+    /// Whether one of these tenants is listed.
+    async fn is_any_listed(&self, tenants: &[TenantId]) -> Result<bool, StoreError>;
     async fn secret(&self, name: &str) -> Result<Option<zeroize::Zeroizing<Vec<u8>>>, StoreError>;
     /// The sessions at the edge that were ended and have not expired at `now`: at most `most`, those that last longest.
     async fn ended_sessions(&self, now: Timestamp, most: usize) -> Result<Vec<(SessionId, Timestamp)>, StoreError>;
@@ -81,6 +83,10 @@ impl Source for Store {
 
     async fn listed(&self, after: Option<TenantId>, limit: u32) -> Result<Vec<Listed>, StoreError> {
         Store::listed(self, after, limit).await
+    }
+
+    async fn is_any_listed(&self, tenants: &[TenantId]) -> Result<bool, StoreError> {
+        Store::is_any_listed(self, tenants).await
     }
 
     async fn secret(&self, name: &str) -> Result<Option<zeroize::Zeroizing<Vec<u8>>>, StoreError> {

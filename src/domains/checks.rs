@@ -131,7 +131,7 @@ impl Domains {
             drop(write);
             return self.undone(look, state).await;
         }
-        match self.write(&mut write, &look, step, config).await {
+        match self.write(&mut write, &look, (before, step), config).await {
             // Another claim was quicker: this one stays as it is, and is looked at again.
             Err(StoreError::Conflict(_)) => {
                 drop(write);
@@ -156,7 +156,13 @@ impl Domains {
         Ok(look.diagnosis)
     }
 
-    async fn write(&self, write: &mut Write, look: &Look<'_>, step: Step, config: &Config) -> Result<(), StoreError> {
+    async fn write(
+        &self,
+        write: &mut Write,
+        look: &Look<'_>,
+        (before, step): (DomainState, Step),
+        config: &Config,
+    ) -> Result<(), StoreError> {
         let Domain { name, tenant, state, .. } = &look.domain;
         let order = [name.to_string()];
         match step {
@@ -170,8 +176,12 @@ impl Domains {
                     write.set_domain_state(name, holder.tenant, DomainState::Released).await?;
                     write.set_domain_progress(name, holder.tenant, None, "{}").await?;
                     write.set_domain_token(name, holder.tenant, &fresh_token()).await?;
+                    write.forget_primary_domain(name, holder.tenant).await?;
                     let event = Event { tenant: Some(holder.tenant), ..look.event("domain.released", step) };
                     write.event(&event).await?;
+                    // In the ledger of whoever loses it, too.
+                    let entry = AuditEntry { tenant: Some(holder.tenant), ..look.entry("domain.released") };
+                    write.audit(&changed(entry, holder.state, DomainState::Released)).await?;
                     write.drop_order(&order[0]).await?;
                 }
                 write.set_domain_state(name, *tenant, *state).await?;
@@ -184,6 +194,7 @@ impl Domains {
                 let until = write.now() + config.domains.cooldown;
                 write.set_cooldown(name, *tenant, until).await?;
                 write.set_domain_token(name, *tenant, &fresh_token()).await?;
+                write.forget_primary_domain(name, *tenant).await?;
             }
             Step::Set(_) | Step::Fail | Step::Move | Step::Live | Step::Return(_) => {
                 write.set_domain_state(name, *tenant, *state).await?;
@@ -197,7 +208,7 @@ impl Domains {
                 event.tenant = Some(holder.tenant);
             }
             write.event(&event).await?;
-            write.audit(&look.entry(kind)).await?;
+            write.audit(&changed(look.entry(kind), before, *state)).await?;
         }
         Ok(())
     }
@@ -248,9 +259,17 @@ impl Look<'_> {
             action: kind.into(),
             tenant: Some(self.domain.tenant),
             subject: self.domain.name.to_string(),
-            detail: json!({ "state": self.domain.state }),
+            detail: json!({}),
             ..AuditEntry::default()
         }
+    }
+}
+
+/// With what the claim was before and after. A warning changes nothing.
+fn changed(entry: AuditEntry, before: DomainState, after: DomainState) -> AuditEntry {
+    match before == after {
+        true => entry,
+        false => entry.changed(json!({ "state": before }), json!({ "state": after })),
     }
 }
 

@@ -61,7 +61,7 @@ impl Edge {
 
     /// Whether a host is this tenant's and can be visited. What cannot be found out is a no: the visitor is served where
     /// they are. The name is not the visitor's choice, so that it is not the visitor who pays for looking it up.
-    async fn is_served(&self, host: &Hostname, view: &View, config: &Config) -> bool {
+    pub(super) async fn is_served(&self, host: &Hostname, view: &View, config: &Config) -> bool {
         let ours = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let class = config.brand.classify(host);
         match self.resolve(host, &class, config, ours).await {

@@ -133,12 +133,12 @@ fn style(branding: &Branding) -> String {
 const PRIMARY: Colour = Colour { red: 0x3b, green: 0x5b, blue: 0xdb };
 
 /// What is important here, a tenant's style sheet cannot change: its part of the page stays in its place, and what
-/// stands below it can be seen.
+/// stands below it can be seen. It is a block, because a box that there is none of contains nothing.
 const RULES: &str = "\
 :root{color-scheme:light dark}
 *{box-sizing:border-box}
 body{margin:0;min-height:100vh;display:flex;flex-direction:column;font:1rem/1.5 system-ui,sans-serif}
-.tenant-page{flex:1;position:relative!important;z-index:0!important;contain:layout paint!important;\
+.tenant-page{flex:1;display:block!important;position:relative!important;z-index:0!important;contain:layout paint!important;\
 margin:0!important;inset:auto!important;transform:none!important;translate:none!important;scale:none!important;\
 rotate:none!important;color:var(--text,CanvasText);background:var(--ground,Canvas)}
 .tenant-page header{padding:1rem 2rem;border-bottom:.4rem solid var(--secondary);border-top:.4rem solid \

@@ -120,6 +120,18 @@ impl LedgerKeys {
         public.verify(text.as_bytes(), &signature).map_err(|_| Unsigned::Wrong)
     }
 
+    /// Public halves alone, as [`LedgerKeys::jwks`] gives them: they check, and do not sign.
+    pub fn from_jwks(set: &serde_json::Value) -> Result<Self, KeyError> {
+        let key = |key: &serde_json::Value| {
+            let public = URL_SAFE_NO_PAD.decode(key["x"].as_str()?).ok().filter(|public| public.len() == 32)?;
+            let ours = key["kty"] == "OKP" && key["crv"] == "Ed25519";
+            ours.then(|| Some(LedgerKey { id: key["kid"].as_str()?.to_owned(), pkcs8: Vec::new(), public }))?
+        };
+        let keys = set["keys"].as_array().ok_or(KeyError::Damaged)?;
+        let keys = keys.iter().map(|one| key(one).ok_or(KeyError::Damaged)).collect::<Result<_, _>>()?;
+        Ok(Self { keys })
+    }
+
     /// The public halves as a JSON Web Key Set (RFC 7517, RFC 8037).
     pub fn jwks(&self) -> serde_json::Value {
         let key = |key: &LedgerKey| {

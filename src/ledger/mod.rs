@@ -4,19 +4,24 @@
 //! There is one chain for each tenant, with the lines about it, and one for the installation, with all others. Lines are
 //! numbered from 1 in their chain. A line's hash is SHA-256 over the version of this encoding, the chain's name, the line's
 //! number, the hash of the line before and every field of the line, each with its length before it. The first line follows
-//! [`Hash::genesis`]. Tenants' lines are not in the installation's chain: their chains are bound to the outside each by
-//! checkpoints of its own.
+//! [`Hash::genesis`]. Tenants' lines are not in the installation's chain, but it says again and again where their chains
+//! stand ([`Anchor`]); to the outside each is bound by checkpoints of its own.
 
+mod anchor;
 mod checkpoint;
 mod personal;
+mod proof;
 mod verify;
 
 use std::fmt;
 
 use aws_lc_rs::digest::{Context, SHA256};
+use serde::{Deserialize, Serialize};
 
+pub use anchor::{ANCHOR, Anchor, digest as digest_of_anchors};
 pub use checkpoint::{Checkpoint, KeyError, LedgerKeys, Signed, Statement, Unsigned};
-pub use personal::{ERASED, Personal, Split, is_email, merge, split};
+pub use personal::{ERASE, ERASED, Personal, Split, is_email, merge, split, told_erased};
+pub use proof::{Proof, Proved, Prover};
 pub use verify::{Chain, Fault, Findings, Verifier, compare};
 
 use crate::clock::Timestamp;
@@ -35,7 +40,7 @@ const DOMAIN: &[u8] = b"tenantry audit line v1";
 pub struct Hash(pub [u8; 32]);
 
 /// A line as it is stored, in the very texts that its hash covers. JSON stays text: read and written again it might differ.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Record {
     /// Its number among all lines of the store.
     pub id: i64,
@@ -56,7 +61,7 @@ pub struct Record {
 }
 
 /// A line at its place in a chain, with the hashes that are stored with it.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Linked {
     pub number: i64,
     /// `None`: what is stored is no hash.
@@ -68,7 +73,7 @@ pub struct Linked {
 impl Record {
     /// The line's hash at that place of that chain.
     pub fn hash(&self, chain: &str, number: i64, prev: &Hash) -> Hash {
-        let mut sum = Sum(Context::new(&SHA256));
+        let mut sum = Sum::new();
         sum.bytes(DOMAIN);
         sum.bytes(chain.as_bytes());
         sum.number(number);
@@ -102,7 +107,7 @@ impl Record {
 impl Hash {
     /// What the first line of a chain follows.
     pub fn genesis(chain: &str) -> Self {
-        let mut sum = Sum(Context::new(&SHA256));
+        let mut sum = Sum::new();
         sum.bytes(b"tenantry audit chain v1");
         sum.bytes(chain.as_bytes());
         sum.finish()
@@ -135,6 +140,10 @@ impl fmt::Debug for Hash {
 struct Sum(Context);
 
 impl Sum {
+    fn new() -> Self {
+        Self(Context::new(&SHA256))
+    }
+
     fn bytes(&mut self, bytes: &[u8]) {
         self.0.update(&(bytes.len() as u64).to_be_bytes());
         self.0.update(bytes);

@@ -2,23 +2,29 @@
 //! salted digest alone, so that value and salt can be erased and the chain still verifies.
 
 use aws_lc_rs::digest::{Context, SHA256};
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 /// What is shown in the place of an erased value.
 pub const ERASED: &str = "(erased)";
 
+/// The action of the lines that tell of an erasure: [`told_erased`] is their detail.
+pub const ERASE: &str = "audit.erase";
+
 /// A value of a line that says something about a person.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Personal {
     /// A JSON pointer (RFC 6901) into the line: `/subject`, `/detail/email`; `/from` for the caller's address.
     pub place: String,
-    /// Whom it is about: a person's id, or an e-mail address in lower case. Not under the hash; erased with the value.
+    /// Whom it is about: a person's id, or an e-mail address in lower case. Erased with the value.
     pub person: Option<String>,
     /// 16 random bytes. `None`: erased.
+    #[serde(with = "hexed::optional")]
     pub salt: Option<Vec<u8>>,
     /// JSON. `None`: erased.
     pub value: Option<String>,
-    /// SHA-256 over salt, place and value.
+    /// SHA-256 over salt, place, value and person; of older lines, without the person.
+    #[serde(with = "hexed")]
     pub digest: Vec<u8>,
 }
 
@@ -34,7 +40,7 @@ pub struct Split {
 impl Personal {
     pub fn new(place: String, person: Option<String>, salt: [u8; 16], value: &Value) -> Self {
         let value = value.to_string();
-        let digest = digest(&salt, &place, &value);
+        let digest = digest(&salt, &place, &value, Some(person.as_deref()));
         Self { place, person, salt: Some(salt.to_vec()), value: Some(value), digest }
     }
 
@@ -42,10 +48,34 @@ impl Personal {
     pub fn fits(&self) -> bool {
         match (&self.salt, &self.value) {
             (None, None) => true,
-            (Some(salt), Some(value)) => digest(salt, &self.place, value) == self.digest,
+            (Some(salt), Some(value)) => {
+                let is = |person| digest(salt, &self.place, value, person) == self.digest;
+                is(Some(self.person.as_deref())) || is(None)
+            }
             _ => false,
         }
     }
+
+    pub fn is_erased(&self) -> bool {
+        self.salt.is_none() && self.value.is_none()
+    }
+}
+
+/// What a line says of values that are erased with it: their lines' numbers in its own chain, places and digests.
+pub fn told_erased<'a>(erased: impl IntoIterator<Item = (i64, &'a str, &'a [u8])>) -> Value {
+    let told = erased.into_iter().map(|(number, place, digest)| {
+        // A place that reads like an address would be taken for one.
+        let place = Some(place).filter(|place| !is_email(place));
+        json!({ "line": number, "place": place, "digest": hex::encode(digest) })
+    });
+    json!({ "erased": told.collect::<Vec<_>>() })
+}
+
+/// The lines and digests that such a text tells of.
+pub(super) fn erased_by(detail: &str) -> Vec<(i64, Vec<u8>)> {
+    let detail: Value = serde_json::from_str(detail).unwrap_or_default();
+    let told = |told: &Value| Some((told["line"].as_i64()?, hex::decode(told["digest"].as_str()?).ok()?));
+    detail["erased"].as_array().into_iter().flatten().filter_map(told).collect()
 }
 
 /// Takes out of `line` what is personal: every text that is an e-mail address, and what stands at `marked` (pointers such
@@ -121,13 +151,42 @@ fn addresses(place: String, value: &mut Value, found: &mut Vec<(String, Value)>)
     }
 }
 
-fn digest(salt: &[u8], place: &str, value: &str) -> Vec<u8> {
+/// `person`: under the digest, too, unless it is of the first form.
+fn digest(salt: &[u8], place: &str, value: &str, person: Option<Option<&str>>) -> Vec<u8> {
     let mut sum = Context::new(&SHA256);
-    for part in [b"tenantry audit personal v1", salt, place.as_bytes(), value.as_bytes()] {
+    let title: &[u8] = if person.is_some() { b"tenantry audit personal v2" } else { b"tenantry audit personal v1" };
+    let whom = person.map(|person| person.unwrap_or_default().as_bytes());
+    for part in [title, salt, place.as_bytes(), value.as_bytes()].into_iter().chain(whom) {
         sum.update(&(part.len() as u64).to_be_bytes());
         sum.update(part);
     }
     sum.finish().as_ref().to_vec()
+}
+
+/// Bytes in hexadecimal.
+mod hexed {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error as _};
+
+    pub fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&hex::encode(bytes))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        hex::decode(String::deserialize(deserializer)?).map_err(D::Error::custom)
+    }
+
+    pub mod optional {
+        use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+
+        pub fn serialize<S: Serializer>(bytes: &Option<Vec<u8>>, serializer: S) -> Result<S::Ok, S::Error> {
+            bytes.as_ref().map(hex::encode).serialize(serializer)
+        }
+
+        pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<u8>>, D::Error> {
+            let text = Option::<String>::deserialize(deserializer)?;
+            text.map(hex::decode).transpose().map_err(D::Error::custom)
+        }
+    }
 }
 
 const SUBJECT: &str = "/subject";
@@ -136,7 +195,6 @@ const DETAIL: &str = "/detail";
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     fn line() -> Split {
         Split {
@@ -171,6 +229,13 @@ mod tests {
         let mut other = personal[0].clone();
         other.value = Some("\"another\"".into());
         assert!(!other.fits());
+        let mut other = personal[0].clone();
+        other.person = Some("somebody else".into());
+        assert!(!other.fits());
+        // As older programs wrote it.
+        let (salt, value) = (other.salt.clone().unwrap(), other.value.clone().unwrap());
+        other.digest = digest(&salt, &other.place, &value, None);
+        assert!(other.fits());
         for one in &mut personal {
             (one.salt, one.value) = (None, None);
         }

@@ -1,11 +1,12 @@
 //! Checks a chain line by line, in the order of its numbers, and says what is wrong and where. Holds a bounded amount of
-//! state, however long the chain is.
+//! state, however long the chain is; but for what was erased, a digest each until the line comes that tells of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::Serialize;
 
+use super::personal::{ERASE, erased_by};
 use super::{Checkpoint, Hash, Linked, MOST_FAULTS};
 
 /// Where a chain stands by its own row.
@@ -39,6 +40,18 @@ pub enum Fault {
     Beginning { number: i64 },
     /// There are lines, but the chain's own row is gone.
     Headless { lines: i64 },
+    /// There is nothing of the chain, although there must be.
+    Absent,
+    /// So many lines were written to all chains, but the chains know of so many: one of them is not whole, or gone.
+    Count { written: i64, chained: i64 },
+    /// A line that is in no chain, and not one of those from before there were chains. `id`: its number among all lines.
+    Unchained { id: i64 },
+    /// There are so many lines from before there were chains, but so many were left.
+    Outside { lines: i64, left: i64 },
+    /// Something that the line said of a person was taken out, and no line tells of that.
+    Erased { number: i64 },
+    /// What the line says of the heads of other chains is not what is kept with it.
+    Anchors { number: i64 },
 }
 
 /// What the check of one chain found.
@@ -65,6 +78,10 @@ pub struct Verifier {
     strayed: Option<(i64, i64)>,
     /// Changed lines, to see whether two of them changed places.
     suspects: Vec<Linked>,
+    /// The digests of values that were erased, and of which lines: a later line has to tell of each.
+    untold: BTreeSet<(i64, Vec<u8>)>,
+    /// The id of the last line whose values may be erased without a word.
+    excused: i64,
     found: Findings,
 }
 
@@ -82,9 +99,16 @@ impl Verifier {
             shift: 0,
             strayed: None,
             suspects: Vec::new(),
+            untold: BTreeSet::new(),
+            excused: 0,
             found: Findings::default(),
             chain,
         }
+    }
+
+    /// Values of lines up to that id were erased before erasures were told of.
+    pub fn excusing(self, excused: i64) -> Self {
+        Self { excused, ..self }
     }
 
     /// The next line, by number.
@@ -108,6 +132,7 @@ impl Verifier {
         }
         self.prev = (line.hash.unwrap_or(self.prev.0), whole);
         self.next = number + 1;
+        self.erasures(&line, whole);
         if !whole && self.strayed.is_none() && self.suspects.len() < SUSPECTS {
             self.suspects.push(line);
         }
@@ -126,7 +151,25 @@ impl Verifier {
             });
         }
         self.pair();
+        let mut untold: Vec<i64> = std::mem::take(&mut self.untold).into_iter().map(|(number, _)| number).collect();
+        untold.dedup();
+        untold.into_iter().for_each(|number| self.fault(Fault::Erased { number }));
         self.found
+    }
+
+    /// Notes what was erased of the line, and what the line says was erased of others.
+    fn erasures(&mut self, line: &Linked, whole: bool) {
+        let number = line.number + self.shift;
+        if line.record.id > self.excused {
+            for digest in line.record.personal.iter().filter(|one| one.is_erased()).map(|one| &one.digest) {
+                self.untold.insert((number, digest.clone()));
+            }
+        }
+        if whole && line.record.action == ERASE {
+            for told in erased_by(&line.record.detail) {
+                self.untold.remove(&told);
+            }
+        }
     }
 
     /// Whether the line is in order at its place; notes what it is otherwise.
@@ -245,6 +288,22 @@ impl fmt::Display for Fault {
                 write!(f, "line {number} does not follow what was cut off before it, or no signed cut tells of that")
             }
             Self::Headless { lines } => write!(f, "there are {lines} lines, but the row of their chain is gone"),
+            Self::Absent => f.write_str("the chain is gone: not a line is left of it, nor its row"),
+            Self::Count { written, chained } => write!(
+                f,
+                "{written} lines were written to all chains together, but the chains have had {chained}: one of them is not \
+                 whole, or gone"
+            ),
+            Self::Unchained { id } => write!(f, "the line with the id {id} was put in beside all chains"),
+            Self::Outside { lines, left } => {
+                write!(f, "of the lines from before there were chains there are {lines}, where {left} were left")
+            }
+            Self::Erased { number } => {
+                write!(f, "what line {number} said of a person was taken out, and no line tells of an erasure")
+            }
+            Self::Anchors { number } => {
+                write!(f, "what line {number} says of the heads of other chains is not what is kept with it")
+            }
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::clock::Timestamp;
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Branding {
-    /// What visitors read as the name; missing: the tenant's own name. 1–120 characters.
+    /// What visitors read as the name; missing: the tenant's own name, never a parent's. 1–120 characters.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub display_name: Option<String>,
     /// At most 200 characters.
@@ -125,8 +125,10 @@ pub struct Listing {
 pub struct Listed {
     pub id: TenantId,
     pub slug: Slug,
-    /// The custom domain that it is visited at, where it has chosen one.
+    /// The custom domain that it is visited at, where it has chosen one and holds it.
     pub primary_domain: Option<Hostname>,
+    /// From then on its domains redirect to its slug host.
+    pub domains_until: Option<Timestamp>,
     pub priority: i32,
     pub members: u64,
     pub created: Timestamp,
@@ -135,13 +137,14 @@ pub struct Listed {
 }
 
 impl Branding {
-    /// What holds over a chain that begins with the tenant itself: of each field the nearest word.
+    /// What holds over a chain that begins with the tenant itself: of each field the nearest word, but for the name. That is
+    /// the tenant's own, or nobody could tell the merchants of one holding from each other.
     pub fn inherited(chain: &[&Tenant]) -> Self {
         macro_rules! nearest {
             ($($field:ident).+) => { chain.iter().find_map(|tenant| tenant.branding.$($field).+.clone()) };
         }
         Self {
-            display_name: nearest!(display_name),
+            display_name: chain.first().and_then(|tenant| tenant.branding.display_name.clone()),
             tagline: nearest!(tagline),
             primary_colour: nearest!(primary_colour),
             secondary_colour: nearest!(secondary_colour),

@@ -204,7 +204,8 @@ impl LimitSettings {
 }
 
 impl Cap {
-    fn number(self) -> Option<u64> {
+    /// `None`: unlimited.
+    pub fn number(self) -> Option<u64> {
         match self {
             Self::Number(number) => Some(number),
             Self::Unlimited => None,

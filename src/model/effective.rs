@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Branding, Catalogue, EdgePolicy, Feature, PlanName, Status, Tenant};
+use super::{Branding, Caps, Catalogue, EdgePolicy, Feature, PlanName, Status, Tenant};
 use crate::clock::Timestamp;
 
 /// Whether a tenant is served.
@@ -15,6 +15,14 @@ pub enum Standing {
     Cancelled,
 }
 
+impl Standing {
+    /// Whether a tenant would be served if nobody were above it.
+    pub fn by_its_own_word(tenant: &Tenant, suspend_expired_trials: bool, now: Timestamp) -> Self {
+        let expired = tenant.status == Status::Trial && tenant.trial_ends.is_some_and(|end| end <= now);
+        standing_of(tenant.status, expired && suspend_expired_trials)
+    }
+}
+
 /// A tenant's effective state over its parent chain. It holds until `valid_until`, a row in the chain or the
 /// catalogue changes.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -24,6 +32,8 @@ pub struct Effective {
     pub status: Status,
     pub plan: PlanName,
     pub features: BTreeSet<Feature>,
+    /// How much of what it may have.
+    pub caps: Caps,
     pub branding: Branding,
     /// Limits, access, CORS, maintenance, redirects, backends of its own.
     pub edge: EdgePolicy,
@@ -47,11 +57,10 @@ impl Effective {
         let mut public_reason = None;
         let mut valid_until = Timestamp::MAX;
         for tenant in chain {
-            let expired = tenant.status == Status::Trial && tenant.trial_ends.is_some_and(|end| end <= now);
             if let (Status::Trial, Some(end)) = (tenant.status, tenant.trial_ends.filter(|end| *end > now)) {
                 valid_until = valid_until.min(end);
             }
-            let theirs = standing_of(tenant.status, expired && suspend_expired_trials);
+            let theirs = Standing::by_its_own_word(tenant, suspend_expired_trials, now);
             if severity(theirs) > severity(standing) {
                 standing = theirs;
                 status = match theirs {
@@ -61,7 +70,9 @@ impl Effective {
                     Standing::Cancelled if tenant.status == Status::Archived => Status::Archived,
                     Standing::Cancelled => Status::Cancelled,
                 };
-                public_reason = tenant.suspend_reason.clone().filter(|_| tenant.reason_public);
+                // Why somebody was suspended is nobody's business once they have left.
+                let told = tenant.reason_public && theirs == Standing::Suspended;
+                public_reason = tenant.suspend_reason.clone().filter(|_| told);
             }
         }
         let features = catalogue.features_of(&plan, &on, &off);
@@ -74,6 +85,7 @@ impl Effective {
             status,
             domains_lapsed: until.is_some_and(|until| until <= now),
             features,
+            caps: Caps::of(chain, catalogue, &plan),
             edge: EdgePolicy::of(chain, catalogue.plan(&plan)),
             plan,
             branding: Branding::inherited(chain),

@@ -3,6 +3,7 @@
 
 mod brand;
 mod branding;
+mod caps;
 mod certificate;
 mod colour;
 mod contact;
@@ -22,11 +23,13 @@ mod scope;
 mod search_key;
 mod setting;
 mod slug;
+mod subscription;
 mod tenant;
 mod units;
 
 pub use brand::{Brand, BrandError, HostClass};
 pub use branding::{Asset, Branding, Image, ImageKind, Images, Listed, Listing, MediaType};
+pub use caps::{CapName, Caps, OwnCap, OwnCaps, SetBy};
 pub use certificate::{Certificate, CertificateSource};
 pub use colour::{Colour, ColourError};
 pub use contact::{Contact, ContactKind};
@@ -41,14 +44,15 @@ pub use hostname::{Hostname, HostnameError};
 pub use member::{MemberState, Position, RoleName, RoleNameError};
 pub use path::{folded_path, normal_path};
 pub use person::{Email, EmailError, InvitationId, Person, PersonId, SessionId, UnitId};
-pub use plan::{Catalogue, CatalogueError, Feature, FeatureError, Plan, PlanName};
+pub use plan::{Catalogue, CatalogueError, Direction, Feature, FeatureError, Known, Plan, PlanName};
 pub use pool_status::{BackendStatus, PoolStatus};
 pub use provenance::{Origin, Provenance, Traced};
-pub use scope::{Grant, Reach, Realm, Rights, Role, Scope, within_a_tenant};
+pub use scope::{Authority, Grant, Grounds, Reach, Realm, Rights, Role, Scope, within_a_tenant};
 pub use search_key::{later_words, reversed_labels, search_key};
 pub use setting::{Setting, SettingKind, Source, holding};
 pub use slug::{Slug, SlugError};
-pub use tenant::{Life, PlanChange, Status, Subscription, Tenant, TenantId};
+pub use subscription::{PlanChange, Subscription, When};
+pub use tenant::{Life, Status, Tenant, TenantId};
 pub use units::{UnitNode, UnitTree, UnitTreeError};
 
 /// One more place than the store has heard of: what a change touched, and therefore what every follower forgets.

@@ -1,6 +1,7 @@
 //! Plans, features and the licence: a catalogue that comes from configuration.
 
 use std::borrow::Borrow;
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
@@ -115,12 +116,29 @@ pub struct Catalogue {
     pub upgrade_url: Option<String>,
 }
 
+/// Where a change of plan leads.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Direction {
+    Upgrade,
+    /// To the same plan, or to one of the same rank.
+    Same,
+    Downgrade,
+}
+
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum CatalogueError {
-    #[error("the plan {0} is not in the catalogue; there are {1}")]
-    UnknownPlan(String, String),
-    #[error("the feature {0} is not in the catalogue; there are {1}")]
-    UnknownFeature(String, String),
+    #[error("the plan {0:?} is not in the catalogue; {1}")]
+    UnknownPlan(String, Known),
+    #[error("the feature {0:?} is not in the catalogue; {1}")]
+    UnknownFeature(String, Known),
+}
+
+/// The names that there are, and the one that was probably meant.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Known {
+    pub names: Vec<String>,
+    pub meant: Option<String>,
 }
 
 impl Plan {
@@ -136,16 +154,35 @@ impl Catalogue {
     /// The plan of that name, or an error that lists the ones there are.
     pub fn require_plan(&self, name: &str) -> Result<&Plan, CatalogueError> {
         self.plans.iter().find(|plan| plan.name.as_str() == name).ok_or_else(|| {
-            let known: Vec<_> = self.plans.iter().map(|plan| plan.name.as_str()).collect();
-            CatalogueError::UnknownPlan(name.to_owned(), known.join(", "))
+            let known = Known::of(self.plans.iter().map(|plan| plan.name.as_str()), name);
+            CatalogueError::UnknownPlan(name.to_owned(), known)
         })
     }
 
     pub fn require_feature(&self, name: &str) -> Result<Feature, CatalogueError> {
         self.features.get_key_value(name).map(|(feature, _)| feature.clone()).ok_or_else(|| {
-            let known: Vec<_> = self.features.keys().map(Feature::as_str).collect();
-            CatalogueError::UnknownFeature(name.to_owned(), known.join(", "))
+            let known = Known::of(self.features.keys().map(Feature::as_str), name);
+            CatalogueError::UnknownFeature(name.to_owned(), known)
         })
+    }
+
+    /// Where a plan stands among the others, the cheapest at 0: the order of the catalogue. `None`: it is in it no more.
+    pub fn rank(&self, name: &PlanName) -> Option<usize> {
+        self.plans.iter().position(|plan| plan.name == *name)
+    }
+
+    /// What going from one plan to another is. A plan that the catalogue no longer has gives nothing: it is below all others.
+    pub fn direction(&self, from: &PlanName, to: &PlanName) -> Direction {
+        match self.rank(to).cmp(&self.rank(from)) {
+            Ordering::Greater => Direction::Upgrade,
+            Ordering::Equal => Direction::Same,
+            Ordering::Less => Direction::Downgrade,
+        }
+    }
+
+    /// Whether this installation may use the feature at all.
+    pub fn licensed(&self, feature: &Feature) -> bool {
+        self.licence.as_ref().is_none_or(|licence| licence.contains(feature))
     }
 
     /// (plan ∪ on − off) ∩ licence. A plan that the catalogue no longer has gives nothing.
@@ -154,7 +191,7 @@ impl Catalogue {
         given
             .chain(on)
             .filter(|feature| !off.contains(*feature))
-            .filter(|feature| self.licence.as_ref().is_none_or(|licence| licence.contains(*feature)))
+            .filter(|feature| self.licensed(feature))
             .cloned()
             .collect()
     }
@@ -162,5 +199,79 @@ impl Catalogue {
     /// The plans whose own features include this one.
     pub fn plans_with(&self, feature: &Feature) -> Vec<PlanName> {
         self.plans.iter().filter(|plan| plan.features.contains(feature)).map(|plan| plan.name.clone()).collect()
+    }
+}
+
+impl Known {
+    fn of<'n>(names: impl Iterator<Item = &'n str>, wrong: &str) -> Self {
+        let names: Vec<String> = names.map(str::to_owned).collect();
+        let near = |name: &String| (strsim::jaro_winkler(name, &wrong.to_lowercase()), name.clone());
+        let nearest = names.iter().map(near).max_by(|(a, _), (b, _)| a.total_cmp(b));
+        Self { meant: nearest.filter(|(likeness, _)| *likeness >= ALIKE).map(|(_, name)| name), names }
+    }
+}
+
+impl fmt::Display for Known {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(meant) = &self.meant {
+            write!(f, "did you mean {meant}? ")?;
+        }
+        write!(f, "there are {}", self.names.join(", "))
+    }
+}
+
+/// From this likeness on (Jaro–Winkler, 0 to 1) a name is taken for a slip.
+const ALIKE: f64 = 0.8;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn catalogue() -> Catalogue {
+        let plan = |name: &str| Plan {
+            name: PlanName::parse(name).unwrap(),
+            title: name.to_owned(),
+            features: BTreeSet::new(),
+            members: None,
+            ai_tokens: None,
+            audit_days: 90,
+            limits: LimitSettings::default(),
+        };
+        let feature = |name: &str| (Feature::parse(name).unwrap(), name.to_owned());
+        Catalogue {
+            plans: ["free", "starter", "growth"].map(plan).into(),
+            default_plan: PlanName::parse("free").unwrap(),
+            features: ["csv_export", "custom_domain"].map(feature).into(),
+            licence: None,
+            upgrade_url: None,
+        }
+    }
+
+    #[test]
+    fn the_order_of_the_catalogue_says_what_an_upgrade_is() {
+        let (catalogue, name) = (catalogue(), |name: &str| PlanName::parse(name).unwrap());
+        for (from, to, direction) in [
+            ("free", "growth", Direction::Upgrade),
+            ("growth", "starter", Direction::Downgrade),
+            ("growth", "growth", Direction::Same),
+            ("gone", "free", Direction::Upgrade),
+            ("free", "gone", Direction::Downgrade),
+            ("gone", "gone-too", Direction::Same),
+        ] {
+            assert_eq!(catalogue.direction(&name(from), &name(to)), direction, "{from} {to}");
+        }
+    }
+
+    #[test]
+    fn a_slip_is_answered_with_what_was_meant() {
+        let catalogue = catalogue();
+        for (wrong, meant) in [("grwth", "growth"), ("Starter", "starter"), ("fre", "free"), ("startre", "starter")] {
+            let error = catalogue.require_plan(wrong).unwrap_err().to_string();
+            assert!(error.contains(&format!("did you mean {meant}? there are free, starter, growth")), "{error}");
+        }
+        let error = catalogue.require_plan("xyz").unwrap_err().to_string();
+        assert_eq!(error, "the plan \"xyz\" is not in the catalogue; there are free, starter, growth");
+        let error = catalogue.require_feature("csv-export").unwrap_err().to_string();
+        assert!(error.contains("did you mean csv_export?"), "{error}");
     }
 }

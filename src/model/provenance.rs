@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
+use super::caps;
 use super::effective::{severity, standing_of};
-use super::{Branding, Catalogue, Effective, Feature, LimitSettings, Source, Standing, Status, Tenant};
+use super::{Branding, CapName, Catalogue, Effective, Feature, LimitSettings, SetBy, Source, Standing, Status, Tenant};
 use crate::clock::Timestamp;
 
 /// Whose word a value is.
@@ -29,6 +30,8 @@ pub struct Provenance {
     pub status: Traced,
     pub plan: Traced,
     pub features: BTreeMap<String, Traced>,
+    /// By name; with whose word it is where it is not the plan's.
+    pub caps: BTreeMap<CapName, (Traced, Option<SetBy>)>,
     /// What is set, by field.
     pub branding: BTreeMap<String, Traced>,
     /// By field; limits as `limits.<field>`. A limit that is `null` is none.
@@ -63,6 +66,7 @@ impl Provenance {
             status: (json(&effective.status), status_origin(chain, suspend_expired, now)),
             plan: (json(&effective.plan), by_plan.map_or(Origin::Config, Origin::Line)),
             features: features(chain, catalogue, effective),
+            caps: CapName::ALL.into_iter().map(|name| (name, cap(chain, effective, name))).collect(),
             branding: branding(chain, effective),
             edge: edge(chain, catalogue, effective),
         }
@@ -104,6 +108,12 @@ fn features(chain: &[&Tenant], catalogue: &Catalogue, effective: &Effective) -> 
         (feature.to_string(), (Value::Bool(has), origin))
     };
     known.into_iter().map(trace).collect()
+}
+
+fn cap(chain: &[&Tenant], effective: &Effective, name: CapName) -> (Traced, Option<SetBy>) {
+    let own = caps::own(chain, name);
+    let origin = own.map_or(Origin::Plan, |(at, _)| Origin::Line(at));
+    ((json(&effective.caps.get(name)), origin), own.map(|(_, own)| own.by))
 }
 
 /// Whatever fields branding has, `images.logo_light` among them: the nearest that sets one.

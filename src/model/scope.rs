@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::TenantId;
+use super::{SessionId, TenantId};
 
 macro_rules! scopes {
     ($($(#[doc = $meaning:literal])+ $name:ident = $text:literal, $reach:ident;)+) => {
@@ -251,6 +251,22 @@ pub enum Realm {
     Tenant(TenantId),
 }
 
+/// What somebody presented, on which their rights stand.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Authority {
+    /// A token, by the SHA-256 of its text.
+    Token([u8; 32]),
+    Session(SessionId),
+}
+
+/// Rights that can be taken away, with what they stand on: so that whoever writes can look again, while nobody else writes,
+/// whether they are still there.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Grounds {
+    pub on: Authority,
+    pub rights: Rights,
+}
+
 impl Rights {
     /// The system itself, and whoever has the store's own files in hands.
     pub fn all() -> Self {
@@ -264,6 +280,17 @@ impl Rights {
 
     pub fn has(&self, scope: Scope) -> bool {
         self.scopes.contains(&scope)
+    }
+
+    /// Whether they hold all that `earlier` did, wherever that was, and stand as high.
+    pub fn still_hold(&self, earlier: &Self) -> bool {
+        let everywhere = self.realm == Realm::Installation;
+        let as_high = match (self.rank, earlier.rank) {
+            (None, _) => true,
+            (Some(now), Some(then)) => now >= then,
+            (Some(_), None) => false,
+        };
+        (everywhere || self.realm == earlier.realm) && as_high && self.lacking(&earlier.scopes).is_empty()
     }
 
     /// Whether this tenant is theirs to see at all.
@@ -322,6 +349,14 @@ mod tests {
         assert!(admin.covers(own) && !admin.covers(TenantId::new()));
         assert!(admin.outranks(Role::Admin) && !admin.outranks(Role::Owner));
         assert_eq!(admin.lacking(&[Scope::DomainsManage, Scope::TenantsDelete].into()), [Scope::TenantsDelete]);
+        let (owner, elsewhere) = (
+            Rights { rank: Some(Role::Owner), ..admin.clone() },
+            Rights { realm: Realm::Tenant(TenantId::new()), ..admin.clone() },
+        );
+        let fewer = Rights { scopes: Role::Moderator.scopes(), ..admin.clone() };
+        assert!(owner.still_hold(&admin) && !admin.still_hold(&owner) && !elsewhere.still_hold(&admin));
+        assert!(admin.still_hold(&fewer) && !fewer.still_hold(&admin));
+        assert!(Rights::all().still_hold(&owner) && !owner.still_hold(&Rights::all()));
         assert!(Rights::all().outranks(Role::Owner) && Rights::all().lacking(&Role::Owner.scopes()).is_empty());
     }
 }

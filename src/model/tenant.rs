@@ -7,7 +7,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Branding, EdgeSettings, Feature, PlanName, Slug};
+use super::{Branding, EdgeSettings, Feature, PlanName, Slug, Subscription};
 use crate::clock::Timestamp;
 
 /// A tenant's identity: a UUIDv7, so that ids sort by creation.
@@ -87,31 +87,14 @@ pub struct Life {
     /// Since when it has been cancelled.
     pub cancelled: Option<Timestamp>,
     pub archived: Option<Timestamp>,
+    /// What it was when it was cancelled, and is again when it is restored.
+    pub before: Option<Status>,
     /// When a cancelled tenant is archived, or an archived one purged.
     pub phase_ends: Option<Timestamp>,
     /// Set while its plan does not cover the domains that it holds: from then on they redirect to its slug host.
     pub domains_until: Option<Timestamp>,
     /// When the clock does something to it, or somebody is to be told. `None`: never.
     pub due: Option<Timestamp>,
-}
-
-/// What is agreed about a tenant's plan beyond the one that it has.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Subscription {
-    /// The plan that it gets when its time comes.
-    pub next: Option<PlanChange>,
-    /// When the billing period under way ends, as the billing system tells it. `None`, or past: with the calendar month, UTC.
-    pub period_end: Option<Timestamp>,
-    /// What the billing system calls the tenant; no two tenants have the same.
-    pub billing_ref: Option<String>,
-}
-
-/// A change of plan that waits for its time.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct PlanChange {
-    /// `None`: from then on it has no plan of its own, and its parent's holds.
-    pub plan: Option<PlanName>,
-    pub at: Timestamp,
 }
 
 /// One row of the `tenants` table.

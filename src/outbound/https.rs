@@ -15,7 +15,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::crypto::aws_lc_rs;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 
@@ -53,6 +53,30 @@ pub enum HttpsError {
     /// The connection ended within the exchange, or what came is no HTTP. The request may have been carried out.
     #[error("the connection broke: {0}")]
     Broken(String),
+}
+
+/// Connects with TLS where the address says `https`, plainly where it says `http`.
+pub type Connector = HttpsConnector<HttpConnector>;
+
+/// Whose certificates are believed.
+#[derive(Clone, Copy, Debug)]
+pub enum Trust<'p> {
+    /// Nobody's: for addresses without TLS.
+    Nobody,
+    /// Whom the system trusts.
+    System,
+    /// The certificates of this PEM file alone.
+    File(&'p Path),
+}
+
+/// For a client that takes answers piece by piece. HTTP/1.1.
+pub fn connector(trust: Trust<'_>) -> Result<Connector, HttpsError> {
+    let tls = match trust {
+        Trust::Nobody => builder()?.with_root_certificates(RootCertStore::empty()).with_no_client_auth(),
+        Trust::System => tls(None)?,
+        Trust::File(path) => tls(Some(path))?,
+    };
+    Ok(HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().build())
 }
 
 impl Https {
@@ -97,9 +121,13 @@ impl Https {
     }
 }
 
-fn tls(roots: Option<&Path>) -> Result<ClientConfig, HttpsError> {
+fn builder() -> Result<ConfigBuilder<ClientConfig, WantsVerifier>, HttpsError> {
     let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
-    let builder = builder.with_safe_default_protocol_versions().map_err(|e| HttpsError::SystemRoots(e.to_string()))?;
+    builder.with_safe_default_protocol_versions().map_err(|error| HttpsError::SystemRoots(error.to_string()))
+}
+
+fn tls(roots: Option<&Path>) -> Result<ClientConfig, HttpsError> {
+    let builder = builder()?;
     let builder = match roots {
         Some(path) => builder.with_root_certificates(read(path)?),
         None => builder.with_native_roots().map_err(|error| HttpsError::SystemRoots(error.to_string()))?,

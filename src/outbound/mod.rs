@@ -6,5 +6,5 @@ mod https;
 mod plain;
 
 pub use guard::{Guard, OutboundError, Refused};
-pub use https::{Https, HttpsError};
+pub use https::{Connector, Https, HttpsError, Trust, connector};
 pub use plain::get;

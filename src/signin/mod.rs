@@ -19,7 +19,7 @@ use crate::model::{Email, Person, PersonId, SessionId};
 use crate::outbound::HttpsError;
 use crate::store::{PasswordHash, StoreError};
 use crate::tenancy::{
-    Actor, Done, Expect, Fault, NewSession, Origin, PersonChange, SessionState, Tenancy, TenancyError,
+    Actor, Done, Expect, Fault, NAME_MAX, NewSession, Origin, PersonChange, SessionState, Tenancy, TenancyError,
 };
 
 /// Why nobody was signed in.
@@ -56,6 +56,8 @@ impl From<StoreError> for SignInError {
     }
 }
 
+/// The action of lines that tell of a sign-in that came to nothing.
+const SESSION_REFUSED: &str = "session.refuse";
 /// How often sessions that are over are forgotten.
 const FORGET_EVERY: Duration = Duration::from_secs(600);
 
@@ -110,11 +112,15 @@ impl SignIn {
         password: &str,
         about: Circumstances,
     ) -> Result<Done<NewSession>, SignInError> {
-        let account = email.trim().to_lowercase();
-        let tried = self.throttle.enter(&account, about.origin.from).await?;
-        let person = match Email::parse(email) {
-            Ok(email) => self.tenancy.store().person_by_email(&email).await?,
-            Err(_) => None,
+        let address = Email::parse(email).ok();
+        // However it is spelled, it is one account.
+        let account =
+            address.as_ref().map_or_else(|| email.trim().to_lowercase(), |address| address.as_str().to_owned());
+        let tried = self.throttle.enter(&account, about.origin.from).await;
+        let tried = tried.inspect_err(|error| self.note_stranger("password", error, &about))?;
+        let person = match &address {
+            Some(address) => self.tenancy.store().person_by_email(address).await?,
+            None => None,
         };
         let hash = match &person {
             Some(person) => self.tenancy.password_of(person.id).await?,
@@ -127,7 +133,10 @@ impl SignIn {
                 self.note_refused(person.id, &about, if right { "disabled" } else { "password" });
                 return Err(SignInError::Refused);
             }
-            None => return Err(SignInError::Refused),
+            None => {
+                self.note_stranger("password", &SignInError::Refused, &about);
+                return Err(SignInError::Refused);
+            }
         };
         self.throttle.forgive(&tried).await?;
         let origin = Origin { method: "password".to_owned(), ..about.origin };
@@ -143,6 +152,23 @@ impl SignIn {
                 tracing::warn!(%error, "signin.refusal_not_noted");
             }
         });
+    }
+
+    /// The same where nobody is known that it is about. What was typed is not kept: it may be anything.
+    fn note_stranger(&self, method: &str, error: &SignInError, about: &Circumstances) {
+        let why = match error {
+            SignInError::Refused => "unknown",
+            SignInError::TooOften { .. } => "too-often",
+            SignInError::Strange(_) => "not-begun-here",
+            SignInError::Provider(_) => "provider",
+            SignInError::Stranger(_) => "stranger",
+            SignInError::NoProvider(_)
+            | SignInError::Invalid(_)
+            | SignInError::Unreachable(_)
+            | SignInError::Tenancy(_) => return,
+        };
+        let actor = Actor { from: about.origin.from, request_id: about.request_id.clone(), ..Actor::new("nobody") };
+        self.tenancy.note(actor.entry(SESSION_REFUSED, None, method, serde_json::json!({ "why": why })));
     }
 
     /// Changes one's own password, which has to be given; all other sessions end.
@@ -222,11 +248,9 @@ impl SignIn {
         flow: Option<&str>,
         about: Circumstances,
     ) -> Result<(Done<NewSession>, String), SignInError> {
-        self.throttle.count_from(about.origin.from)?;
         let provider = self.provider(provider)?;
-        let ring = self.tenancy.keyring().await?;
-        let (known, return_to) = provider.finish(callback, flow, &ring, self.tenancy.clock().now()).await?;
-        let person = self.whom(provider, known).await?;
+        let found = self.by_provider(provider, callback, flow, &about).await;
+        let (person, return_to) = found.inspect_err(|error| self.note_stranger(provider.name(), error, &about))?;
         let origin = Origin { method: provider.name().to_owned(), ..about.origin };
         let session = self.tenancy.begin_session(person, &origin, about.former, about.request_id).await;
         let session = session.map_err(|error| match error {
@@ -236,8 +260,22 @@ impl SignIn {
         Ok((session, return_to))
     }
 
+    async fn by_provider(
+        &self,
+        provider: &Provider,
+        callback: &Callback,
+        flow: Option<&str>,
+        about: &Circumstances,
+    ) -> Result<(PersonId, String), SignInError> {
+        self.throttle.count_from(about.origin.from)?;
+        let ring = self.tenancy.keyring().await?;
+        let (known, return_to) = provider.finish(callback, flow, &ring, self.tenancy.clock().now()).await?;
+        Ok((self.whom(provider, known).await?, return_to))
+    }
+
     /// The person whom a provider's word is about: the one linked to the identity; else whoever has the address, if the
-    /// provider has verified it; else a new one, if the configuration wants that.
+    /// provider has verified it and its word about addresses counts for whoever is here already; else a new one, if the
+    /// configuration wants that.
     async fn whom(&self, provider: &Provider, known: oidc::Known) -> Result<PersonId, SignInError> {
         if let Some(person) = self.tenancy.person_by_identity(&known.identity).await? {
             return Ok(person.id);
@@ -254,13 +292,18 @@ impl SignIn {
                 let why = "the provider knew somebody else by your e-mail address; ask an operator";
                 return Err(SignInError::Stranger(why.to_owned()));
             }
+            if !provider.links_by_email() {
+                let why = "somebody here has your e-mail address, and this provider's word is not enough to be them; sign in \
+                    with your password, or ask an operator";
+                return Err(SignInError::Stranger(why.to_owned()));
+            }
             self.tenancy.link_identity(&actor, person.id, &known.identity).await?;
             return Ok(person.id);
         }
         if !provider.creates_people() {
             return Err(SignInError::Stranger("nobody here has your e-mail address; ask for an invitation".to_owned()));
         }
-        let name = known.name.unwrap_or_else(|| email.as_str().to_owned());
+        let name = known.name.as_deref().and_then(fit_name).unwrap_or_else(|| email.as_str().to_owned());
         let made = self.tenancy.create_person(&actor, email.as_str(), &name, None, Some(&known.identity)).await?;
         Ok(made.value.id)
     }
@@ -273,5 +316,25 @@ impl SignIn {
     fn provider(&self, name: &str) -> Result<&Provider, SignInError> {
         let found = self.providers.iter().find(|provider| provider.name() == name);
         found.ok_or_else(|| SignInError::NoProvider(name.to_owned()))
+    }
+}
+
+/// What a provider calls somebody, as a name that can be theirs here: without what cannot be seen, and not too long. What is
+/// wrong with a name is no reason to let nobody in.
+fn fit_name(name: &str) -> Option<String> {
+    let visible: String = name.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let short: String = visible.trim().chars().take(NAME_MAX).collect();
+    Some(short.trim().to_owned()).filter(|name| !name.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_provider_calls_somebody_is_made_fit() {
+        assert_eq!(fit_name(" Ada\tLovelace\n").as_deref(), Some("Ada Lovelace"));
+        assert_eq!(fit_name(&"é".repeat(500)).map(|name| name.chars().count()), Some(NAME_MAX));
+        assert_eq!(fit_name(" \u{0} "), None);
     }
 }

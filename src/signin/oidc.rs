@@ -117,6 +117,11 @@ impl Provider {
         &self.settings.name
     }
 
+    /// Whether an address that it has verified makes somebody the person here who has it.
+    pub fn links_by_email(&self) -> bool {
+        self.settings.link_by_email
+    }
+
     pub fn creates_people(&self) -> bool {
         self.settings.create_people
     }

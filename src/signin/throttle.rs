@@ -72,14 +72,16 @@ impl Throttle {
         Ok(Try { network, buckets })
     }
 
-    /// It was the right person: their tries are forgotten.
+    /// It was the right person: their tries from there are forgotten, and this one counts nowhere.
     pub async fn forgive(&self, tried: &Try) -> Result<(), StoreError> {
         if let Some(arrival) = self.networks.get(&tried.network) {
             let mut arrival = arrival.lock().unwrap_or_else(PoisonError::into_inner);
             *arrival = *arrival - PER_NETWORK.every;
         }
         let mut aside = self.store.aside().await?;
-        let [_, near] = &tried.buckets;
+        let [wide, near] = &tried.buckets;
+        let row = aside.lock_bucket(wide).await?;
+        aside.save_bucket(wide, BucketRow { arrival: row.arrival - PER_ACCOUNT.every, ..row }).await?;
         aside.save_bucket(near, BucketRow::default()).await?;
         aside.commit().await
     }

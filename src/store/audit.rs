@@ -16,7 +16,7 @@ use super::row::{Row, storable};
 use super::{Aside, Page, Store, StoreError, Write};
 use crate::clock::Timestamp;
 use crate::ledger::{self, Hash, Linked, Personal, Record, Split};
-use crate::model::TenantId;
+use crate::model::{Grounds, TenantId};
 
 /// One line of the audit ledger, as it is handed in.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -43,12 +43,26 @@ pub struct AuditEntry {
     /// Where in the line something names a person, as JSON pointers: `/subject`, `/detail/name`. A text that is an e-mail
     /// address is taken for one without being marked. Not read back.
     pub personal: Vec<String>,
+    /// What the actor's right to it stands on, where that can be taken away. Not written: it is looked at again before the
+    /// commit.
+    pub grounds: Option<Box<Grounds>>,
 }
 
 impl AuditEntry {
-    /// With what it was before and after.
-    pub fn changed(self, before: Value, after: Value) -> Self {
+    /// With what it was before and after: of objects, the members that differ.
+    pub fn changed(self, mut before: Value, mut after: Value) -> Self {
+        keep_differences(&mut before, &mut after);
         Self { before: Some(before), after: Some(after), ..self }
+    }
+
+    /// Of something that there was not before.
+    pub fn made(self, after: Value) -> Self {
+        Self { after: Some(after), ..self }
+    }
+
+    /// Of something that there is no more.
+    pub fn gone(self, before: Value) -> Self {
+        Self { before: Some(before), ..self }
     }
 
     /// Says that what stands at these places (`/subject`, `/detail/name`) is personal data of that person.
@@ -319,10 +333,24 @@ fn line_of((chain, line): (Option<String>, Linked)) -> Result<AuditLine, StoreEr
         before: split.before,
         after: split.after,
         request_id: record.request_id,
-        person: None,
-        personal: Vec::new(),
+        ..AuditEntry::default()
     };
     Ok(AuditLine { id, at: record.at, link: chain.zip(hash).map(|(chain, hash)| (chain, number, hash)), entry })
+}
+
+/// Takes out of two objects what is the same in both.
+fn keep_differences(before: &mut Value, after: &mut Value) {
+    let (Value::Object(before), Value::Object(after)) = (before, after) else { return };
+    let names: Vec<_> = before.keys().filter(|name| after.contains_key(*name)).cloned().collect();
+    for name in names {
+        let (Some(was), Some(is)) = (before.get_mut(&name), after.get_mut(&name)) else { continue };
+        if was == is {
+            before.remove(&name);
+            after.remove(&name);
+        } else {
+            keep_differences(was, is);
+        }
+    }
 }
 
 /// How a statement that reads personal values begins.

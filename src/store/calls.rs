@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 use super::row::{Row, storable};
 use super::{Aside, Store, StoreError};
 use crate::clock::Timestamp;
+use crate::model::TenantId;
 
 /// A call with an idempotency key.
 #[derive(Clone, Debug)]
@@ -45,10 +46,21 @@ impl Store {
 
     /// Whether a write of this actor's under that request id has been committed since `begun`: a look through the newest
     /// lines of the ledger, for the rare call whose answer was lost.
-    pub async fn was_done(&self, actor: &str, request_id: &str, begun: Timestamp) -> Result<bool, StoreError> {
-        let sql = "SELECT id FROM audit WHERE at >= $1 AND actor = $2 AND request_id = $3 LIMIT 1";
+    /// Tokens of two tenants may bear one name: with `tenant`, only lines of that one count.
+    pub async fn was_done(
+        &self,
+        actor: &str,
+        tenant: Option<TenantId>,
+        request_id: &str,
+        begun: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let sql = "SELECT id FROM audit WHERE at >= $1 AND actor = $2 AND request_id = $3 \
+                   AND ($4 = '' OR tenant = $4) LIMIT 1";
         let statement = query(sql).bind(begun.millis()).bind(storable(actor).into_owned());
-        Ok(self.one(statement.bind(storable(request_id).into_owned())).await?.is_some())
+        let statement = statement
+            .bind(storable(request_id).into_owned())
+            .bind(tenant.map(|tenant| tenant.to_string()).unwrap_or_default());
+        Ok(self.one(statement).await?.is_some())
     }
 }
 
@@ -65,10 +77,11 @@ impl Aside {
         Ok(self.execute(statement).await? > 0)
     }
 
-    /// Keeps what a call was answered.
-    pub async fn answer_call(&mut self, id: &str, answer: &[u8]) -> Result<(), StoreError> {
-        let sealed = self.store().0.sealer.seal(&purpose(id), answer)?;
-        let statement = query("UPDATE calls SET answer = $2 WHERE id = $1").bind(id.to_owned()).bind(sealed);
+    /// Keeps what a call was answered, if it is still the one that began then.
+    pub async fn answer_call(&mut self, call: &CallRow, answer: &[u8]) -> Result<(), StoreError> {
+        let sealed = self.store().0.sealer.seal(&purpose(&call.id), answer)?;
+        let sql = "UPDATE calls SET answer = $2 WHERE id = $1 AND begun = $3";
+        let statement = query(sql).bind(call.id.clone()).bind(sealed).bind(call.begun.millis());
         self.execute(statement).await.map(drop)
     }
 

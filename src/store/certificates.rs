@@ -5,7 +5,7 @@ use sqlx::query;
 use zeroize::Zeroizing;
 
 use super::row::{Row, storable, to_json};
-use super::{Aside, Page, Store, StoreError, Write};
+use super::{Aside, CertificateFilter, CertificateSort, Page, Store, StoreError, Write};
 use crate::clock::Timestamp;
 use crate::model::{Certificate, CertificateSource, Change, TenantId};
 
@@ -69,52 +69,16 @@ impl Store {
         row.map(|row| Row::new(&row, "certificates", "id").text("id").map(str::to_owned)).transpose()
     }
 
-    /// A certificate with its key, whatever its state.
-    pub async fn certificate_with_key(&self, id: &str) -> Result<Option<Certificate>, StoreError> {
-        let sql = "SELECT id, names, chain, sealed_key, not_before, not_after, source, authority FROM certificates \
-                   WHERE id = $1";
-        let row = self.one(query(sql).bind(storable(id).into_owned())).await?;
-        row.map(|row| self.unsealed(&row)).transpose()
-    }
-
     pub async fn certificate_row(&self, id: &str) -> Result<Option<CertificateRow>, StoreError> {
         let statement = query(select!("WHERE c.id = $1")).bind(storable(id).into_owned());
         self.one(statement).await?.as_ref().map(row_of).transpose()
     }
 
-    /// Certificates by id, of all names or of one, expired and revoked ones included. `page.after` is an id.
-    pub async fn certificates(&self, name: Option<&str>, page: &Page) -> Result<Vec<CertificateRow>, StoreError> {
-        let after = page.after.as_deref().map(storable).unwrap_or_default().into_owned();
-        let statement = match name {
-            None => query(select!("WHERE c.id > $1 ORDER BY c.id LIMIT $2")).bind(after).bind(page.limit()),
-            Some(name) => query(select!(
-                "JOIN certificate_names n ON n.certificate = c.id WHERE c.id > $1 AND n.name = $3 \
-                 ORDER BY c.id LIMIT $2"
-            ))
-            .bind(after)
-            .bind(page.limit())
-            .bind(storable(name).into_owned()),
-        };
-        self.all(statement).await?.iter().map(row_of).collect()
-    }
-
-    /// The same, of one tenant: those for a name that it holds.
-    pub async fn certificates_of(
-        &self,
-        tenant: TenantId,
-        name: Option<&str>,
-        page: &Page,
-    ) -> Result<Vec<CertificateRow>, StoreError> {
-        let after = page.after.as_deref().map(storable).unwrap_or_default().into_owned();
-        let statement = query(select!(
-            "WHERE c.id > $1 AND c.id IN (SELECT n.certificate FROM domains d \
-             JOIN certificate_names n ON n.name = d.name \
-             WHERE d.tenant = $3 AND d.state IN ('verified', 'live', 'moved') AND ($4 = '' OR d.name = $4)) \
-             ORDER BY c.id LIMIT $2"
-        ));
-        let name = name.map(storable).unwrap_or_default().into_owned();
-        let statement = statement.bind(after).bind(page.limit()).bind(tenant.to_string()).bind(name);
-        self.all(statement).await?.iter().map(row_of).collect()
+    /// The certificates for exactly this name, the newest first, expired and revoked ones included: at most [`Page::MOST`].
+    pub async fn certificates_for(&self, name: &str) -> Result<Vec<CertificateRow>, StoreError> {
+        let filter = CertificateFilter { name: Some(name.to_owned()), ..CertificateFilter::default() };
+        let page = Page { limit: Page::MOST, after: None };
+        Ok(self.list_certificates(&filter, CertificateSort::Id, true, &page).await?.rows)
     }
 
     /// The end of the certificate that ends first among those not revoked that end after `now`.
@@ -160,22 +124,14 @@ impl Store {
 }
 
 impl Write {
-    /// One of the operators' own, or whose tenant does not matter; see [`Write::insert_certificate_of`].
+    /// `Conflict` when there is one of that id. It is the tenant's that holds the first of its names that anybody holds, and
+    /// stays that tenant's. Notes each of its names.
     pub async fn insert_certificate(&mut self, certificate: &Certificate) -> Result<(), StoreError> {
-        self.insert_certificate_of(certificate, None).await
-    }
-
-    /// `Conflict` when there is one of that id. `tenant`: whose it is; `None`: the operators'. Notes each of its names.
-    pub async fn insert_certificate_of(
-        &mut self,
-        certificate: &Certificate,
-        tenant: Option<TenantId>,
-    ) -> Result<(), StoreError> {
         let id = certificate.id.as_str();
         let sealed = self.store().0.sealer.seal(&purpose(id), certificate.key.as_bytes())?;
         let sql = "INSERT INTO certificates \
-                   (id, names, chain, sealed_key, not_after, created, revision, source, authority, not_before, tenant) \
-                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT DO NOTHING";
+                   (id, names, chain, sealed_key, not_after, created, revision, source, authority, not_before) \
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING";
         let statement = query(sql)
             .bind(id)
             .bind(to_json(&certificate.names)?)
@@ -186,8 +142,7 @@ impl Write {
             .bind(self.revision())
             .bind(certificate.source.as_str())
             .bind(certificate.authority.as_str())
-            .bind(certificate.not_before.millis())
-            .bind(tenant.map(|tenant| tenant.to_string()));
+            .bind(certificate.not_before.millis());
         if self.execute(statement).await? == 0 {
             return Err(StoreError::Conflict(format!("a certificate with the id {id} exists already")));
         }
@@ -196,7 +151,10 @@ impl Write {
             self.execute(query(sql).bind(name.as_str()).bind(id)).await?;
             self.change(Change::Certificate(name.clone()));
         }
-        Ok(())
+        let sql = "UPDATE certificates SET tenant = (SELECT d.tenant FROM certificate_names n \
+                   JOIN domains d ON d.name = n.name WHERE n.certificate = $1 \
+                   AND d.state IN ('verified', 'live', 'moved') ORDER BY n.name LIMIT 1) WHERE id = $1";
+        self.execute(query(sql).bind(id)).await.map(drop)
     }
 
     /// A certificate that is not to be served any more; its row stays. `Missing` when there is none of that id. Notes
@@ -222,15 +180,18 @@ impl Write {
         }
     }
 
-    /// Removes the certificates all of whose names this tenant holds; returns how many. One that covers another
-    /// tenant's name too stays.
+    /// Removes the certificates that are this tenant's, or all of whose names it holds, with their keys; returns how many.
+    /// One that is for another tenant's name too stays.
     pub(super) async fn delete_certificates_of(&mut self, tenant: TenantId) -> Result<u64, StoreError> {
-        let sql = "SELECT n.certificate, n.name FROM certificate_names n WHERE n.certificate IN \
-                   (SELECT m.certificate FROM certificate_names m JOIN domains d ON d.name = m.name \
-                    WHERE d.tenant = $1 AND d.state IN ('verified', 'live', 'moved')) \
-                   AND NOT EXISTS (SELECT 1 FROM certificate_names o WHERE o.certificate = n.certificate \
-                    AND NOT EXISTS (SELECT 1 FROM domains d WHERE d.name = o.name AND d.tenant = $1 \
-                     AND d.state IN ('verified', 'live', 'moved'))) \
+        let sql = "SELECT n.certificate, n.name FROM certificate_names n \
+                   WHERE (n.certificate IN (SELECT id FROM certificates WHERE tenant = $1) \
+                    OR n.certificate IN (SELECT m.certificate FROM certificate_names m JOIN domains d ON d.name = m.name \
+                     WHERE d.tenant = $1 AND d.state IN ('verified', 'live', 'moved') \
+                     AND NOT EXISTS (SELECT 1 FROM certificate_names o WHERE o.certificate = m.certificate \
+                      AND NOT EXISTS (SELECT 1 FROM domains d WHERE d.name = o.name AND d.tenant = $1 \
+                       AND d.state IN ('verified', 'live', 'moved'))))) \
+                   AND NOT EXISTS (SELECT 1 FROM certificate_names o JOIN domains d ON d.name = o.name \
+                    WHERE o.certificate = n.certificate AND d.tenant <> $1 AND d.state IN ('verified', 'live', 'moved')) \
                    ORDER BY n.certificate";
         let rows = self.all(query(sql).bind(tenant.to_string())).await?;
         let mut removed = 0;

@@ -1,5 +1,5 @@
-//! The chains of the audit ledger: where each stands, its lines in order, what is cut off when it is old enough, and what
-//! is erased of a person. What is right about a chain is not judged here.
+//! The chains of the audit ledger: where each stands, its lines in order, and what is cut off when it is old enough. What
+//! is right about a chain is not judged here.
 
 use std::collections::BTreeMap;
 
@@ -7,10 +7,10 @@ use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, query};
 
 use super::audit::{columns, linked_of};
-use super::row::{Row, storable};
+use super::row::Row;
 use super::{Aside, Store, StoreError, Write};
 use crate::clock::Timestamp;
-use crate::ledger::{Chain, Checkpoint, Hash, Linked, Signed};
+use crate::ledger::{Chain, Checkpoint, Hash, INSTALLATION, Linked, Signed};
 
 /// A chain's row.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -137,6 +137,9 @@ impl Write {
     /// Removes the lines of a chain up to the one that the signed word names, and keeps the word. Returns how many went.
     pub async fn cut_chain(&mut self, cut: &Signed) -> Result<u64, StoreError> {
         let Checkpoint { chain, number, hash, at } = &cut.checkpoint;
+        if chain == INSTALLATION {
+            self.loosen_anchors(*number).await?;
+        }
         let sql = "DELETE FROM audit_personal WHERE line IN (SELECT id FROM audit WHERE chain = $1 AND number <= $2)";
         self.execute(query(sql).bind(chain.as_str()).bind(*number)).await?;
         let sql = "DELETE FROM audit WHERE chain = $1 AND number <= $2";
@@ -148,24 +151,14 @@ impl Write {
         Ok(gone)
     }
 
-    /// Erases from the ledger what it knows of a person: the values kept under each of these keys, which are the person's
-    /// id and e-mail addresses. The lines stay, and their chains verify. Returns how many values went. To be told in the
-    /// ledger by whoever calls.
-    pub async fn erase_from_audit(&mut self, keys: &[&str]) -> Result<u64, StoreError> {
-        let sql = "UPDATE audit_personal SET person = NULL, salt = NULL, value = NULL WHERE person = $1";
-        let mut erased = 0;
-        for key in keys {
-            let key = if key.contains('@') { key.to_lowercase() } else { (*key).to_owned() };
-            erased += self.execute(query(sql).bind(storable(&key).into_owned())).await?;
-        }
-        Ok(erased)
-    }
-
     /// Removes the lines from before the chains that are older than that; at most `limit`. Returns how many went.
     pub async fn cut_unchained(&mut self, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
         let sql = "DELETE FROM audit WHERE id IN (SELECT id FROM audit WHERE at < $1 AND chain IS NULL LIMIT {})";
         let sql = sql.replace("{}", &limit.to_string());
-        self.execute(query(AssertSqlSafe(sql)).bind(before.millis())).await
+        let gone = self.execute(query(AssertSqlSafe(sql)).bind(before.millis())).await?;
+        let sql = "UPDATE audit_start SET kept = kept - $1 WHERE id = 1";
+        self.execute(query(sql).bind(i64::try_from(gone).unwrap_or(i64::MAX))).await?;
+        Ok(gone)
     }
 }
 

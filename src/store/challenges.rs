@@ -37,11 +37,4 @@ impl Write {
         self.change(Change::Challenge(key.to_owned()));
         Ok(())
     }
-
-    /// It is no error when there is none. Notes the challenge.
-    pub async fn delete_challenge(&mut self, key: &str) -> Result<(), StoreError> {
-        self.execute(query("DELETE FROM challenges WHERE id = $1").bind(key)).await?;
-        self.change(Change::Challenge(key.to_owned()));
-        Ok(())
-    }
 }

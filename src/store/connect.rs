@@ -180,6 +180,7 @@ impl Lease {
     }
 
     pub async fn one(&mut self, statement: Statement<'_>) -> Result<Option<AnyRow>, StoreError> {
+        let statement = seen(statement);
         self.ask(self.patience, async move |connection: &mut AnyConnection| statement.fetch_optional(connection).await)
             .await
     }
@@ -189,6 +190,7 @@ impl Lease {
     }
 
     pub async fn all_within(&mut self, limit: Duration, statement: Statement<'_>) -> Result<Vec<AnyRow>, StoreError> {
+        let statement = seen(statement);
         self.ask(limit, async move |connection: &mut AnyConnection| statement.fetch_all(connection).await).await
     }
 
@@ -247,6 +249,14 @@ impl Drop for Lease {
         }
     }
 }
+
+/// A statement as it is about to be asked. Where access paths are tested, they are looked at here.
+#[cfg(not(test))]
+fn seen(statement: Statement<'_>) -> Statement<'_> {
+    statement
+}
+#[cfg(test)]
+use super::access_tests::seen;
 
 pub(super) async fn commit_exclusive(mut connection: AnyConnection) -> Result<(), StoreError> {
     connection.execute(raw_sql("COMMIT")).await?;

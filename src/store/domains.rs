@@ -25,11 +25,6 @@ macro_rules! select {
 /// What [`domain_of`] reads.
 pub(super) const COLUMNS: &str = "name, tenant, state, token, created, updated, revision";
 
-/// The key of a claim in listings that hold claims of several tenants: `<name> <tenant id>`.
-pub fn domain_key(domain: &Domain) -> String {
-    format!("{} {}", domain.name, domain.tenant)
-}
-
 impl Store {
     /// The claim that holds this name (state `is_held`), if any.
     pub async fn held_domain(&self, name: &DomainName) -> Result<Option<Domain>, StoreError> {
@@ -54,16 +49,6 @@ impl Store {
     pub async fn domains(&self, tenant: TenantId, page: &Page) -> Result<Vec<Domain>, StoreError> {
         let statement = query(select!("WHERE tenant = $1 AND name >= $2 ORDER BY name LIMIT $3"));
         let statement = statement.bind(tenant.to_string()).bind(page.from()).bind(page.limit());
-        self.all(statement).await?.iter().map(domain_of).collect()
-    }
-
-    /// All claims in one state, by name: the verified ones still want a certificate, for one. `page.after` is a
-    /// [`domain_key`].
-    pub async fn domains_in_state(&self, state: DomainState, page: &Page) -> Result<Vec<Domain>, StoreError> {
-        let after = page.after.as_deref().map(storable).unwrap_or_default();
-        let (name, tenant) = after.split_once(' ').unwrap_or((&after, ""));
-        let statement = query(select!("WHERE state = $1 AND (name, tenant) > ($2, $3) ORDER BY name, tenant LIMIT $4"));
-        let statement = statement.bind(state.as_str()).bind(name.to_owned()).bind(tenant.to_owned()).bind(page.limit());
         self.all(statement).await?.iter().map(domain_of).collect()
     }
 }
@@ -102,13 +87,6 @@ impl Store {
             Ok((row.optional_time("next_check")?, row.text("progress")?.to_owned()))
         })
         .transpose()
-    }
-
-    /// When the earliest look is due.
-    pub async fn next_domain_check(&self) -> Result<Option<Timestamp>, StoreError> {
-        let sql = "SELECT MIN(next_check) AS next_check FROM domains WHERE next_check IS NOT NULL";
-        let row = self.one(query(sql)).await?;
-        row.map_or(Ok(None), |row| Row::new(&row, "domains", "next_check").optional_time("next_check"))
     }
 
     /// Until when this name rests after its last holder gave it up, and who that was.
@@ -258,7 +236,8 @@ impl Write {
         Ok(())
     }
 
-    /// `Missing` when there is no such claim. Notes the host. Certificates for the name stay until they expire.
+    /// `Missing` when there is no such claim. Notes the host. Certificates for the name stay, for the tenant's return,
+    /// until they expire or the tenant goes.
     pub async fn delete_domain(&mut self, name: &DomainName, tenant: TenantId) -> Result<(), StoreError> {
         let statement = query("DELETE FROM domains WHERE name = $1 AND tenant = $2");
         if self.execute(statement.bind(name.to_string()).bind(tenant.to_string())).await? == 0 {
@@ -266,6 +245,18 @@ impl Write {
         }
         self.change(Change::of_domain(name));
         Ok(())
+    }
+
+    /// Whoever has lost a domain is not to be visited there any more: takes it back as the tenant's primary one. False where
+    /// it is none.
+    pub async fn forget_primary_domain(&mut self, name: &DomainName, tenant: TenantId) -> Result<bool, StoreError> {
+        let Some(mut row) = self.tenant(tenant).await? else { return Ok(false) };
+        let is_primary = row.edge.primary_domain.as_ref().is_some_and(|host| host.as_str() == name.to_string());
+        if is_primary {
+            row.edge.primary_domain = None;
+            self.update_tenant(&row).await?;
+        }
+        Ok(is_primary)
     }
 
     /// The names that this tenant holds.

@@ -112,11 +112,33 @@ impl Engine {
         }
     }
 
-    /// Says to the server that this transaction's statements may take their time.
-    pub fn patience(self) -> Option<&'static str> {
+    /// Begins the part of a transaction of very many rows in which others write as well: its statements may take their time,
+    /// and what they come to is not counted by triggers (migration 14), whose rows every other writer would have to wait for.
+    /// `None`: there is one writer at a time, and the part is empty.
+    pub fn beside_others(self) -> Option<&'static str> {
         match self {
             Self::Sqlite => None,
-            Self::Postgres => Some("SET LOCAL statement_timeout = '300s'"),
+            Self::Postgres => Some(
+                "SELECT set_config('statement_timeout', '300s', true), set_config('tenantry.counts', 'later', true)",
+            ),
+        }
+    }
+
+    /// Ends a question about rows that are to stay until this transaction is over, though others write as well. They can be
+    /// changed, but not go, and keep their keys.
+    pub fn keep(self) -> &'static str {
+        match self {
+            Self::Sqlite => "",
+            Self::Postgres => " FOR KEY SHARE",
+        }
+    }
+
+    /// After very many rows: how many there are, and of what kind, for whoever plans by it. SQLite plans by the indexes
+    /// alone, and is to go on doing so.
+    pub fn learn(self) -> Option<&'static str> {
+        match self {
+            Self::Sqlite => None,
+            Self::Postgres => Some("ANALYZE tenants, tenant_words, domains, orders"),
         }
     }
 

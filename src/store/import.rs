@@ -26,7 +26,10 @@ impl Store {
             let sql = format!(
                 "SELECT slug FROM tenants WHERE slug IN ({places}) UNION SELECT slug FROM retired_slugs WHERE slug IN ({places})"
             );
-            for row in &self.all(statement(sql, some.iter().map(|slug| Key::text(slug)))).await? {
+            for row in &self
+                .all(statement(sql, some.iter().map(|slug| Key::text(slug))).persistent(some.len() == MOST_KEYS))
+                .await?
+            {
                 taken.push(Row::new(row, "tenants", "slug").text("slug")?.to_owned());
             }
         }
@@ -41,7 +44,9 @@ impl Store {
             let sql = format!(
                 "SELECT {COLUMNS} FROM tenants WHERE slug IN ({places}) UNION SELECT {COLUMNS} FROM tenants WHERE id IN ({places})"
             );
-            let rows = self.all(statement(sql, some.iter().map(|key| Key::text(key)))).await?;
+            let rows = self
+                .all(statement(sql, some.iter().map(|key| Key::text(key))).persistent(some.len() == MOST_KEYS))
+                .await?;
             for row in &rows {
                 found.push(tenant_of(row)?);
             }
@@ -54,7 +59,13 @@ impl Store {
         let mut found = Vec::new();
         for some in names.chunks(MOST_KEYS) {
             let sql = format!("SELECT {DOMAIN_COLUMNS} FROM domains WHERE name IN ({})", places(some.len()));
-            for row in &self.all(statement(sql, some.iter().map(|name| Key::text(&name.to_string())))).await? {
+            for row in &self
+                .all(
+                    statement(sql, some.iter().map(|name| Key::text(&name.to_string())))
+                        .persistent(some.len() == MOST_KEYS),
+                )
+                .await?
+            {
                 found.push(domain_of(row)?);
             }
         }
@@ -82,7 +93,7 @@ impl Store {
 
 impl Write {
     /// Inserts many claims at once, each due to be looked at when it says; returns how many went in. Fewer than there are:
-    /// the others are there already, or held by another. Whether the tenants are there is for the caller to know. Notes
+    /// the others are there already, or held by another, and the transaction is to be given up. Whether the tenants are there is for the caller to know. Notes
     /// nothing.
     pub async fn insert_domains(&mut self, domains: &[(Domain, Timestamp)]) -> Result<u64, StoreError> {
         const WIDTH: usize = 9;
@@ -108,6 +119,9 @@ impl Write {
                 ]
             });
             inserted += self.execute(statement(sql, values).persistent(some.len() == AT_ONCE)).await?;
+            if let Some(counted) = self.counted() {
+                some.iter().for_each(|(domain, _)| counted.domain(domain.state));
+            }
         }
         Ok(inserted)
     }
@@ -159,11 +173,12 @@ impl Write {
         Ok(found)
     }
 
-    /// Those of these tenants that are there.
+    /// Those of these tenants that are there, and stay until this transaction is over.
     pub async fn present(&mut self, tenants: &[TenantId]) -> Result<Vec<TenantId>, StoreError> {
         let mut found = Vec::new();
         for some in tenants.chunks(MOST_KEYS) {
-            let sql = format!("SELECT id FROM tenants WHERE id IN ({})", places(some.len()));
+            let keep = self.store().0.engine.keep();
+            let sql = format!("SELECT id FROM tenants WHERE id IN ({}) ORDER BY id{keep}", places(some.len()));
             for row in &self.all(statement(sql, some.iter().map(|id| Key::Text(id.to_string())))).await? {
                 found.push(Row::new(row, "tenants", "id").tenant("id")?);
             }

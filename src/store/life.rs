@@ -31,6 +31,12 @@ impl Store {
 }
 
 impl Write {
+    /// When the clock does something to a tenant next. No change of the tenant: it keeps its revision, and no edge is told.
+    pub async fn set_due(&mut self, id: TenantId, due: Option<Timestamp>) -> Result<(), StoreError> {
+        let statement = query("UPDATE tenants SET due = $2 WHERE id = $1");
+        self.execute(statement.bind(id.to_string()).bind(due.map(Timestamp::millis))).await.map(drop)
+    }
+
     /// A tenant's descendants, the most remote first; at most `limit`.
     pub async fn beneath(&mut self, id: TenantId, limit: u32) -> Result<Vec<TenantId>, StoreError> {
         let statement = query(beneath!("SELECT id FROM beneath ORDER BY depth DESC, id LIMIT $3"));

@@ -1,21 +1,15 @@
-//! Lists of tenants: filtered, ordered, searched, a page at a time. Each page is read off an index, from where the page
-//! before ended: by the order alone, by status and plan, or by parent. What else is asked for is looked at row by row, and
-//! a page ends early when that takes too many of them, so that no list ever takes longer than it should. Nothing here
-//! writes.
-
-use sqlx::any::AnyRow;
+//! Lists of tenants: filtered, ordered, a page at a time. Each page is read off an index, from where the page before
+//! ended: by the order alone, by status and plan, by parent, or of those that are listed. What else is asked for is looked
+//! at row by row, and a page ends early when that takes too many of them, so that no list ever takes longer than it should.
+//! Nothing here writes.
 
 use super::connect::Lease;
-use super::keyset::{Key, LAST, Order, Stretch, key_of, of_cursor, statement, to_cursor};
+use super::keyset::{Key, LAST, Order, Stretch, of_cursor, statement};
+use super::paged::{Condition, Found, List};
 use super::tenants::{COLUMNS, tenant_of};
 use super::{Page, Store, StoreError};
 use crate::clock::Timestamp;
 use crate::model::{PlanName, Status, Tenant, TenantId};
-
-/// The most rows that are looked at for one page. A page may be short, or empty, and not be the last.
-pub const MOST_EXAMINED: usize = 2_000;
-/// Rows looked at in one go where not every one will do.
-const CHUNK: usize = 250;
 
 /// Which tenants are listed. What is `None` is not asked for.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -26,6 +20,8 @@ pub struct TenantFilter {
     /// The tenant's own plan.
     pub plan: Option<PlanName>,
     pub parent: Option<TenantId>,
+    /// Whether they are listed publicly.
+    pub listed: Option<bool>,
     /// Slugs that begin like this.
     pub prefix: Option<String>,
     pub created: Span,
@@ -54,13 +50,6 @@ pub enum TenantSort {
     TrialEnds,
 }
 
-/// A page of a list, and where the next one begins; `None`: there is none.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Found<T> {
-    pub rows: Vec<T>,
-    pub next: Option<String>,
-}
-
 impl Store {
     /// A page of tenants. `page.after` is [`Found::next`] of the page before, of the same order.
     pub async fn list_tenants(
@@ -70,167 +59,71 @@ impl Store {
         descending: bool,
         page: &Page,
     ) -> Result<Found<Tenant>, StoreError> {
-        if let Some(id) = filter.only {
-            let rows = self.tenant(id).await?.into_iter().filter(|tenant| filter.admits(tenant));
-            return Ok(Found { rows: rows.collect(), next: None });
-        }
-        let order = Order { columns: sort.columns(), descending };
-        let after = page.after.as_deref().map(|cursor| of_cursor(cursor, &sort.kinds())).transpose()?;
         let mut lease = self.reader().await?;
-        let classes = filter.classes(&mut lease, sort).await?;
-        let exact = filter.is_covered(sort);
-        let mut paging = Paging::new(page.limit() as usize, exact);
-        let mut stretch = Stretch { after, ..filter.stretch(sort) };
-        while let Some(ask) = paging.ask() {
-            let (sql, values) = sql(order, &stretch, &classes, ask);
-            let rows = lease.all(statement(sql, values)).await?;
-            for row in &rows {
-                let keys = keys_of(row, &sort)?;
-                stretch.after = Some(keys.clone());
-                let tenant = tenant_of(row)?;
-                paging.take(keys, filter.admits(&tenant).then_some(tenant));
-            }
-            paging.came(rows.len(), ask);
+        if let Some(id) = filter.only {
+            let (condition, values) = Condition::all(&filter.conditions(None), 2);
+            let sql = format!("SELECT {COLUMNS} FROM tenants WHERE id = $1{condition}");
+            let values = std::iter::once(Key::Text(id.to_string())).chain(values);
+            let row = lease.one(statement(sql, values)).await?;
+            return Ok(Found { rows: row.iter().map(tenant_of).collect::<Result<_, _>>()?, next: None });
         }
-        Ok(paging.found())
-    }
-}
-
-/// A page being gathered.
-pub(super) struct Paging<T> {
-    limit: usize,
-    /// Every row will do.
-    exact: bool,
-    rows: Vec<(Vec<Key>, T)>,
-    examined: usize,
-    last: Option<Vec<Key>>,
-    ended: bool,
-}
-
-impl<T> Paging<T> {
-    pub fn new(limit: usize, exact: bool) -> Self {
-        Self { limit, exact, rows: Vec::new(), examined: 0, last: None, ended: false }
-    }
-
-    /// How many rows to read next; `None`: enough.
-    pub fn ask(&self) -> Option<usize> {
-        if self.ended || self.rows.len() > self.limit || self.examined >= MOST_EXAMINED {
-            return None;
-        }
-        // One more than wanted shows whether there is more.
-        Some(match (self.exact, self.examined) {
-            (true, _) => self.limit + 1,
-            // Most of what a search finds is to be listed.
-            (false, 0) => CHUNK.min(2 * self.limit + 2),
-            (false, _) => CHUNK,
-        })
-    }
-
-    /// Notes a row that was looked at, and keeps it if it is to be listed.
-    pub fn take(&mut self, keys: Vec<Key>, row: Option<T>) {
-        self.examined += 1;
-        if let Some(row) = row {
-            self.rows.push((keys.clone(), row));
-        }
-        self.last = Some(keys);
-    }
-
-    pub fn came(&mut self, rows: usize, asked: usize) {
-        self.ended = rows < asked;
-    }
-
-    pub fn found(mut self) -> Found<T> {
-        let next = if self.rows.len() > self.limit {
-            self.rows.truncate(self.limit);
-            self.rows.last().map(|(keys, _)| keys)
-        } else {
-            self.last.as_ref().filter(|_| !self.ended)
+        let after = page.after.as_deref().map(|cursor| of_cursor(cursor, &sort.kinds())).transpose()?;
+        let list = List {
+            table: "tenants",
+            columns: COLUMNS,
+            id: Some("id"),
+            order: Order { columns: sort.columns(), descending },
+            kinds: sort.kinds(),
+            classes: filter.classes(&mut lease, sort).await?,
+            rest: filter.conditions(Some(sort)),
         };
-        let next = next.map(|keys| to_cursor(keys));
-        Found { next, rows: self.rows.into_iter().map(|(_, row)| row).collect() }
+        let stretch = Stretch { after, ..filter.stretch(sort) };
+        let (rows, next) = list.page(&mut lease, stretch, page.limit() as usize).await?;
+        Ok(Found { rows: rows.iter().map(tenant_of).collect::<Result<_, _>>()?, next })
     }
-}
-
-/// Rows that have the same values in the columns before the order's: each is a stretch of one index.
-struct Class {
-    condition: String,
-    /// Bound where the condition says `{}`.
-    value: Option<String>,
-}
-
-/// The rows of all classes, merged.
-fn sql(order: Order, stretch: &Stretch, classes: &[Class], limit: usize) -> (String, Vec<Key>) {
-    let (clause, mut values) = order.clause(stretch, 2);
-    values.insert(0, Key::Int(limit as i64));
-    let mut conditions = Vec::with_capacity(classes.len());
-    for class in classes {
-        if let Some(value) = &class.value {
-            values.push(Key::text(value));
-        }
-        conditions.push(format!("{}{clause}", class.condition.replace("{}", &format!("${}", values.len()))));
-    }
-    let (columns, by) = (order.columns.join(", "), order.by());
-    let sql = match conditions.as_slice() {
-        [condition] => format!("SELECT {COLUMNS} FROM tenants WHERE {condition} ORDER BY {by} LIMIT $1"),
-        _ => {
-            let part = |(n, condition): (usize, &String)| {
-                format!(
-                    "SELECT * FROM (SELECT {columns}, id AS found FROM tenants WHERE {condition} ORDER BY {by} LIMIT $1) AS c{n}"
-                )
-            };
-            let parts: Vec<String> = conditions.iter().enumerate().map(part).collect();
-            let by = format!("c.{}", by.replace(", ", ", c."));
-            // Their keys are merged first: whole rows are read of those alone that are listed.
-            format!(
-                "SELECT {} FROM (SELECT * FROM ({}) AS a ORDER BY {} LIMIT $1) AS c JOIN tenants AS t ON t.id = c.found \
-                 ORDER BY {by}",
-                COLUMNS.split(", ").map(|column| format!("t.{column}")).collect::<Vec<_>>().join(", "),
-                parts.join(" UNION ALL "),
-                order.by()
-            )
-        }
-    };
-    (sql, values)
 }
 
 impl TenantFilter {
-    /// Whether a row is to be listed.
-    pub fn admits(&self, tenant: &Tenant) -> bool {
-        let trial = self.trial_ends == Span::default()
-            || tenant.status == Status::Trial && tenant.trial_ends.is_some_and(|at| self.trial_ends.has(at));
-        trial
-            && self.only.is_none_or(|id| tenant.id == id)
-            && self.status.is_none_or(|status| tenant.status == status)
-            && self.plan.as_ref().is_none_or(|plan| tenant.plan.as_ref() == Some(plan))
-            && self.parent.is_none_or(|parent| tenant.parent == Some(parent))
-            && self.prefix.as_ref().is_none_or(|prefix| tenant.slug.as_str().starts_with(prefix.as_str()))
-            && self.created.has(tenant.created)
-            && self.updated.has(tenant.updated)
-    }
-
-    pub(super) fn is_everything(&self) -> bool {
-        *self == Self::default()
-    }
-
-    /// Whether the stretches that are read hold nothing that is not to be listed.
-    fn is_covered(&self, sort: TenantSort) -> bool {
-        let mut rest = self.clone();
-        match sort {
-            TenantSort::Slug => rest.prefix = None,
-            TenantSort::Name => {}
-            TenantSort::Created => rest.created = Span::default(),
-            TenantSort::Updated => rest.updated = Span::default(),
-            TenantSort::TrialEnds => rest.trial_ends = Span::default(),
-        }
-        match (sort, rest.parent.take()) {
-            (TenantSort::TrialEnds, None) if rest.status.is_none_or(|status| status == Status::Trial) => {
-                rest.status = None
+    /// What is asked for beyond what the stretches of this order hold; `None`: everything, of whatever row. No index is
+    /// entered by these expressions: that they are the few that are left is what keeps a page short.
+    pub(super) fn conditions(&self, sort: Option<TenantSort>) -> Vec<Condition> {
+        let by = |wanted: TenantSort| sort == Some(wanted);
+        // As in `classes`: what is there comes first.
+        let trials = by(TenantSort::TrialEnds);
+        let parent = sort.is_some() && !trials && self.parent.is_some();
+        let listed = sort.is_some() && !trials && !parent && self.listed == Some(true);
+        let classes = sort.is_some() && !trials && !parent && !listed;
+        let mut conditions = Vec::new();
+        let mut text = |covered: bool, column: &str, value: Option<String>| {
+            if let Some(value) = value.filter(|_| !covered) {
+                conditions.push(Condition::new(format!("{column} || '' = {{}}"), [Key::Text(value)]));
             }
-            (TenantSort::TrialEnds, _) => return false,
-            (_, Some(_)) => {}
-            (_, None) => (rest.status, rest.plan) = (None, None),
+        };
+        let status = trials && self.status == Some(Status::Trial);
+        text(classes || status, "status", self.status.map(|status| status.to_string()));
+        text(classes, "plan", self.plan.as_ref().map(PlanName::to_string));
+        text(parent, "parent", self.parent.map(|parent| parent.to_string()));
+        if let Some(wanted) = self.listed.filter(|_| !listed) {
+            conditions.push(Condition::new("listed + 0 = {}", [Key::Int(i64::from(wanted))]));
         }
-        rest.is_everything()
+        if let Some(prefix) = self.prefix.as_ref().filter(|_| !by(TenantSort::Slug)) {
+            let stretch = [Key::text(prefix), Key::text(&format!("{prefix}{LAST}"))];
+            conditions.push(Condition::new("slug || '' >= {} AND slug || '' < {}", stretch));
+        }
+        let mut span = |covered: bool, column: &str, span: Span| {
+            for (compared, at) in [(">=", span.from), ("<", span.until)] {
+                if let Some(at) = at.filter(|_| !covered) {
+                    conditions.push(Condition::new(format!("{column} + 0 {compared} {{}}"), [Key::Int(at.millis())]));
+                }
+            }
+        };
+        span(by(TenantSort::Created), "created", self.created);
+        span(by(TenantSort::Updated), "updated", self.updated);
+        span(trials, "trial_ends", self.trial_ends);
+        if !trials && self.trial_ends != Span::default() {
+            conditions.push(Condition::new("status || '' = 'trial'", []));
+        }
+        conditions
     }
 
     fn stretch(&self, sort: TenantSort) -> Stretch {
@@ -248,20 +141,23 @@ impl TenantFilter {
             TenantSort::Updated => span(&self.updated),
             TenantSort::TrialEnds => span(&self.trial_ends),
         };
-        Stretch { from, until, after: None }
+        Stretch { from, until, after: None, last: None }
     }
 
     /// The stretches of an index that hold what is asked for, and as little else as there is an index for.
-    async fn classes(&self, lease: &mut Lease, sort: TenantSort) -> Result<Vec<Class>, StoreError> {
-        let class = |condition: &str, value: Option<String>| Class { condition: condition.to_owned(), value };
+    async fn classes(&self, lease: &mut Lease, sort: TenantSort) -> Result<Vec<Condition>, StoreError> {
         if sort == TenantSort::TrialEnds {
-            return Ok(vec![class("status = 'trial' AND ", None)]);
+            return Ok(vec![Condition::new("status = 'trial'", [])]);
         }
         if let Some(parent) = self.parent {
-            return Ok(vec![class("parent = {} AND ", Some(parent.to_string()))]);
+            return Ok(vec![Condition::new("parent = {}", [Key::Text(parent.to_string())])]);
+        }
+        if self.listed == Some(true) {
+            // As the indexes say it, word by word.
+            return Ok(vec![Condition::new("listed = 1", [])]);
         }
         if self.status.is_none() && self.plan.is_none() {
-            return Ok(vec![class("", None)]);
+            return Ok(vec![Condition::none()]);
         }
         // One for each status and plan that there is, by the counts: a handful of each.
         let mut classes = Vec::new();
@@ -271,15 +167,16 @@ impl TenantFilter {
                 continue;
             }
             classes.push(match count.plan {
-                Some(plan) => {
-                    class(&format!("status = '{}' AND plan = {{}} AND ", count.status), Some(plan.to_string()))
-                }
-                None => class(&format!("status = '{}' AND plan IS NULL AND ", count.status), None),
+                Some(plan) => Condition::new(
+                    format!("status = '{}' AND plan = {{}}", count.status),
+                    [Key::Text(plan.to_string())],
+                ),
+                None => Condition::new(format!("status = '{}' AND plan IS NULL", count.status), []),
             });
         }
         if classes.is_empty() {
             // Nobody is of it, and the index knows.
-            classes.push(class("status = {} AND plan = '' AND ", Some(String::new())));
+            classes.push(Condition::new("status = '' AND plan = ''", []));
         }
         Ok(classes)
     }
@@ -310,9 +207,4 @@ impl TenantSort {
             Self::Created | Self::Updated | Self::TrialEnds => vec![Key::Int(0), text()],
         }
     }
-}
-
-fn keys_of(row: &AnyRow, sort: &TenantSort) -> Result<Vec<Key>, StoreError> {
-    let kinds = sort.kinds();
-    sort.columns().iter().zip(&kinds).map(|(column, kind)| key_of(row, "tenants", column, kind)).collect()
 }

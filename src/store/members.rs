@@ -147,6 +147,12 @@ impl Write {
         Ok(self.one(query(sql).bind(person.to_string())).await?.is_some())
     }
 
+    /// Whose member somebody is or was, in whatever state, by tenant.
+    pub async fn memberships_anywhere(&mut self, person: PersonId) -> Result<Vec<MemberRow>, StoreError> {
+        let statement = query(select!("WHERE m.person = $1 ORDER BY m.tenant"));
+        self.all(statement.bind(person.to_string())).await?.iter().map(member_of).collect()
+    }
+
     /// `Conflict` when they are a member already, in whatever state; `Missing` without such a tenant or person. Address
     /// and name are the person's own, whatever the row says; its revision is this transaction's.
     pub async fn insert_member(&mut self, member: &MemberRow) -> Result<(), StoreError> {
@@ -213,9 +219,11 @@ impl Write {
 
     /// All members of a tenant that goes.
     pub(super) async fn delete_members_of(&mut self, tenant: TenantId) -> Result<u64, StoreError> {
-        let key = tenant.to_string();
-        self.execute(query("DELETE FROM member_counts WHERE tenant = $1").bind(key.clone())).await?;
-        self.execute(query("DELETE FROM members WHERE tenant = $1").bind(key)).await
+        self.execute(query("DELETE FROM members WHERE tenant = $1").bind(tenant.to_string())).await
+    }
+
+    pub(super) async fn delete_member_count_of(&mut self, tenant: TenantId) -> Result<u64, StoreError> {
+        self.execute(query("DELETE FROM member_counts WHERE tenant = $1").bind(tenant.to_string())).await
     }
 
     async fn count_members(&mut self, tenant: TenantId, more: i64) -> Result<(), StoreError> {

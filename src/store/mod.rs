@@ -2,11 +2,16 @@
 //! through the change feed. One SQL text serves SQLite and PostgreSQL. Nothing here decides who may do what, or what
 //! follows from a row: a row goes in and comes out as it is, and every wait has an end.
 
+#[cfg(test)]
+mod access_tests;
 mod alone;
+mod anchors;
 mod assets;
 mod audit;
+mod billing;
 mod buckets;
 mod calls;
+mod certificate_listing;
 mod certificates;
 mod chains;
 mod challenges;
@@ -33,8 +38,10 @@ mod migrate;
 mod nodes;
 mod orders;
 mod overview;
+mod paged;
 mod password_tokens;
 mod people;
+mod plan_use;
 mod portable;
 mod profiles;
 mod reseal;
@@ -56,24 +63,29 @@ use sqlx::any::AnyRow;
 use sqlx::postgres::PgConnectOptions;
 use tokio_util::task::AbortOnDropHandle;
 
+pub use anchors::{Anchored, Anchoring, Tally};
 pub use audit::{AuditEntry, AuditFilter, AuditLine, AuditOrder};
+pub use billing::BillingEventRow;
 pub use buckets::BucketRow;
 pub use calls::{CallRow, EarlierCall};
+pub use certificate_listing::{CertificateFilter, CertificateSort};
 pub use certificates::CertificateRow;
 pub use chains::{ChainCursor, ChainRow};
 pub use counts::TenantCounts;
 pub use domain_listing::{DomainFilter, DomainSort};
-pub use domains::{DueDomain, domain_key};
+pub use domains::DueDomain;
 pub use error::StoreError;
 pub use events::{Event, EventFilter, EventRow};
 pub use feed::{MOST_NEWS, News};
 pub use invitations::InvitationRow;
-pub use listing::{Found, MOST_EXAMINED, Span, TenantFilter, TenantSort};
+pub use listing::{Span, TenantFilter, TenantSort};
 pub use members::{MemberFilter, MemberRow, MemberSearch};
 pub use nodes::NodeRow;
 pub use orders::{BEFORE_ALL, ISSUED, OrderRow, StageCount, WAITING};
+pub use paged::{Found, MOST_EXAMINED};
 pub use people::{Identity, PasswordHash};
-pub use portable::{Restored, dump, restore};
+pub use plan_use::PlanUse;
+pub use portable::{Restored, dump, restore, tell};
 pub use profiles::Profile;
 pub use reseal::{Reseal, Resealed};
 pub use roles::{RoleRow, RoleUse};

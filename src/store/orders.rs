@@ -1,11 +1,14 @@
 //! Certificate orders: one row for each certificate that is wanted, with its place in the queue, its stage, and the lease
 //! of whoever works on it. What a stage means is the `acme` room's affair.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use sqlx::any::AnyRow;
 use sqlx::query;
 use zeroize::Zeroizing;
 
 use super::connect::Statement;
+use super::keyset::{Key, statement};
 use super::row::{Row, storable, to_json};
 use super::{Aside, Page, Store, StoreError, Write};
 use crate::clock::Timestamp;
@@ -18,6 +21,9 @@ pub const ISSUED: &str = "issued";
 
 /// The turn of a renewal: what is served already must not end because others are waiting.
 pub const BEFORE_ALL: i64 = 0;
+
+/// Turns that one statement asks for.
+const AT_ONCE: usize = 100;
 
 /// A certificate that is wanted, and how far it has come.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -103,18 +109,32 @@ impl Store {
         self.all(statement.bind(now.millis()).bind(i64::from(limit))).await?.iter().map(order_of).collect()
     }
 
-    /// When the next order that nobody works on wants something to be done.
-    pub async fn next_order(&self) -> Result<Option<Timestamp>, StoreError> {
-        let sql = "SELECT MIN(CASE WHEN lease > not_before THEN lease ELSE not_before END) AS at FROM orders";
-        let row = self.one(query(sql)).await?;
-        row.map_or(Ok(None), |row| Row::new(&row, "orders", "at").optional_time("at"))
-    }
-
-    /// How many waiting orders go before this turn.
-    pub async fn orders_before(&self, turn: i64, now: Timestamp) -> Result<i64, StoreError> {
-        let sql = "SELECT COUNT(*) AS before FROM orders WHERE stage = 'waiting' AND turn < $1 AND not_before <= $2";
-        let row = self.one(query(sql).bind(turn).bind(now.millis())).await?;
-        row.map_or(Ok(0), |row| Row::new(&row, "orders", "before").int("before"))
+    /// How many waiting orders whose time has come go before each of these turns. Their index is gone through once, up to
+    /// the last of the turns, however many they are; at most [`Page::MOST`].
+    pub async fn orders_before(&self, turns: &BTreeSet<i64>, now: Timestamp) -> Result<BTreeMap<i64, u64>, StoreError> {
+        let turns: Vec<i64> = turns.iter().copied().take(Page::MOST as usize).collect();
+        let mut before = BTreeMap::new();
+        let (mut from, mut sum) = (i64::MIN, 0);
+        for some in turns.chunks(AT_ONCE) {
+            let mut values = vec![Key::Int(now.millis()), Key::Int(from)];
+            let part = |turn: &i64| {
+                values.push(Key::Int(*turn));
+                let n = values.len();
+                format!(
+                    "SELECT {n} AS place, COUNT(*) AS number FROM orders \
+                     WHERE stage = 'waiting' AND not_before <= $1 AND turn >= ${} AND turn < ${n}",
+                    n - 1
+                )
+            };
+            let parts: Vec<String> = some.iter().map(part).collect();
+            let sql = format!("{} ORDER BY place", parts.join(" UNION ALL "));
+            for (turn, row) in some.iter().zip(&self.all(statement(sql, values).persistent(some.len() == 1)).await?) {
+                sum += Row::new(row, "orders", "place").int("number")?.unsigned_abs();
+                before.insert(*turn, sum);
+            }
+            from = some.last().copied().unwrap_or(from);
+        }
+        Ok(before)
     }
 
     /// Whether a certificate for this host, or for the wildcard above it, can be expected any moment: its order is under way,

@@ -7,6 +7,7 @@
 
 mod load;
 mod tables;
+mod told;
 
 use aws_lc_rs::digest::{Context, SHA256};
 use base64::Engine as _;
@@ -19,6 +20,7 @@ use sqlx::{AnyConnection, AssertSqlSafe, Connection, Executor, Row as _, raw_sql
 use tokio::sync::mpsc;
 
 pub use load::{Restored, restore};
+pub use told::tell;
 
 use self::tables::{Kind, TABLES, Table};
 use super::StoreError;

@@ -98,6 +98,13 @@ impl<'r> Row<'r> {
         serde_json::from_str(self.text(column)?).map_err(|error| self.corrupt(column, error.to_string()))
     }
 
+    pub fn optional_json<T: serde::de::DeserializeOwned>(&self, column: &'static str) -> Result<Option<T>, StoreError> {
+        match self.optional_text(column)? {
+            None => Ok(None),
+            Some(_) => self.json(column).map(Some),
+        }
+    }
+
     pub fn corrupt(&self, column: &str, why: String) -> StoreError {
         // The key may be what does not parse: any type will do for a message.
         let key = self

@@ -4,12 +4,13 @@
 use sqlx::any::AnyRow;
 use sqlx::query;
 
-use super::keyset::{Key, LAST, Order, Stretch, key_of, of_cursor, statement};
-use super::listing::{Found, Paging, TenantFilter};
+use super::keyset::{Key, LAST, Order, Stretch, key_of, of_cursor, statement, to_cursor};
+use super::listing::TenantFilter;
+use super::paged::{Condition, Found, MOST_EXAMINED};
 use super::row::{Row, storable};
 use super::tenants::{COLUMNS, tenant_of};
 use super::{Page, Store, StoreError, Write};
-use crate::model::{Slug, Tenant, later_words, search_key};
+use crate::model::{Slug, Tenant, TenantId, later_words, search_key};
 
 /// Where texts to be searched are, each in an order of its own that an index has.
 const SOURCES: [Source; 6] = [
@@ -35,6 +36,10 @@ struct Wanted {
     slug: Option<String>,
     name: String,
     domain: Option<String>,
+    /// This tenant alone.
+    only: Option<TenantId>,
+    /// What else is asked for.
+    rest: Vec<Condition>,
 }
 
 impl Store {
@@ -46,26 +51,42 @@ impl Store {
         filter: &TenantFilter,
         page: &Page,
     ) -> Result<Found<Tenant>, StoreError> {
-        let wanted = Wanted::of(text);
+        let wanted = Wanted { rest: filter.conditions(None), only: filter.only, ..Wanted::of(text) };
         let kinds = [Key::Text(String::new()), Key::Text(String::new())];
         let mut after = page.after.as_deref().map(|cursor| of_cursor(cursor, &kinds)).transpose()?;
-        // What is found twice is not listed twice: not every row will do.
-        let mut paging = Paging::new(page.limit() as usize, false);
+        let keys_of = |row: &AnyRow| {
+            let keys = ["term", "found"].iter().zip(&kinds);
+            keys.map(|(column, kind)| key_of(row, "tenants", column, kind)).collect::<Result<Vec<_>, _>>()
+        };
         let mut lease = self.reader().await?;
-        while let Some(ask) = paging.ask() {
-            let (sql, values) = wanted.sql(after.as_deref(), ask);
+        // What is not known by the indexes is asked of so many alone.
+        let mut last = None;
+        if wanted.is_picky() {
+            let (sql, values) = wanted.end(after.as_deref());
+            last = lease.one(statement(sql, values)).await?.as_ref().map(keys_of).transpose()?;
+        }
+        let limit = page.limit() as usize;
+        let (mut tenants, mut goes_on): (Vec<(Vec<Key>, Tenant)>, _) = (Vec::new(), true);
+        while goes_on && tenants.len() <= limit {
+            // What is found twice is not listed twice: not every row will do.
+            let ask = 2 * limit + 2;
+            let (sql, values) = wanted.rows(after.as_deref(), last.as_deref(), ask);
             let rows = lease.all(statement(sql, values)).await?;
             for row in &rows {
-                let keys = vec![key_of(row, "tenants", "term", &kinds[0])?, key_of(row, "tenants", "slug", &kinds[1])?];
+                let (keys, tenant) = (keys_of(row)?, tenant_of(row)?);
                 let again = after.as_ref() == Some(&keys);
                 after = Some(keys.clone());
-                let tenant = tenant_of(row)?;
-                let first = !again && wanted.first(row, &tenant)?.is_some_and(|first| Key::Text(first) == keys[0]);
-                paging.take(keys, (first && filter.admits(&tenant)).then_some(tenant));
+                if !again && wanted.first(row, &tenant)?.is_some_and(|first| Key::Text(first) == keys[0]) {
+                    tenants.push((keys, tenant));
+                }
             }
-            paging.came(rows.len(), ask);
+            goes_on = rows.len() == ask;
         }
-        Ok(paging.found())
+        let next = match tenants.len() > limit {
+            true => tenants[..limit].last().map(|(keys, _)| to_cursor(keys)),
+            false => last.as_deref().map(to_cursor),
+        };
+        Ok(Found { rows: tenants.into_iter().take(limit).map(|(_, tenant)| tenant).collect(), next })
     }
 }
 
@@ -76,39 +97,70 @@ impl Wanted {
             let fits = !plain.is_empty() && plain.chars().all(|c| c.is_ascii_alphanumeric() || more.contains(c));
             fits.then(|| plain.clone())
         };
-        Self { slug: made_of("-"), name: search_key(text), domain: made_of("-.*_") }
+        let (slug, domain) = (made_of("-"), made_of("-.*_"));
+        Self { slug, name: search_key(text), domain, only: None, rest: Vec::new() }
     }
 
-    /// `$1` is the limit, `$2` and `$3` the stretch of domains; the sources' own come behind.
-    fn sql(&self, after: Option<&[Key]>, limit: usize) -> (String, Vec<Key>) {
+    fn is_picky(&self) -> bool {
+        self.only.is_some() || !self.rest.is_empty()
+    }
+
+    /// The key of the last row that is looked at; none, where what is found ends before.
+    fn end(&self, after: Option<&[Key]>) -> (String, Vec<Key>) {
+        let mut values = vec![Key::Int(MOST_EXAMINED as i64)];
+        let parts = self.parts(after, None, &mut values);
+        values.push(Key::Int(MOST_EXAMINED as i64 - 1));
+        (
+            format!("SELECT term, found FROM ({parts}) AS a ORDER BY term, found LIMIT 1 OFFSET ${}", values.len()),
+            values,
+        )
+    }
+
+    fn rows(&self, after: Option<&[Key]>, last: Option<&[Key]>, limit: usize) -> (String, Vec<Key>) {
+        // Of those that are asked more, all up to the last one; of the others the first.
+        let most = if self.is_picky() { MOST_EXAMINED } else { limit };
+        let mut values = vec![Key::Int(most as i64)];
+        let parts = self.parts(after, last, &mut values);
+        let (mut rest, more) = Condition::all(&self.rest, values.len() + 1);
+        values.extend(more);
+        if let Some(only) = self.only {
+            values.push(Key::Text(only.to_string()));
+            rest.push_str(&format!(" AND t.id = ${}", values.len()));
+        }
         let nothing = String::new();
         let domain = self.domain.as_ref().unwrap_or(&nothing);
-        let mut values = vec![Key::Int(limit as i64), Key::text(domain), Key::text(&format!("{domain}{LAST}"))];
+        values.extend([Key::text(domain), Key::text(&format!("{domain}{LAST}")), Key::Int(limit as i64)]);
+        // The state is no column there, but an expression: else all names that are held would be gone through, whosever.
+        let (n, columns) = (values.len(), COLUMNS.split(", ").map(|column| format!("t.{column}")));
+        let sql = format!(
+            "SELECT {}, c.term, c.found, (SELECT MIN(name) FROM domains WHERE tenant = t.id AND name >= ${} \
+             AND name < ${} AND state || '' IN ('verified', 'live', 'moved')) AS domain FROM (SELECT * FROM ({parts}) AS a \
+             ORDER BY term, found LIMIT $1) AS c JOIN tenants AS t ON t.slug = c.found{rest} \
+             ORDER BY c.term, c.found LIMIT ${n}",
+            columns.collect::<Vec<_>>().join(", "),
+            n - 2,
+            n - 1
+        );
+        (sql, values)
+    }
+
+    /// A SELECT for each source, all in one; `$1` is the limit of each.
+    fn parts(&self, after: Option<&[Key]>, last: Option<&[Key]>, values: &mut Vec<Key>) -> String {
         let domains = self.domain.as_ref();
         let texts = [self.slug.as_ref(), Some(&self.name), Some(&self.name), domains, domains, domains];
         let mut parts = Vec::new();
         for (source, text) in SOURCES.iter().zip(texts) {
             let Some(text) = text else { continue };
             let order = Order { columns: source.order, descending: false };
-            let stretch = Stretch {
-                from: Key::text(text),
-                until: Key::text(&format!("{text}{LAST}")),
-                after: after.map(|after| after[..source.order.len()].to_vec()),
-            };
-            let (clause, more) = order.clause(&stretch, values.len() + 1);
+            let keys = |keys: Option<&[Key]>| keys.map(|keys| keys[..source.order.len()].to_vec());
+            let (from, until) = (Key::text(text), Key::text(&format!("{text}{LAST}")));
+            let (clause, more) =
+                order.clause(&Stretch { from, until, after: keys(after), last: keys(last) }, values.len() + 1);
             values.extend(more);
             let (from, held, by, n) = (source.from, source.held, order.by(), parts.len());
             parts.push(format!("SELECT * FROM ({from} WHERE {held}{clause} ORDER BY {by} LIMIT $1) AS s{n}"));
         }
-        let columns: Vec<String> = COLUMNS.split(", ").map(|column| format!("t.{column}")).collect();
-        let sql = format!(
-            "SELECT {}, c.term, (SELECT MIN(name) FROM domains WHERE tenant = t.id AND name >= $2 AND name < $3 \
-             AND state IN ('verified', 'live', 'moved')) AS domain FROM (SELECT * FROM ({}) AS a \
-             ORDER BY term, found LIMIT $1) AS c JOIN tenants AS t ON t.slug = c.found ORDER BY c.term, c.found",
-            columns.join(", "),
-            parts.join(" UNION ALL ")
-        );
-        (sql, values)
+        parts.join(" UNION ALL ")
     }
 
     /// The first text of this tenant that is found.

@@ -53,7 +53,9 @@ impl Store {
     /// A tenant's token of this name, or the operators'; expired or not.
     pub async fn token(&self, tenant: Option<TenantId>, name: &str) -> Result<Option<TokenRow>, StoreError> {
         let statement = query(select!("WHERE name = $1")).bind(key(tenant, name));
-        self.one(statement).await?.as_ref().map(token_of).transpose()
+        let row = self.one(statement).await?.as_ref().map(token_of).transpose()?;
+        // A name with a slash in it is no operator's, whatever it looks like.
+        Ok(row.filter(|row| row.tenant == tenant))
     }
 
     /// All operators' tokens, by name.
@@ -94,6 +96,14 @@ impl Write {
         }
     }
 
+    /// The token of that name, of that tenant or of the operators, expired or not.
+    pub async fn token(&mut self, tenant: Option<TenantId>, name: &str) -> Result<Option<TokenRow>, StoreError> {
+        let statement = query(select!("WHERE name = $1")).bind(key(tenant, name));
+        let row = self.one(statement).await?.as_ref().map(token_of).transpose()?;
+        // A name with a slash in it is no operator's, whatever it looks like.
+        Ok(row.filter(|row| row.tenant == tenant))
+    }
+
     /// False when there is none of that name, of that tenant or of the operators. What somebody does within a tenant from it
     /// ends with it.
     pub async fn delete_token(&mut self, tenant: Option<TenantId>, name: &str) -> Result<bool, StoreError> {
@@ -107,11 +117,6 @@ impl Write {
         let sql = "DELETE FROM tokens WHERE made_by = $1 AND ($2 = '' OR tenant = $2)";
         let tenant = tenant.map(|tenant| tenant.to_string()).unwrap_or_default();
         self.execute(query(sql).bind(person.to_string()).bind(tenant)).await
-    }
-
-    pub async fn token(&mut self, tenant: Option<TenantId>, name: &str) -> Result<Option<TokenRow>, StoreError> {
-        let statement = query(select!("WHERE name = $1")).bind(key(tenant, name));
-        self.one(statement).await?.as_ref().map(token_of).transpose()
     }
 
     /// All tokens of a tenant that goes.

@@ -8,6 +8,7 @@ use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, query};
 
 use super::connect::{Lease, Statement, WRITE_WAIT};
+use super::counts::Counted;
 use super::feed::{CHANNEL, MOST_NEWS, columns_of, feed_row};
 use super::{Store, StoreError};
 use crate::clock::Timestamp;
@@ -22,6 +23,16 @@ pub struct Write {
     revision: i64,
     changes: Vec<Change>,
     noted: HashSet<Change>,
+    bulk: Bulk,
+}
+
+/// How far a transaction of very many rows is.
+enum Bulk {
+    /// It is none.
+    No,
+    /// Others write too; what is to be counted when the turn is taken.
+    Beside(Counted),
+    Turn,
 }
 
 /// A writing transaction beside the feed: for what churns (orders under way, buckets, looks at domains) and what no edge
@@ -47,7 +58,27 @@ impl Store {
         let rows = lease.all_within(WRITE_WAIT, query(sql).bind(1_i64)).await?;
         let revision = feed_row(rows.first())?.int("revision")?;
         let aside = Aside { lease, store: self.clone(), now: self.0.clock.now(), failed: false };
-        Ok(Write { aside, revision, changes: Vec::new(), noted: HashSet::new() })
+        Ok(Write { aside, revision, changes: Vec::new(), noted: HashSet::new(), bulk: Bulk::No })
+    }
+
+    /// Starts a writing transaction for very many rows: followers are told to forget everything, and each answer may take
+    /// minutes. Where the engine can do it, others write meanwhile, and wait for nothing but [`Write::take_turn`] until the
+    /// commit; until then the rows have the revision that was the last one. Otherwise they wait, or give up.
+    pub async fn bulk(&self) -> Result<Write, StoreError> {
+        let mut write = match self.0.engine.beside_others() {
+            None => Write { bulk: Bulk::Turn, ..self.write().await? },
+            Some(sql) => {
+                let mut aside = self.aside().await?;
+                aside.execute(query(sql)).await?;
+                let row = aside.one(query("SELECT revision FROM feed WHERE id = 1")).await?;
+                let revision = feed_row(row.as_ref())?.int("revision")?;
+                let bulk = Bulk::Beside(Counted::default());
+                Write { aside, revision, changes: Vec::new(), noted: HashSet::new(), bulk }
+            }
+        };
+        write.aside.lease.be_patient();
+        write.change(Change::Reset);
+        Ok(write)
     }
 
     /// Starts a writing transaction beside the feed.
@@ -58,20 +89,44 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Has the engine look at its tables. What has been written is written, whatever comes of it.
+    async fn learn(&self, sql: &'static str) {
+        let looking = async {
+            let mut lease = Lease::of(&self.0.pools.writers).await?;
+            lease.be_patient();
+            lease.execute(query(sql)).await
+        };
+        if let Err(error) = looking.await {
+            tracing::warn!(%error, "store.not_analyzed: plans may be slow until the server has done it by itself");
+        }
+    }
+}
+
 impl Write {
-    /// The revision that this transaction will have.
+    /// The revision that this transaction will have; of one from [`Store::bulk`] once it has taken its turn.
     pub fn revision(&self) -> i64 {
         self.revision
     }
 
-    /// Becomes one for very many rows: followers are told to forget everything, and each answer may take minutes. Others who
-    /// write wait meanwhile, or give up.
-    pub async fn begin_bulk(&mut self) -> Result<(), StoreError> {
-        self.aside.lease.be_patient();
-        self.change(Change::Reset);
-        match self.aside.store.0.engine.patience() {
-            Some(sql) => self.execute(query(sql)).await.map(drop),
-            None => Ok(()),
+    /// Ends the part of a transaction of very many rows in which others write as well: takes the revision, and counts what
+    /// has come. What must still be true is to be asked behind this. Does nothing where the turn is taken already.
+    pub async fn take_turn(&mut self) -> Result<(), StoreError> {
+        let Bulk::Beside(counted) = std::mem::replace(&mut self.bulk, Bulk::Turn) else { return Ok(()) };
+        let sql = "UPDATE feed SET revision = revision + 1 WHERE id = $1 RETURNING revision";
+        let rows = self.aside.all(query(sql).bind(1_i64)).await?;
+        self.revision = feed_row(rows.first())?.int("revision")?;
+        for statement in counted.statements() {
+            self.execute(statement).await?;
+        }
+        Ok(())
+    }
+
+    /// Where what comes is to be counted later.
+    pub(super) fn counted(&mut self) -> Option<&mut Counted> {
+        match &mut self.bulk {
+            Bulk::Beside(counted) => Some(counted),
+            Bulk::No | Bulk::Turn => None,
         }
     }
 
@@ -86,10 +141,14 @@ impl Write {
     /// Commits, wakes followers, and returns the revision. On [`StoreError::Unavailable`] the outcome is unknown.
     pub async fn commit(mut self) -> Result<i64, StoreError> {
         self.aside.usable()?;
+        self.take_turn().await?;
         self.publish().await?;
         let store = self.aside.store.clone();
         self.aside.commit().await?;
         store.0.announced.announce(self.revision);
+        if let Some(sql) = store.0.engine.learn().filter(|_| matches!(self.bulk, Bulk::Turn)) {
+            store.learn(sql).await;
+        }
         Ok(self.revision)
     }
 

@@ -23,6 +23,8 @@ pub enum Occasion {
     DomainsEnding,
     /// They do so from now on.
     DomainsEnded,
+    /// A change of plan that has waited is to be made. Unlike a notice, it is due until it is made.
+    PlanChange,
 }
 
 impl Occasion {
@@ -36,13 +38,19 @@ impl Occasion {
             Self::Purge => "tenant.deleted",
             Self::DomainsEnding => "tenant.domains-ending",
             Self::DomainsEnded => "tenant.domains-ended",
+            Self::PlanChange => "tenant.plan-changed",
         }
+    }
+
+    /// Whether it is there for as long as nobody has done it. The others come once.
+    fn stays(self) -> bool {
+        self == Self::PlanChange
     }
 }
 
 const DAY: Duration = Duration::from_secs(86_400);
 /// How long before it is purged the last warning comes.
-const PURGE_NOTICE: Duration = Duration::from_secs(7 * 86_400);
+pub(super) const PURGE_NOTICE: Duration = Duration::from_secs(7 * 86_400);
 /// How long before its domains redirect a tenant is reminded.
 const REMINDERS: [Duration; 2] = [Duration::from_secs(7 * 86_400), DAY];
 
@@ -67,21 +75,25 @@ pub fn agenda(tenant: &Tenant, config: &config::Tenancy) -> Vec<(Timestamp, Occa
         all.extend(REMINDERS.map(|before| (end - before, Occasion::DomainsEnding)));
         all.push((end, Occasion::DomainsEnded));
     }
+    if let Some(next) = tenant.subscription.next.as_ref().filter(|_| !gone) {
+        all.push((next.at, Occasion::PlanChange));
+    }
     all.sort_by_key(|(at, _)| *at);
     all
 }
 
-/// What is to be done at `now`: every occasion since the tenant was due.
+/// What is to be done at `now`: every occasion since the tenant was due, and whatever is not done yet.
 pub fn at_hand(tenant: &Tenant, config: &config::Tenancy, now: Timestamp) -> Vec<Occasion> {
     let Some(due) = tenant.life.due.filter(|due| *due <= now) else { return Vec::new() };
-    let within = |(at, _): &(Timestamp, Occasion)| *at >= due && *at <= now;
+    let within = |(at, what): &(Timestamp, Occasion)| (*at >= due || what.stays()) && *at <= now;
     agenda(tenant, config).into_iter().filter(within).map(|(_, occasion)| occasion).collect()
 }
 
 /// When a tenant that was changed at `now` is due: at its next occasion, or at one that has come and nobody has seen to.
 pub fn due(tenant: &Tenant, config: &config::Tenancy, now: Timestamp) -> Option<Timestamp> {
     let missed = tenant.life.due.filter(|due| *due <= now);
-    agenda(tenant, config).into_iter().map(|(at, _)| at).find(|at| missed.map_or(*at > now, |due| *at >= due))
+    let to_do = |(at, what): &(Timestamp, Occasion)| what.stays() || missed.map_or(*at > now, |missed| *at >= missed);
+    agenda(tenant, config).into_iter().find(to_do).map(|(at, _)| at)
 }
 
 /// When a tenant whose occasions up to `now` have been seen to is due.
@@ -92,7 +104,7 @@ pub fn next_due(tenant: &Tenant, config: &config::Tenancy, now: Timestamp) -> Op
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Branding, EdgeSettings, Life, Slug, TenantId};
+    use crate::model::{Branding, EdgeSettings, Life, PlanChange, Slug, TenantId};
 
     fn days(days: u64) -> Timestamp {
         Timestamp(0) + Duration::from_secs(days * 86_400)
@@ -172,5 +184,28 @@ mod tests {
         tenant.life.due = due(&tenant, &config(), days(15));
         assert_eq!(tenant.life.due, Some(days(27)));
         assert_eq!(next_due(&tenant, &config(), days(30)), None);
+    }
+
+    #[test]
+    fn a_change_of_plan_is_due_until_it_is_made_and_rests_while_its_tenant_is_gone() {
+        let mut tenant = tenant(Status::Trial, Some(14), Life::default());
+        tenant.subscription.next = Some(PlanChange { plan: None, at: days(12) });
+        tenant.life.due = due(&tenant, &config(), days(0));
+        assert_eq!(tenant.life.due, Some(days(11)));
+        assert_eq!(at_hand(&tenant, &config(), days(12)), [Occasion::TrialEnding, Occasion::PlanChange]);
+        // It could not be made, and is tried again: the notice does not come twice.
+        tenant.life.due = Some(days(13));
+        assert_eq!(at_hand(&tenant, &config(), days(12)), []);
+        assert_eq!(at_hand(&tenant, &config(), days(13)), [Occasion::PlanChange]);
+        tenant.status = Status::Cancelled;
+        tenant.life = Life { phase_ends: Some(days(102)), ..Life::default() };
+        tenant.life.due = due(&tenant, &config(), days(12));
+        assert_eq!((tenant.life.due, at_hand(&tenant, &config(), days(101)).len()), (Some(days(102)), 0));
+        // Back again, long after its time.
+        tenant.status = Status::Active;
+        tenant.life.phase_ends = None;
+        tenant.life.due = due(&tenant, &config(), days(50));
+        assert_eq!(tenant.life.due, Some(days(12)));
+        assert_eq!(at_hand(&tenant, &config(), days(50)), [Occasion::PlanChange]);
     }
 }

@@ -1,12 +1,12 @@
 //! How a tenant looks: its texts, colours and style sheet, and the pictures that it uploads. What tenants bring is cleaned
 //! before it is stored, and what was left out is told. How a page is made of it is not known here.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::edge::patched;
 use super::error::{Fault, Faults, Kind, TenancyError};
 use super::tenants::current;
-use super::{Actor, Done, Expect, Tenancy, TenantState, checks};
+use super::{Actor, Done, Expect, Tenancy, TenantState, checks, shown};
 pub use crate::branding::Dropped;
 use crate::branding::{BYTES_MAX, Picture, PictureError, picture, stylesheet};
 use crate::model::{Asset, Branding, Colour, Image, ImageKind};
@@ -15,6 +15,8 @@ use crate::model::{Asset, Branding, Colour, Image, ImageKind};
 pub const TAGLINE_MAX: usize = 200;
 /// The longest blurb, in characters.
 pub const BLURB_MAX: usize = 300;
+/// How many pictures are judged at a time.
+pub(super) const JUDGES: usize = 2;
 /// The longest style sheet, in characters.
 pub const CSS_MAX: usize = 10_000;
 
@@ -110,8 +112,12 @@ impl Tenancy {
     ) -> Result<Done<Branded>, TenancyError> {
         let id = self.find(key).await?.id;
         let Upload { kind, declared, bytes } = upload;
+        let judge = self.judges.clone().acquire_owned().await;
         // A drawing of two megabytes is work, and others wait for this thread.
-        let judging = tokio::task::spawn_blocking(move || picture(kind, &declared, bytes));
+        let judging = tokio::task::spawn_blocking(move || {
+            let _judge = judge;
+            picture(kind, &declared, bytes)
+        });
         let judged = judging
             .await
             .map_err(|_| TenancyError::Invalid(vec![Fault::new("", "damaged", "the picture cannot be read")]))?;
@@ -120,13 +126,14 @@ impl Tenancy {
         let mut write = self.store.write().await?;
         let mut tenant = current(&mut write, id, key).await?;
         expect.check(tenant.revision)?;
+        let before = shown::tenant(&tenant);
         write.put_asset(id, kind, &image.hash, &asset).await?;
-        let was = tenant.branding.images.set(kind, Some(image.clone()));
+        tenant.branding.images.set(kind, Some(image));
         tenant.updated = self.clock.now();
         tenant.revision = write.revision();
         write.update_tenant(&tenant).await?;
-        let detail = json!({ "kind": kind.as_str(), "from": was, "to": image });
-        let entry = actor.entry("tenant.picture", Some(id), &tenant.slug, detail);
+        let entry = actor.entry("tenant.picture", Some(id), &tenant.slug, json!({ "kind": kind.as_str() }));
+        let entry = entry.changed(before, shown::tenant(&tenant));
         let state = self.state_in(&mut write, tenant).await?;
         let done = self.finish(write, entry, state).await?;
         Ok(Done {
@@ -148,6 +155,7 @@ impl Tenancy {
         let mut write = self.store.write().await?;
         let mut tenant = current(&mut write, id, key).await?;
         expect.check(tenant.revision)?;
+        let before = shown::tenant(&tenant);
         let was = tenant.branding.images.set(kind, None);
         if was.is_none() {
             return Err(TenancyError::NotFound(Kind::Picture, kind.as_str().to_owned()));
@@ -156,8 +164,8 @@ impl Tenancy {
         tenant.updated = self.clock.now();
         tenant.revision = write.revision();
         write.update_tenant(&tenant).await?;
-        let detail = json!({ "kind": kind.as_str(), "from": was, "to": null });
-        let entry = actor.entry("tenant.picture", Some(id), &tenant.slug, detail);
+        let entry = actor.entry("tenant.picture", Some(id), &tenant.slug, json!({ "kind": kind.as_str() }));
+        let entry = entry.changed(before, shown::tenant(&tenant));
         let state = self.state_in(&mut write, tenant).await?;
         Ok(with(self.finish(write, entry, state).await?, Vec::new()))
     }
@@ -210,20 +218,8 @@ fn replace(own: &mut Branding, mut next: Branding) -> Result<Value, TenancyError
         return Err(TenancyError::Invalid(vec![Fault::new("/images", "read-only", detail)]));
     }
     next.images = own.images.clone();
-    let was = std::mem::replace(own, next);
-    let (from, to) = (fields(&was), fields(own));
-    let differing = |of: &Map<String, Value>, other: &Map<String, Value>| {
-        let differing = of.iter().filter(|(name, value)| other.get(*name) != Some(value));
-        Value::Object(differing.map(|(name, value)| (name.clone(), value.clone())).collect())
-    };
-    Ok(json!({ "from": differing(&from, &to), "to": differing(&to, &from) }))
-}
-
-fn fields(branding: &Branding) -> Map<String, Value> {
-    match serde_json::to_value(branding) {
-        Ok(Value::Object(fields)) => fields,
-        _ => Map::new(),
-    }
+    *own = next;
+    Ok(json!({}))
 }
 
 fn advice(branding: &Branding) -> Vec<Advice> {
@@ -244,7 +240,7 @@ fn advice(branding: &Branding) -> Vec<Advice> {
 
 fn code(error: &PictureError) -> &'static str {
     match error {
-        PictureError::TooLarge(_) => "too-large",
+        PictureError::TooLarge(_) | PictureError::TooLargeCleaned(_) => "too-large",
         PictureError::UnknownType => "unknown-type",
         PictureError::OtherType { .. } => "type-mismatch",
         PictureError::Damaged => "damaged",
@@ -312,8 +308,8 @@ mod tests {
         let mut own = Branding { tagline: Some("old".into()), ..Branding::default() };
         own.images.set(ImageKind::Social, Some(image));
         let before = own.clone();
-        let said = replace(&mut own, Branding { tagline: Some("new".into()), ..Branding::default() }).unwrap();
-        assert_eq!(said, json!({ "from": { "tagline": "old" }, "to": { "tagline": "new" } }));
+        replace(&mut own, Branding { tagline: Some("new".into()), ..Branding::default() }).unwrap();
+        assert_eq!(own.tagline.as_deref(), Some("new"));
         assert_eq!(own.images, before.images);
         let mut other = before.clone();
         other.images.set(ImageKind::LogoDark, before.images.social.clone());

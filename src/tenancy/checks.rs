@@ -76,27 +76,38 @@ pub(super) fn days(pointer: &str, days: u32) -> Result<u32, Fault> {
     }
 }
 
-/// Two sets of features to switch on and off: each known, none in both.
+/// Two sets of features to switch on and off, each with the pointer to its list: each known, none in both, and none switched
+/// on that the licence withholds. One that is in `held` is not switched on: it was before, and the licence may have shrunk.
 pub(super) fn features(
-    on: &[String],
-    off: &[String],
+    [(on_at, on), (off_at, off)]: [(&str, &[String]); 2],
+    held: &BTreeSet<Feature>,
     catalogue: &Catalogue,
     faults: &mut Faults,
 ) -> (BTreeSet<Feature>, BTreeSet<Feature>) {
-    let mut known = |list: &[String], side: &str| -> BTreeSet<Feature> {
+    let mut known = |list: &[String], at: &str| -> BTreeSet<Feature> {
         let check = |(i, text): (usize, &String)| {
             let found = catalogue.require_feature(text);
-            faults.take(found.map_err(|e| Fault::new(format!("/{side}/{i}"), "unknown-feature", e.to_string())))
+            faults.take(found.map_err(|e| Fault::new(format!("{at}/{i}"), "unknown-feature", e.to_string())))
         };
         list.iter().enumerate().filter_map(check).collect()
     };
-    let (on_set, off_set) = (known(on, "on"), known(off, "off"));
+    let (on_set, off_set) = (known(on, on_at), known(off, off_at));
     for (i, text) in off.iter().enumerate() {
         if on_set.iter().any(|feature| feature.as_str() == text) {
-            faults.add(format!("/off/{i}"), "contradiction", format!("{text} is both on and off; name it once"));
+            faults.add(format!("{off_at}/{i}"), "contradiction", format!("{text} is both on and off; name it once"));
         }
     }
+    for feature in on_set.iter().filter(|feature| !held.contains(*feature) && !catalogue.licensed(feature)) {
+        let at = on.iter().position(|text| text == feature.as_str()).unwrap_or_default();
+        let licence: Vec<_> = catalogue.licence.iter().flatten().map(Feature::as_str).collect();
+        let detail = format!("the licence does not cover {feature}; it covers {}", listed(&licence));
+        faults.add(format!("{on_at}/{at}"), "not-licensed", detail);
+    }
     (on_set, off_set)
+}
+
+fn listed(words: &[&str]) -> String {
+    if words.is_empty() { "none".to_owned() } else { words.join(", ") }
 }
 
 #[cfg(test)]

@@ -35,11 +35,12 @@ impl Tenancy {
         let contacts = check(contacts)?;
         let (mut write, tenant) = self.open(key, expect).await?;
         let mut profile = write.profile(tenant.id).await?;
-        let detail = json!({ "from": profile.contacts.len(), "to": contacts.len() });
+        let (before, after) = (profile.contacts.len(), contacts.len());
         profile.contacts = contacts;
         write.put_profile(tenant.id, &profile).await?;
         let tenant = self.put(&mut write, &tenant.clone(), tenant).await?;
-        let entry = actor.entry("tenant.contacts", Some(tenant.id), &tenant.slug, detail);
+        let entry = actor.entry("tenant.contacts", Some(tenant.id), &tenant.slug, json!({}));
+        let entry = entry.changed(json!({ "contacts": before }), json!({ "contacts": after }));
         let contacts = Contacts { contacts: profile.contacts, revision: tenant.revision };
         self.finish(write, entry, contacts).await
     }

@@ -4,10 +4,11 @@
 
 use serde_json::json;
 
+use super::erasure::settle;
 use super::error::{Fault, TenancyError};
 use super::status::not_the_operators;
 use super::tenants::current;
-use super::{Actor, Done, Expect, Tenancy};
+use super::{Actor, Done, Expect, Tenancy, shown};
 use crate::config::Config;
 use crate::model::{Slug, Tenant, TenantId};
 use crate::store::{AuditEntry, Event, Removed, Write};
@@ -76,7 +77,15 @@ pub(super) async fn remove(
     config: &Config,
 ) -> Result<(Removed, AuditEntry), TenancyError> {
     let held = write.held_domains_of(tenant.id).await?;
-    let removed = write.delete_tenant(tenant.id).await?;
+    let leaving = write.to_be_erased_in(tenant.id).await?;
+    let mut removed = write.delete_tenant(tenant.id).await?;
+    let mut erased = 0;
+    for person in leaving {
+        // Whoever was promised to be erased is: now, or when the last tenant that has them has them no more.
+        write.set_to_be_erased(person).await?;
+        erased += u64::from(settle(write, person).await?.is_some());
+    }
+    removed.add("people", erased);
     let until = write.now() + config.domains.cooldown;
     for domain in held {
         // As when it is given up: the next one who wants it has to wait a little.
@@ -85,7 +94,8 @@ pub(super) async fn remove(
     let detail = json!({ "status": tenant.status, "removed": removed.0 });
     let (kind, subject) = ("tenant.deleted".to_owned(), tenant.slug.to_string());
     write.event(&Event { kind, tenant: Some(tenant.id), subject, detail: detail.clone() }).await?;
-    Ok((removed, actor.entry("tenant.delete", Some(tenant.id), &tenant.slug, detail)))
+    let entry = actor.entry("tenant.delete", Some(tenant.id), &tenant.slug, detail);
+    Ok((removed, entry.gone(shown::tenant(tenant))))
 }
 
 fn check_beneath(tenant: &Tenant, beneath: usize, with_children: bool) -> Result<(), TenancyError> {

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::error::{Fault, Faults, Kind, TenancyError};
 use super::records::{Record, wanted};
 use super::tenants::current;
-use super::{Actor, Done, Tenancy, TenantState, tokens};
+use super::{Actor, Done, Tenancy, TenantState, shown, tokens};
 use crate::config::Config;
 use crate::model::{BrandError, Domain, DomainName, DomainState, Feature, Hostname, Scope, Tenant, TenantId};
 use crate::store::{Event, Found, Page, StoreError, Write};
@@ -56,13 +56,16 @@ impl Tenancy {
         let state = self.state_in(&mut write, tenant).await?;
         require_feature(CUSTOM_DOMAIN, &state, &config)?;
         let wanted = if new.verified { DomainState::Verified } else { DomainState::Pending };
-        let (domain, is_new) = claim(&mut write, &state.tenant, name, wanted, token, self.clock.now()).await?;
+        let (domain, before) = claim(&mut write, &state.tenant, name, wanted, token, self.clock.now()).await?;
         let action = if new.verified { "domain.add-verified" } else { "domain.add" };
         let kind = if new.verified { "domain.verified" } else { "domain.added" };
         write.event(&event(kind, &domain)).await?;
-        let detail = json!({ "tenant": state.tenant.slug, "state": domain.state });
-        let entry = actor.entry(action, Some(id), &domain.name, detail);
-        self.finish(write, entry, described(domain, &config, is_new)).await
+        let entry = actor.entry(action, Some(id), &domain.name, json!({ "tenant": state.tenant.slug }));
+        let entry = match &before {
+            Some(before) => entry.changed(shown::domain(before), shown::domain(&domain)),
+            None => entry.made(shown::domain(&domain)),
+        };
+        self.finish(write, entry, described(domain, &config, before.is_none())).await
     }
 
     /// A tenant's claims in the order of their names; `page.after` is the last name of the page before.
@@ -105,9 +108,11 @@ impl Tenancy {
             let until = write.now() + self.config().domains.cooldown;
             write.set_cooldown(&domain.name, domain.tenant, until).await?;
         }
+        let was_primary = write.forget_primary_domain(&domain.name, domain.tenant).await?;
         write.event(&event("domain.removed", &domain)).await?;
-        let detail = json!({ "state": domain.state });
+        let detail = json!({ "was_primary": was_primary });
         let entry = actor.entry("domain.remove", Some(domain.tenant), &domain.name, detail);
+        let entry = entry.gone(shown::domain(&domain));
         self.finish(write, entry, ()).await
     }
 
@@ -119,7 +124,7 @@ impl Tenancy {
     }
 }
 
-/// Writes the claim, or verifies the one that this tenant has.
+/// Writes the claim, or verifies the one that this tenant has; answers with that one as it was, too.
 async fn claim(
     write: &mut Write,
     tenant: &Tenant,
@@ -127,7 +132,7 @@ async fn claim(
     wanted: DomainState,
     token: String,
     now: crate::clock::Timestamp,
-) -> Result<(Domain, bool), TenancyError> {
+) -> Result<(Domain, Option<Domain>), TenancyError> {
     let claims = write.claims(&name).await?;
     if wanted.is_held() && claims.iter().any(|c| c.state.is_held() && c.tenant != tenant.id) {
         return Err(TenancyError::conflict("/domain", "domain-taken", format!("{name} belongs to another tenant")));
@@ -147,7 +152,7 @@ async fn claim(
             // Whatever was seen of it before, it is looked at from now on as any held one.
             write.set_domain_progress(&name, tenant.id, Some(now), "{}").await?;
             write.want_order(&[name.to_string()], Some(tenant.id), now).await?;
-            Ok((Domain { state: wanted, updated: now, revision, ..own }, false))
+            Ok((Domain { state: wanted, updated: now, revision, ..own.clone() }, Some(own)))
         }
         Some(own) => {
             let detail = format!("{} has {name} already; its state is {}", tenant.slug, own.state);
@@ -159,7 +164,7 @@ async fn claim(
             if wanted.is_held() {
                 write.want_order(&[domain.name.to_string()], Some(tenant.id), now).await?;
             }
-            Ok((domain, true))
+            Ok((domain, None))
         }
     }
 }

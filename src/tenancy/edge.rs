@@ -28,8 +28,8 @@ impl Tenancy {
         self.check_edge(key, &edge).await?;
         self.change(actor, key, expect, "tenant.edge", |tenant| {
             within_rights(actor, &tenant.edge, &edge)?;
-            let was = std::mem::replace(&mut tenant.edge, edge);
-            Ok(serde_json::json!({ "from": was, "to": tenant.edge }))
+            tenant.edge = edge;
+            Ok(serde_json::json!({}))
         })
         .await
     }
@@ -54,8 +54,8 @@ impl Tenancy {
             // Read again: somebody may have written since.
             let patched = self::patched(&tenant.edge, patch)?;
             within_rights(actor, &tenant.edge, &patched)?;
-            let was = std::mem::replace(&mut tenant.edge, patched);
-            Ok(serde_json::json!({ "from": was, "to": tenant.edge }))
+            tenant.edge = patched;
+            Ok(serde_json::json!({}))
         })
         .await
     }

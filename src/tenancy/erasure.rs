@@ -6,11 +6,11 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tracing::{info, warn};
 
-use super::error::{Fault, TenancyError};
+use super::error::{Fault, Kind, TenancyError};
 use super::members::{RESTORABLE, entry, keep_an_owner, not_active, put};
-use super::{Actor, Done, Expect, Tenancy};
-use crate::model::{MemberState, PersonId, TenantId};
-use crate::store::{AuditFilter, AuditLine, AuditOrder, MemberRow, Page, StoreError};
+use super::{Actor, Done, Expect, Tenancy, shown};
+use crate::model::{MemberState, Person, PersonId, TenantId};
+use crate::store::{AuditFilter, AuditLine, AuditOrder, MemberRow, Page, StoreError, Write};
 
 /// How long an erasure can be called off.
 pub const CANCELLABLE: Duration = Duration::from_secs(30 * 86_400);
@@ -53,10 +53,12 @@ impl Tenancy {
             return Err(TenancyError::Invalid(vec![Fault::new("/email", "email-mismatch", detail)]));
         }
         keep_an_owner(&mut write, &row).await?;
+        let before = shown::member(&row);
         let now = write.now();
         (row.state, row.ended, row.due) = (MemberState::Purging, row.ended.or(Some(now)), Some(now + CANCELLABLE));
         let row = self.end(&mut write, row).await?;
         let entry = entry(actor, "member.purge", &row, json!({ "erased_at": row.due }));
+        let entry = entry.changed(before, shown::member(&row));
         self.finish(write, entry, row).await
     }
 
@@ -72,9 +74,11 @@ impl Tenancy {
         if row.state != MemberState::Purging {
             return Err(TenancyError::conflict("", "not-purging", "nobody has asked to have them erased"));
         }
+        let before = shown::member(&row);
         (row.state, row.due) = (MemberState::Removed, Some(write.now() + RESTORABLE));
         let row = put(&mut write, row).await?;
         let entry = entry(actor, "member.purge-cancel", &row, json!({ "restorable_until": row.due }));
+        let entry = entry.changed(before, shown::member(&row));
         self.finish(write, entry, row).await
     }
 
@@ -143,7 +147,7 @@ impl Tenancy {
     }
 
     /// One membership whose time has come. Whoever is nobody's member any more, and was to be erased, is no person any more
-    /// either; for as long as another tenant has them, what is theirs there stays.
+    /// either; for as long as another tenant has them, what is theirs there stays, and that they are to be erased is kept.
     async fn forget_member(&self, tenant: TenantId, person: PersonId) -> Result<(), TenancyError> {
         let mut write = self.store.write().await?;
         let Some(row) = write.member(tenant, person).await? else { return Ok(()) };
@@ -152,19 +156,64 @@ impl Tenancy {
         }
         write.delete_member(tenant, person).await?;
         let purged = row.state == MemberState::Purging;
-        let erased = match purged && !write.is_member_anywhere(person).await? {
-            true => {
-                let keys = [person.to_string(), row.email.to_string()];
-                write.erase_person(person).await?;
-                write.erase_from_audit(&[keys[0].as_str(), keys[1].as_str()]).await?
-            }
-            false => 0,
-        };
+        if purged {
+            write.set_to_be_erased(person).await?;
+        }
+        let erased = settle(&mut write, person).await?;
         info!(tenant.id = %tenant, person.id = %person, purged, "member.forgotten");
         let action = if purged { "member.erase" } else { "member.forget" };
-        let entry = entry(&Actor::new("system"), action, &row, json!({ "values_erased": erased }));
+        let detail = json!({ "person_erased": erased.is_some(), "values_erased": erased.unwrap_or(0) });
+        let entry = entry(&Actor::new("system"), action, &row, detail).gone(shown::member(&row));
         self.finish(write, entry, ()).await.map(drop)
     }
+
+    /// Erases a person at once, with the memberships that are over; how many values of the ledger went. The address is typed
+    /// back. A member is not erased: whoever has them ends that first.
+    pub async fn erase_person(
+        &self,
+        actor: &Actor,
+        key: &str,
+        expect: &Expect,
+        email: &str,
+    ) -> Result<Done<u64>, TenancyError> {
+        let id = self.person(key).await?.id;
+        let mut write = self.store.write().await?;
+        let person = write.person(id).await?.ok_or_else(|| TenancyError::NotFound(Kind::Person, key.to_owned()))?;
+        expect.check(person.revision)?;
+        if email.trim().to_lowercase() != person.email.as_str() {
+            let detail = "to have this person erased for ever, type their e-mail address";
+            return Err(TenancyError::Invalid(vec![Fault::new("/email", "email-mismatch", detail)]));
+        }
+        let memberships = write.memberships_anywhere(id).await?;
+        if let Some(active) = memberships.iter().find(|row| row.is_active()) {
+            let detail = format!("they are a member of the tenant {}; remove them there first", active.tenant);
+            return Err(TenancyError::conflict("", "still-member", detail));
+        }
+        for row in &memberships {
+            write.delete_member(row.tenant, id).await?;
+        }
+        let erased = erase(&mut write, &person).await?;
+        let detail = json!({ "values_erased": erased, "memberships": memberships.len() });
+        let entry = actor.entry("person.erase", None, id, detail);
+        self.finish(write, entry, erased).await
+    }
+}
+
+/// Erases somebody who is to be erased and whom nobody has any more; how many values of the ledger went. `None`: they stay.
+pub(super) async fn settle(write: &mut Write, person: PersonId) -> Result<Option<u64>, TenancyError> {
+    if !write.is_to_be_erased(person).await? || write.is_member_anywhere(person).await? {
+        return Ok(None);
+    }
+    match write.person(person).await? {
+        Some(person) => erase(write, &person).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+async fn erase(write: &mut Write, person: &Person) -> Result<u64, TenancyError> {
+    let keys = [person.id.to_string(), person.email.to_string()];
+    write.erase_person(person.id).await?;
+    Ok(write.erase_from_audit(&[keys[0].as_str(), keys[1].as_str()]).await?)
 }
 
 impl MemberExport {

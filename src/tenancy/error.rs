@@ -46,6 +46,8 @@ pub enum Kind {
     Impersonation,
     /// By which somebody sets a password.
     PasswordToken,
+    /// A change of a tenant's plan that waits.
+    PlanChange,
 }
 
 impl Kind {
@@ -65,6 +67,7 @@ impl Kind {
             Self::Picture => "picture",
             Self::Impersonation => "impersonation by",
             Self::PasswordToken => "password token",
+            Self::PlanChange => "change of plan that waits for",
         }
     }
 }
@@ -91,6 +94,9 @@ pub enum TenancyError {
     /// Whoever asks does not hold these scopes, and so can neither use nor hand them out.
     #[error("this needs {}, which you do not hold", scopes(.0))]
     Forbidden(Vec<Scope>),
+    /// The token or session of whoever asks was good when they did, and is not any more.
+    #[error("the token or session that this was asked with has ended meanwhile")]
+    Ended,
     /// It is about somebody, or would make somebody, of a higher rank than whoever asks.
     #[error("this is about the role {wanted}, which is above your own, {own}")]
     Outranked { wanted: Role, own: Role },

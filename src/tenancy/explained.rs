@@ -8,7 +8,7 @@ use super::error::TenancyError;
 use super::lineage::Known;
 use super::settings::settle;
 use super::{Tenancy, TenantState};
-use crate::model::{Origin, Provenance, Slug, Source, Tenant, Traced};
+use crate::model::{CapName, Origin, Provenance, SetBy, Slug, Source, Tenant, Traced};
 
 /// A value, and where it comes from.
 #[derive(Clone, PartialEq, Debug)]
@@ -28,6 +28,8 @@ pub struct Explained {
     pub status: Sourced,
     pub plan: Sourced,
     pub features: BTreeMap<String, Sourced>,
+    /// Caps by name; one that is no plan's with who has set it.
+    pub caps: BTreeMap<CapName, (Sourced, Option<SetBy>)>,
     pub branding: BTreeMap<String, Sourced>,
     pub settings: BTreeMap<String, Sourced>,
     pub edge: BTreeMap<String, Sourced>,
@@ -66,6 +68,7 @@ impl Tenancy {
             status: sourced(traced.status),
             plan: sourced(traced.plan),
             features: all(traced.features).collect(),
+            caps: traced.caps.into_iter().map(|(name, (value, by))| (name, (sourced(value), by))).collect(),
             branding: all(traced.branding).collect(),
             edge: all(traced.edge).collect(),
             settings,

@@ -66,6 +66,7 @@ const KINDS: &[Kind] = kinds![
     children,
     domains,
     certificates,
+    orders,
     members,
     invitations,
     roles,
@@ -191,12 +192,19 @@ fn lines(rows: &[Value]) -> Vec<u8> {
 }
 
 fn facts(tenant: &Tenant) -> Value {
+    let next = tenant.subscription.next.as_ref();
     json!({
         "id": tenant.id.to_string(), "slug": tenant.slug, "name": tenant.name, "status": tenant.status,
-        "plan": tenant.plan, "features": { "on": tenant.features_on, "off": tenant.features_off },
+        "plan": tenant.plan, "plan_change": next.map(|next| json!({ "plan": next.plan, "at": next.at })),
+        "period_end": tenant.subscription.period_end, "billing_ref": tenant.subscription.billing_ref,
+        "features": { "on": tenant.features_on, "off": tenant.features_off },
         "parent": tenant.parent.map(|id| id.to_string()), "branding": tenant.branding, "edge": tenant.edge,
-        "suspend_reason": tenant.suspend_reason, "trial_ends": tenant.trial_ends,
-        "cancelled": tenant.life.cancelled, "archived": tenant.life.archived,
+        "period_start": tenant.subscription.period_start, "caps": tenant.subscription.caps,
+        "status_by": tenant.subscription.status_by,
+        "suspend_reason": tenant.suspend_reason, "reason_public": tenant.reason_public,
+        "trial_ends": tenant.trial_ends, "cancelled": tenant.life.cancelled, "archived": tenant.life.archived,
+        "status_before": tenant.life.before, "phase_ends": tenant.life.phase_ends,
+        "domains_until": tenant.life.domains_until,
         "created": tenant.created, "updated": tenant.updated, "revision": tenant.revision,
     })
 }

@@ -4,7 +4,8 @@
 use serde_json::json;
 
 use super::lineage::parents_in;
-use super::{Actor, CUSTOM_DOMAIN, Tenancy, TenancyError, agenda};
+use super::{Actor, CUSTOM_DOMAIN, Tenancy, TenancyError, agenda, shown};
+use crate::clock::Timestamp;
 use crate::model::{Status, Tenant, TenantId};
 use crate::store::{Event, StoreError, Write};
 
@@ -42,8 +43,8 @@ impl Tenancy {
         }
         tenant.life.due = agenda::due(&tenant, &self.config().tenancy, self.clock.now());
         write.update_tenant(&tenant).await?;
-        let detail = json!({ "domains_until": tenant.life.domains_until });
-        write.audit(&Actor::new("system").entry("tenant.domains", Some(id), &tenant.slug, detail)).await?;
+        let entry = Actor::new("system").entry("tenant.domains", Some(id), &tenant.slug, json!({}));
+        write.audit(&entry.changed(shown::tenant(&before), shown::tenant(&tenant))).await?;
         write.commit().await?;
         Ok(())
     }
@@ -52,12 +53,11 @@ impl Tenancy {
     async fn watch_domains(&self, write: &mut Write, tenant: &mut Tenant) -> Result<(), StoreError> {
         let parents = parents_in(write, tenant).await?;
         let covered = self.assemble(tenant.clone(), &parents, &self.config())?.effective.features;
-        let until = match (covered.contains(CUSTOM_DOMAIN), tenant.life.domains_until) {
-            (true, _) => None,
-            (false, Some(until)) => Some(until),
-            (false, None) if write.held_domains_of(tenant.id).await?.is_empty() => None,
-            (false, None) => Some(self.clock.now() + self.config().tenancy.feature_grace),
-        };
+        let covered = covered.contains(CUSTOM_DOMAIN);
+        let asks = !covered && tenant.life.domains_until.is_none();
+        let holds_some = asks && !write.held_domains_of(tenant.id).await?.is_empty();
+        let until = self.clock.now() + self.config().tenancy.feature_grace;
+        let until = grace(covered, tenant.life.domains_until, holds_some, until);
         if until == tenant.life.domains_until {
             return Ok(());
         }
@@ -82,6 +82,21 @@ impl Tenancy {
             }
         }
         Ok(())
+    }
+}
+
+/// Until when domains are served whose tenant's plan does not cover them; `None`: they are covered, or there are none. A
+/// grace that runs is not begun again. `until`: when one that begins now ends.
+pub(super) fn grace(
+    covered: bool,
+    running: Option<Timestamp>,
+    holds_some: bool,
+    until: Timestamp,
+) -> Option<Timestamp> {
+    match (covered, running) {
+        (true, _) => None,
+        (false, Some(running)) => Some(running),
+        (false, None) => holds_some.then_some(until),
     }
 }
 

@@ -7,8 +7,8 @@ use serde_json::json;
 
 use super::error::{Faults, Kind, TenancyError};
 use super::tokens::{PREFIX_BYTES, Wanted, random};
-use super::{Actor, Done, IssuedToken, Tenancy, checks};
-use crate::model::{Grant, Role, Scope, within_a_tenant};
+use super::{Actor, Done, IssuedToken, Tenancy, checks, shown};
+use crate::model::{Authority, Grant, Role, Scope, within_a_tenant};
 
 /// Why an operator acts within a tenant, and for how long.
 #[derive(Clone, Debug)]
@@ -49,6 +49,10 @@ impl Tenancy {
         let held = |scope: &Scope| !LASTING.contains(scope) && actor.rights.has(*scope);
         let expires = self.clock.now() + Duration::from_secs(u64::from(how.minutes) * 60);
         let expires = actor.credential.expires.map_or(expires, |own| own.min(expires));
+        let session = match actor.authority {
+            Some(Authority::Session(id)) => Some(id),
+            _ => None,
+        };
         let wanted = Wanted {
             name: format!("as-admin-{}", hex::encode(random::<PREFIX_BYTES>()?)),
             expires: Some(expires),
@@ -56,12 +60,12 @@ impl Tenancy {
             scopes: Grant::These(within_a_tenant().into_iter().filter(held).collect()),
             role: Some(Role::Admin),
             operator: Some(actor.name.clone()),
-            session: actor.credential.session,
+            session,
             parent: actor.credential.token.clone(),
         };
         let (write, issued) = self.issue(actor, wanted).await?;
-        let detail = json!({ "expires": expires, "reason": reason });
-        let entry = actor.entry("tenant.impersonate", Some(tenant), &issued.row.name, detail);
+        let entry = actor.entry("tenant.impersonate", Some(tenant), &issued.row.name, json!({ "reason": reason }));
+        let entry = entry.made(shown::token(&issued.row));
         self.finish(write, entry, issued).await
     }
 

@@ -53,8 +53,7 @@ impl Tenancy {
         let config = self.config();
         let sha256 = sha256(table);
         let now = self.clock.now();
-        let mut write = self.store.write().await?;
-        write.begin_bulk().await?;
+        let mut write = self.store.bulk().await?;
         let mut reader = Table::open(table, COLUMNS)?;
         let mut turns = Turns { front: write.next_turn(None).await?, last: HashMap::new() };
         let (mut written, mut verified) = (0, 0_u64);
@@ -84,6 +83,7 @@ impl Tenancy {
             let orders = turns.of(&mut write, orders).await?;
             write.want_orders(&orders).await?;
         }
+        write.take_turn().await?;
         let detail = json!({ "domains": rows, "verified": verified, "sha256": sha256 });
         let entry = actor.entry("domain.import", None, &sha256, detail);
         self.finish(write, entry, Imported { rows, sha256 }).await

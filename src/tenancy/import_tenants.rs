@@ -1,12 +1,13 @@
 //! The import of tenants: the same rules as for one, for very many.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use serde_json::json;
 
 use super::error::{Fault, TenancyError};
 use super::import::{Column, Imported, Line, Seen, Table, sha256};
 use super::lineage::{Known, MAX_DEPTH, parents_in};
+use super::parent::not_beneath_gone;
 use super::tenants::{Checked, check, no_parent};
 use super::{Actor, Done, NewTenant, Tenancy};
 use crate::model::{Status, Tenant, TenantId};
@@ -25,6 +26,8 @@ const COLUMNS: &[Column] = &[
 struct Parent {
     id: TenantId,
     depth: usize,
+    /// Why nothing begins beneath it.
+    gone: Option<Fault>,
 }
 
 /// What the first look at a table has found.
@@ -48,16 +51,10 @@ impl Tenancy {
         let survey = self.survey(table).await?;
         let config = self.config();
         let (sha256, now) = (sha256(table), self.clock.now());
-        let mut write = self.store.write().await?;
-        write.begin_bulk().await?;
-        for (key, parent) in &survey.stored {
-            let stands = match write.tenant(parent.id).await? {
-                Some(tenant) => parents_in(&mut write, &tenant).await?.len() == parent.depth,
-                None => false,
-            };
-            if !stands {
-                return Err(changed(&format!("the parent {key:?} has changed")));
-            }
+        let mut write = self.store.bulk().await?;
+        let parents: BTreeSet<TenantId> = survey.stored.values().map(|parent| parent.id).collect();
+        if write.present(&parents.iter().copied().collect::<Vec<_>>()).await?.len() < parents.len() {
+            return Err(changed("a parent has gone"));
         }
         let mut ids: HashMap<String, TenantId> = HashMap::new();
         let mut reader = Table::open(table, COLUMNS)?;
@@ -78,6 +75,21 @@ impl Tenancy {
                 tenants.push(tenant);
             }
             insert(&mut write, &tenants).await?;
+        }
+        write.take_turn().await?;
+        for (key, parent) in &survey.stored {
+            let stands = match write.tenant(parent.id).await? {
+                Some(tenant) => {
+                    let mut line = parents_in(&mut write, &tenant).await?;
+                    let depth = line.len();
+                    line.push(tenant);
+                    depth == parent.depth && not_beneath_gone(&line).is_ok()
+                }
+                None => false,
+            };
+            if !stands {
+                return Err(changed(&format!("the parent {key:?} has changed")));
+            }
         }
         let detail = json!({ "tenants": survey.rows, "sha256": sha256 });
         let entry = actor.entry("tenant.import", None, &sha256, detail);
@@ -115,7 +127,11 @@ impl Tenancy {
                         above.insert(key.clone());
                         Some(depths.get(&key).map_or(1, |depth| depth + 1))
                     } else {
-                        self.stored_parent(&mut stored, &key).await?.map(|parent| parent.depth + 1)
+                        let parent = self.stored_parent(&mut stored, &key).await?;
+                        if let Some(fault) = parent.and_then(|parent| parent.gone.clone()) {
+                            table.faults.add(number, fault);
+                        }
+                        parent.map(|parent| parent.depth + 1)
                     };
                     match deep_enough(depth, &key) {
                         Ok(depth) => drop(depths.insert(slug.to_string(), depth)),
@@ -148,8 +164,10 @@ impl Tenancy {
         if !known.contains_key(key) {
             let parent = match self.find(key).await.map_err(|error| no_parent(error, key)) {
                 Ok(tenant) => {
-                    let id = tenant.id;
-                    Some(Parent { id, depth: self.parents_of(&tenant, &mut Known::default()).await?.len() })
+                    let (id, mut line) = (tenant.id, self.parents_of(&tenant, &mut Known::default()).await?);
+                    let depth = line.len();
+                    line.push(tenant);
+                    Some(Parent { id, depth, gone: not_beneath_gone(&line).err() })
                 }
                 Err(TenancyError::Invalid(_)) => None,
                 Err(error) => return Err(error),

@@ -13,7 +13,7 @@ use super::error::{Faults, Kind, TenancyError};
 use super::members::{entry, make_person, unit_named};
 use super::people::check_email;
 use super::tokens::{hash_token, random};
-use super::{Actor, Done, Tenancy, checks};
+use super::{Actor, Done, Tenancy, checks, shown};
 use crate::model::{InvitationId, MemberState, Person, PersonId, Tenant};
 use crate::store::{Event, InvitationRow, MemberRow, Page, PasswordHash, Write};
 
@@ -25,7 +25,6 @@ pub const MESSAGE_MAX: usize = 500;
 const MOST_OPEN: usize = Page::MOST as usize;
 
 const SECRET_BYTES: usize = 32;
-const SIGN_IN: &str = "sign-in-to-accept";
 
 /// Whom to invite, as what.
 #[derive(Clone, Debug, Default)]
@@ -106,9 +105,7 @@ impl Tenancy {
         };
         write.insert_invitation(&row).await?;
         write.event(&event("invitation.created", &row)).await?;
-        let detail =
-            json!({ "email": row.email, "role": row.position.name(), "unit": row.unit, "expires": row.expires });
-        let entry = actor.entry("invitation.create", Some(tenant), row.id, detail);
+        let entry = actor.entry("invitation.create", Some(tenant), row.id, json!({})).made(shown::invitation(&row));
         self.finish(write, entry, IssuedInvitation { row, token }).await
     }
 
@@ -127,19 +124,21 @@ impl Tenancy {
         id: &str,
     ) -> Result<Done<IssuedInvitation>, TenancyError> {
         let (mut write, mut row) = self.open_invitation(actor, tenant, id).await?;
-        let (token, hash) = generate()?;
+        let ((token, hash), before) = (generate()?, shown::invitation(&row));
         (row.hash, row.sent, row.expires) = (hash, write.now(), write.now() + INVITED_FOR);
         (row.inviter, row.revision) = (actor.name.clone(), write.revision());
         write.resend_invitation(&row).await?;
         write.event(&event("invitation.resent", &row)).await?;
-        let entry = actor.entry("invitation.resend", Some(row.tenant), row.id, json!({ "expires": row.expires }));
+        let entry = actor.entry("invitation.resend", Some(row.tenant), row.id, json!({}));
+        let entry = entry.changed(before, shown::invitation(&row));
         self.finish(write, entry, IssuedInvitation { row, token }).await
     }
 
     pub async fn revoke_invitation(&self, actor: &Actor, tenant: &str, id: &str) -> Result<Done<()>, TenancyError> {
         let (mut write, row) = self.open_invitation(actor, tenant, id).await?;
         write.delete_invitation(row.id).await?;
-        let entry = actor.entry("invitation.revoke", Some(row.tenant), row.id, json!({ "email": row.email }));
+        let entry = actor.entry("invitation.revoke", Some(row.tenant), row.id, json!({}));
+        let entry = entry.gone(shown::invitation(&row));
         self.finish(write, entry, ()).await
     }
 
@@ -173,7 +172,7 @@ impl Tenancy {
         let person = match who_joins(&mut write, &row, joiner).await {
             Err(error @ TenancyError::Conflict(_)) => {
                 // Whoever holds a token could ask in this way whether somebody has an account: not unseen.
-                let detail = json!({ "code": SIGN_IN, "inviter": row.inviter });
+                let detail = json!({ "code": "sign-in-to-accept", "inviter": row.inviter });
                 self.note(actor.entry("access.refused", Some(row.tenant), row.id, detail));
                 return Err(error);
             }
@@ -187,8 +186,8 @@ impl Tenancy {
         write.delete_invitation(row.id).await?;
         write.event(&event("invitation.accepted", &row)).await?;
         let actor = Actor { name: format!("person:{}", person.id), ..actor.clone() };
-        let detail = json!({ "invitation": row.id, "inviter": row.inviter, "role": member.position.name() });
-        let entry = entry(&actor, "invitation.accept", &member, detail);
+        let detail = json!({ "invitation": row.id, "inviter": row.inviter });
+        let entry = entry(&actor, "invitation.accept", &member, detail).made(shown::member(&member));
         self.finish(write, entry, member).await
     }
 
@@ -240,7 +239,7 @@ async fn who_joins(write: &mut Write, row: &InvitationRow, joiner: Joiner) -> Re
         (Joiner::Known(id), Some(person)) if person.id == id && !person.disabled => Ok(person),
         (Joiner::Known(_), _) => Err(no_invitation()),
         (Joiner::New { .. }, Some(_)) => {
-            Err(TenancyError::conflict("", SIGN_IN, "this invitation is accepted by signing in first"))
+            Err(TenancyError::conflict("", "sign-in-to-accept", "this invitation is accepted by signing in first"))
         }
         (Joiner::New { name, password }, None) => {
             let mut faults = Faults::default();

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::tenants::days_long;
 use super::{Tenancy, TenancyError};
@@ -12,7 +12,7 @@ use crate::audit::{AuditError, Cut, Ledger};
 use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::ledger::INSTALLATION;
-use crate::store::{AuditEntry, Page, StoreError};
+use crate::store::{Anchoring, AuditEntry, Page, StoreError};
 
 /// The feature that gives a tenant's ledger a year, whatever its plan says.
 pub const AUDIT_365: &str = "audit_365";
@@ -27,6 +27,9 @@ const CHAINS: u32 = 100;
 const AT_MOST: Duration = Duration::from_secs(30 * 86_400);
 /// A chain is not looked at more often.
 const AT_LEAST: Duration = Duration::from_secs(3_600);
+/// How soon a new chain is anchored, and how often those that have grown are.
+const ANCHOR_BEGUN: Duration = Duration::from_secs(60);
+const ANCHOR_GROWN: Duration = Duration::from_secs(3_600);
 /// What is not in order is left alone for so long.
 const AGAIN: Duration = Duration::from_secs(86_400);
 
@@ -44,17 +47,39 @@ impl Tenancy {
 
     /// Looks after the ledger until the task is dropped. `owner`: this process, as leases name it.
     pub async fn keep_ledger(self, owner: String) {
+        // What could not be written is tried again no sooner, lest the log fills.
         let mut told: Option<Instant> = None;
+        let (mut begun, mut grown) = (Instant::now(), Instant::now());
         loop {
             let every = self.config().audit.checkpoint_every;
             let tell = told.is_none_or(|told| told.elapsed() >= every);
-            match self.pass_ledger(&owner, tell).await {
-                Ok(()) if tell => told = Some(Instant::now()),
-                Ok(()) => {}
-                Err(error) => warn!(%error, "audit.not_kept: trying again"),
+            if let Err(error) = self.pass_ledger(&owner, tell).await {
+                warn!(%error, "audit.not_kept: trying again");
+            }
+            if tell {
+                told = Some(Instant::now());
+            }
+            if begun.elapsed() >= ANCHOR_BEGUN {
+                let all = grown.elapsed() >= ANCHOR_GROWN;
+                let which = if all { Anchoring::Grown } else { Anchoring::Begun };
+                begun = Instant::now();
+                match self.anchor_ledger(&owner, which).await {
+                    Ok(()) if all => grown = Instant::now(),
+                    Ok(()) => {}
+                    Err(error) => warn!(%error, "audit.not_anchored: trying again"),
+                }
             }
             sleep(LOOK.min(every)).await;
         }
+    }
+
+    /// Has the installation's chain say where tenants' chains stand. Nothing while another node has the lease.
+    pub async fn anchor_ledger(&self, owner: &str, which: Anchoring) -> Result<(), AuditError> {
+        if self.take_ledger(owner).await? {
+            let chains = self.ledger().anchor(which).await?;
+            debug!(audit.chains = chains, "audit.anchored");
+        }
+        Ok(())
     }
 
     /// Cuts what is old enough, and writes checkpoints if `tell`. Nothing while another node has the lease.
@@ -65,24 +90,19 @@ impl Tenancy {
         if (due.is_empty() && path.is_none()) || !self.take_ledger(owner).await? {
             return Ok(());
         }
-        if let Some(path) = path {
-            let told = self.ledger().export_checkpoints(path).await?.0;
-            if told > 0 {
-                info!(audit.chains = told, "audit.checkpoints_written");
-            }
-        }
+        // Neither keeps the other from being done.
+        let told = match path {
+            Some(path) => self.ledger().export_checkpoints(path).await.map(|told| told.0),
+            None => Ok(0),
+        };
+        let mut failed = None;
         for row in due {
             let name = row.chain.name;
-            let next = match self.kept(&name, &config).await {
-                Ok(Some(kept)) => {
-                    if name == INSTALLATION {
-                        self.cut_unchained(kept.max(longest(&config))).await?;
-                    }
-                    self.cut(&name, kept).await?
-                }
-                Ok(None) => Some(now + AT_MOST),
+            let next = match self.age(&name, &config).await {
+                Ok(next) => next,
                 Err(error) => {
-                    warn!(%error, audit.chain = name, "audit.age_unknown: trying again");
+                    warn!(%error, audit.chain = name, "audit.not_cut: trying again");
+                    failed = Some(error);
                     Some(now + AT_LEAST)
                 }
             };
@@ -92,7 +112,28 @@ impl Tenancy {
                 aside.commit().await?;
             }
         }
-        Ok(())
+        let told = told?;
+        if told > 0 {
+            info!(audit.chains = told, "audit.checkpoints_written");
+        }
+        failed.map_or(Ok(()), Err)
+    }
+
+    /// Cuts a chain where it is old enough. When to look at it again; `None`: at once, there may be more.
+    async fn age(&self, chain: &str, config: &Config) -> Result<Option<Timestamp>, AuditError> {
+        let now = self.clock.now();
+        let kept = match self.kept(chain, config).await {
+            Ok(Some(kept)) => kept,
+            Ok(None) => return Ok(Some(now + AT_MOST)),
+            Err(error) => {
+                warn!(%error, audit.chain = chain, "audit.age_unknown: trying again");
+                return Ok(Some(now + AT_LEAST));
+            }
+        };
+        if chain == INSTALLATION {
+            self.cut_unchained(kept.max(longest(config))).await?;
+        }
+        self.cut(chain, kept).await
     }
 
     /// When to look at the chain again; `None`: at once, there may be more.

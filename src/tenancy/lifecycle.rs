@@ -12,8 +12,12 @@ pub enum Event {
     ResumeTrial,
     ExtendTrial,
     Cancel,
-    /// Brings a cancelled or archived tenant back.
+    /// Brings a cancelled or archived tenant back, as an active one.
     Restore,
+    /// Brings back one that was suspended when it was cancelled: it still is.
+    RestoreSuspended,
+    /// Brings back one that had not begun.
+    RestorePending,
     /// Puts a cancelled tenant away, where it can still be restored.
     Archive,
     /// Removes an archived tenant for ever. What follows is no status.
@@ -28,13 +32,15 @@ enum After {
 }
 
 impl Event {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Suspend,
         Self::Activate,
         Self::ResumeTrial,
         Self::ExtendTrial,
         Self::Cancel,
         Self::Restore,
+        Self::RestoreSuspended,
+        Self::RestorePending,
         Self::Archive,
         Self::Purge,
     ];
@@ -46,7 +52,7 @@ impl Event {
             Self::ResumeTrial => "resume its trial",
             Self::ExtendTrial => "have its trial extended",
             Self::Cancel => "be cancelled",
-            Self::Restore => "be restored",
+            Self::Restore | Self::RestoreSuspended | Self::RestorePending => "be restored",
             Self::Archive => "be archived",
             Self::Purge => "be purged",
         }
@@ -71,6 +77,8 @@ impl Event {
                 (Cancelled, Is(Cancelled)),
             ],
             Self::Restore => &[(Cancelled, Is(Active)), (Archived, Is(Active))],
+            Self::RestoreSuspended => &[(Cancelled, Is(Suspended)), (Archived, Is(Suspended))],
+            Self::RestorePending => &[(Cancelled, Is(Pending)), (Archived, Is(Pending))],
             Self::Archive => &[(Cancelled, Is(Archived))],
             Self::Purge => &[(Archived, Gone)],
         }
@@ -112,13 +120,13 @@ mod tests {
 
     /// The whole table: a row a status, a column an event in the order of `Event::ALL`; `-` is refused.
     const TABLE: &str = "
-                  suspend    activate  resume  extend  cancel     restore  archive   purge
-        pending   -          active    -       -       cancelled  -        -         -
-        trial     suspended  active    -       trial   cancelled  -        -         -
-        active    suspended  active    -       -       cancelled  -        -         -
-        suspended suspended  active    trial   -       cancelled  -        -         -
-        cancelled -          -         trial   -       cancelled  active   archived  -
-        archived  -          -         trial   -       -          active   -         gone
+                  suspend    activate  resume  extend  cancel     restore  suspended  pending  archive   purge
+        pending   -          active    -       -       cancelled  -        -          -        -         -
+        trial     suspended  active    -       trial   cancelled  -        -          -        -         -
+        active    suspended  active    -       -       cancelled  -        -          -        -         -
+        suspended suspended  active    trial   -       cancelled  -        -          -        -         -
+        cancelled -          -         trial   -       cancelled  active   suspended  pending  archived  -
+        archived  -          -         trial   -       -          active   suspended  pending  -         gone
     ";
 
     #[test]

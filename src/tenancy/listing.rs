@@ -49,7 +49,8 @@ impl Tenancy {
         tenant.updated = self.clock.now();
         tenant.revision = write.revision();
         write.update_tenant(&tenant).await?;
-        let entry = actor.entry("tenant.listing", Some(id), &tenant.slug, json!({ "from": was, "to": listing }));
+        let entry = actor.entry("tenant.listing", Some(id), &tenant.slug, json!({}));
+        let entry = entry.changed(json!(was), json!(listing));
         let revision = tenant.revision;
         self.finish(write, entry, ListingState { listing, revision }).await
     }

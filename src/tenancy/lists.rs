@@ -22,8 +22,12 @@ pub struct TenantQuery {
     pub plan: Option<String>,
     /// Id or slug.
     pub parent: Option<String>,
+    /// Whether they are listed publicly.
+    pub listed: Option<bool>,
     /// Slugs that begin like this.
     pub prefix: Option<String>,
+    /// What the billing system calls it.
+    pub billing_ref: Option<String>,
     pub created: Span,
     pub updated: Span,
     pub trial_ends: Span,
@@ -118,7 +122,14 @@ impl Tenancy {
             Some(Ok(plan)) => Some(plan),
             Some(Err(_)) => return Ok(None),
         };
-        let TenantQuery { only, status, prefix, created, updated, trial_ends, .. } = query.clone();
-        Ok(Some(TenantFilter { only, status, plan, parent, prefix, created, updated, trial_ends }))
+        let only = match &query.billing_ref {
+            None => query.only,
+            Some(name) => match self.store.tenant_by_billing_ref(name).await? {
+                Some(found) if query.only.is_none_or(|only| only == found.id) => Some(found.id),
+                _ => return Ok(None),
+            },
+        };
+        let TenantQuery { status, listed, prefix, created, updated, trial_ends, .. } = query.clone();
+        Ok(Some(TenantFilter { only, status, plan, parent, listed, prefix, created, updated, trial_ends }))
     }
 }

@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 use super::error::{Fault, Faults, Kind, TenancyError};
 use super::people::check_email;
 use super::tenants::current;
-use super::{Actor, Done, Expect, Tenancy, TenantState, checks};
+use super::{Actor, Done, Expect, Tenancy, TenantState, checks, shown};
 use crate::config::Config;
-use crate::model::{Email, MemberState, Person, PersonId, Position, Role, TenantId, UnitId};
+use crate::model::{CapName, Email, MemberState, Person, PersonId, Position, Role, TenantId, UnitId};
 use crate::store::{AuditEntry, Event, MemberFilter, MemberRow, Page, Write};
 
 /// How long somebody who was removed can be brought back.
@@ -96,7 +96,7 @@ impl Tenancy {
             }
         };
         let row = self.join(&mut write, &state, &person, position, unit).await?;
-        let entry = entry(actor, "member.add", &row, json!({ "role": row.position.name(), "unit": row.unit }));
+        let entry = entry(actor, "member.add", &row, json!({})).made(shown::member(&row));
         self.finish(write, entry, row).await
     }
 
@@ -130,9 +130,8 @@ impl Tenancy {
             false => 0,
         };
         let row = put(&mut write, row).await?;
-        let shown = |row: &MemberRow| json!({ "role": row.position.name(), "unit": row.unit });
         let detail = json!({ "tokens_revoked": fell });
-        let entry = entry(actor, "member.change", &row, detail).changed(shown(&before), shown(&row));
+        let entry = entry(actor, "member.change", &row, detail).changed(shown::member(&before), shown::member(&row));
         self.finish(write, entry, row).await
     }
 
@@ -148,11 +147,30 @@ impl Tenancy {
         if row.state != MemberState::Active {
             return Err(not_active(&row));
         }
+        let before = shown::member(&row);
         keep_an_owner(&mut write, &row).await?;
         let now = write.now();
         (row.state, row.ended, row.due) = (MemberState::Removed, Some(now), Some(now + RESTORABLE));
         let row = self.end(&mut write, row).await?;
         let entry = entry(actor, "member.remove", &row, json!({ "restorable_until": row.due }));
+        let entry = entry.changed(before, shown::member(&row));
+        self.finish(write, entry, row).await
+    }
+
+    /// Ends somebody's own membership: nobody has to let them go, but the last owner stays. They can be brought back for 30
+    /// days, by whoever may.
+    pub async fn leave(&self, actor: &Actor, person: PersonId, tenant: &str) -> Result<Done<MemberRow>, TenancyError> {
+        let not_theirs = || TenancyError::NotFound(Kind::Tenant, tenant.to_owned());
+        let (mut write, state) = self.open_tenant(tenant).await?;
+        let row = write.member(state.tenant.id, person).await?.filter(MemberRow::is_active);
+        let before = row.ok_or_else(not_theirs)?;
+        keep_an_owner(&mut write, &before).await?;
+        let now = write.now();
+        let (ended, due) = (Some(now), Some(now + RESTORABLE));
+        let row = MemberRow { state: MemberState::Removed, ended, due, ..before.clone() };
+        let row = self.end(&mut write, row).await?;
+        let entry = entry(actor, "member.leave", &row, json!({ "restorable_until": row.due }));
+        let entry = entry.changed(shown::member(&before), shown::member(&row));
         self.finish(write, entry, row).await
     }
 
@@ -171,10 +189,11 @@ impl Tenancy {
             return Err(TenancyError::conflict("", "not-removed", detail));
         }
         self.room(&mut write, &state).await?;
+        let before = shown::member(&row);
         (row.state, row.ended, row.due) = (MemberState::Active, None, None);
         let row = put(&mut write, row).await?;
         write.event(&event("member.restored", &row)).await?;
-        let entry = entry(actor, "member.restore", &row, json!({ "role": row.position.name() }));
+        let entry = entry(actor, "member.restore", &row, json!({})).changed(before, shown::member(&row));
         self.finish(write, entry, row).await
     }
 
@@ -198,11 +217,12 @@ impl Tenancy {
             // What was asked for, and nothing of what it led to.
             return Err(TenancyError::NotFound(Kind::Tenant, key.to_owned()));
         }
-        let before = std::mem::replace(&mut row.default_tenant, tenant.map(|(_, tenant)| tenant));
+        let before = shown::person(&row);
+        row.default_tenant = tenant.map(|(_, tenant)| tenant);
         write.update_person(&row).await?;
         (row.updated, row.revision) = (write.now(), write.revision());
-        let detail = json!({ "from": before, "to": row.default_tenant });
-        let entry = actor.entry("person.default-tenancy", None, person, detail);
+        let entry = actor.entry("person.default-tenancy", None, person, json!({}));
+        let entry = entry.changed(before, shown::person(&row));
         self.finish(write, entry, row).await
     }
 
@@ -293,12 +313,10 @@ impl Tenancy {
 
     /// Refuses one more than the plan has room for. Nobody who is there is touched.
     pub(super) async fn room(&self, write: &mut Write, state: &TenantState) -> Result<(), TenancyError> {
-        let config = self.config();
-        let cap = config.catalogue.plan(&state.effective.plan).and_then(|plan| plan.members);
-        let Some(cap) = cap else { return Ok(()) };
+        let Some(cap) = state.effective.caps.get(CapName::Members).number() else { return Ok(()) };
         match write.member_count(state.tenant.id).await? < cap {
             true => Ok(()),
-            false => Err(over_cap(cap, &config)),
+            false => Err(over_cap(cap, &self.config())),
         }
     }
 

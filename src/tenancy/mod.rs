@@ -7,7 +7,10 @@
 
 mod access;
 mod agenda;
+mod billing;
 mod branding;
+mod caps;
+mod catalogue;
 mod checks;
 mod contacts;
 mod delete;
@@ -18,6 +21,7 @@ mod error;
 mod explained;
 mod export;
 mod follow;
+mod gated;
 mod hosts;
 mod impersonation;
 mod import;
@@ -35,11 +39,15 @@ mod operators;
 mod parent;
 mod password_tokens;
 mod people;
+mod plan_state;
+mod plans;
+mod preview;
 mod rank;
 mod records;
 mod roles;
 mod sessions;
 mod settings;
+mod shown;
 mod standing;
 mod status;
 mod tenants;
@@ -53,10 +61,17 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
+use tokio::sync::Semaphore;
 
 pub use access::{Principal, TenantHolder};
 pub use agenda::Occasion;
+pub use billing::{
+    BillingAnswer, BillingRefusal, BillingStatus, BillingTaken, BillingTenant, BillingUpdate, Held, REF_MAX,
+    SignatureError, Signed, TOLERANCE,
+};
 pub use branding::{Advice, BLURB_MAX, Branded, CSS_MAX, Dropped, PICTURE_MAX, TAGLINE_MAX, Upload};
+pub use caps::CAP_MAX;
+pub use catalogue::{FeatureEntry, PlanEntry, Plans};
 pub use checks::{NAME_MAX, REASON_MAX, TRIAL_DAYS_MAX};
 pub use contacts::Contacts;
 pub use delete::{Deleted, Deletion};
@@ -65,6 +80,7 @@ pub use erasure::{CANCELLABLE, MemberExport};
 pub use error::{Fault, Kind, TenancyError};
 pub use explained::{Explained, Sourced};
 pub use export::{Export, Part};
+pub use gated::{GatedPath, GatedRoute};
 pub use hosts::{HostAnswer, Via, Visit};
 pub use impersonation::{IMPERSONATION_MAX, Impersonation};
 pub use import::{FAULTS_TOLD, Imported};
@@ -76,19 +92,22 @@ pub use members::{MemberChange, NewMember, RESTORABLE};
 pub use memberships::{CUSTOM_ROLES, Membership};
 pub use password_tokens::{IssuedPasswordToken, PASSWORD_TOKEN_FOR};
 pub use people::PersonChange;
+pub use plan_state::{CapUse, PlanState};
+pub use plans::PlanOrder;
+pub use preview::{CapChange, Effect, Gained, LimitChange, Lost, MOST_CHILDREN, PlanQuestion, Preview};
 pub use records::{Record, Wanted, wanted};
 pub use roles::{MOST_ROLES, NewRole, RoleChange};
 pub use sessions::{NewSession, Origin, Picked, SessionState, csrf_token};
 pub use settings::{SettingState, SettingsState};
 pub use status::Suspension;
-pub use tenants::{NewTenant, TenantState};
+pub use tenants::{NewTenant, TenantChange, TenantState};
 pub use tokens::{IssuedToken, NewToken, hash_token};
 pub use units::{Heir, MOST_UNITS, UnitChange};
 
 use crate::audit::Notes;
 use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
-use crate::model::{PersonId, Rights, Role, SessionId, TenantId};
+use crate::model::{Authority, Grounds, PersonId, Rights, Role, TenantId};
 use crate::store::{AuditEntry, Page, Store, Write};
 
 /// The control plane's rules over one store. Clones share it.
@@ -99,6 +118,8 @@ pub struct Tenancy {
     clock: Clock,
     applied: Arc<dyn Applied>,
     notes: Notes,
+    /// Who may judge a picture just now: the work goes on when whoever asked has gone.
+    judges: Arc<Semaphore>,
 }
 
 /// Knows when this node's directory has caught up with a revision.
@@ -128,15 +149,16 @@ pub struct Actor {
     pub from: Option<IpAddr>,
     pub request_id: Option<String>,
     pub rights: Rights,
+    /// What the rights stand on; `None`: on nothing that could be taken away.
+    pub authority: Option<Authority>,
     pub credential: Credential,
 }
 
-/// By what somebody was recognised: what they make with it falls with it.
+/// What somebody makes ends with: that by which they were recognised.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Credential {
     /// By whose rights they act: the person who is signed in, or by whose rights the token stands.
     pub person: Option<PersonId>,
-    pub session: Option<SessionId>,
     /// The token's name.
     pub token: Option<String>,
     /// When a token ends.
@@ -148,8 +170,15 @@ pub struct Credential {
 impl Actor {
     /// One who may do everything: the system itself, or whoever has the store's files in hands.
     pub fn new(name: impl Into<String>) -> Self {
-        let (name, rights, credential) = (name.into(), Rights::all(), Credential::default());
-        Self { name, on_behalf: None, from: None, request_id: None, rights, credential }
+        Self {
+            name: name.into(),
+            on_behalf: None,
+            from: None,
+            request_id: None,
+            rights: Rights::all(),
+            authority: None,
+            credential: Credential::default(),
+        }
     }
 }
 
@@ -177,7 +206,8 @@ const APPLY_PATIENCE: Duration = Duration::from_secs(5);
 impl Tenancy {
     pub fn new(store: Store, config: Arc<ArcSwap<Config>>, clock: Clock, applied: Arc<dyn Applied>) -> Self {
         let notes = Notes::new(store.clone());
-        Self { store, config, clock, applied, notes }
+        let judges = Arc::new(Semaphore::new(branding::JUDGES));
+        Self { store, config, clock, applied, notes, judges }
     }
 
     pub fn config(&self) -> Arc<Config> {
@@ -202,8 +232,12 @@ impl Tenancy {
         Ok(self.store.audit(tenant, page).await?)
     }
 
-    /// Adds the audit row, commits, and waits for the directory.
+    /// Looks again whether the actor may, adds the audit row, commits, and waits for the directory.
     pub async fn finish<T>(&self, mut write: Write, entry: AuditEntry, value: T) -> Result<Done<T>, TenancyError> {
+        if let Some(grounds) = &entry.grounds {
+            // Nobody else can commit now: what is read here holds until this does.
+            self.still_may(grounds).await?;
+        }
         write.audit(&entry).await?;
         let revision = write.commit().await?;
         let applied = tokio::time::timeout(APPLY_PATIENCE, self.applied.applied(revision)).await.unwrap_or(false);
@@ -215,7 +249,12 @@ impl Tenancy {
 }
 
 impl Actor {
-    /// A line of the ledger about what this actor does.
+    fn grounds(&self) -> Option<Box<Grounds>> {
+        let on = self.authority.clone()?;
+        Some(Box::new(Grounds { on, rights: self.rights.clone() }))
+    }
+
+    /// A line of the ledger about what this actor does. Whether they may is looked at again when it is written.
     pub fn entry(
         &self,
         action: &str,
@@ -232,6 +271,7 @@ impl Actor {
             subject: subject.to_string(),
             detail,
             request_id: self.request_id.clone(),
+            grounds: self.grounds(),
             ..AuditEntry::default()
         }
     }

@@ -3,7 +3,7 @@
 
 use serde_json::json;
 
-use super::{Actor, NewTenant, Tenancy, TenancyError};
+use super::{Actor, NewTenant, Tenancy, TenancyError, shown};
 use crate::model::{MemberState, PersonId, Role, Status, Tenant};
 use crate::store::MemberRow;
 
@@ -52,12 +52,17 @@ impl Tenancy {
             updated: now,
             revision: write.revision(),
         };
+        let before = was.as_ref().map(shown::member);
         match was {
             Some(was) if was.state == owner.state && was.position == owner.position => return Ok(()),
             Some(_) => write.update_member(&owner).await?,
             None => write.insert_member(&owner).await?,
         }
-        let entry = actor.entry("member.add", Some(tenant.id), person, json!({ "role": Role::Owner }));
+        let entry = actor.entry("member.add", Some(tenant.id), person, json!({}));
+        let entry = match before {
+            Some(before) => entry.changed(before, shown::member(&owner)),
+            None => entry.made(shown::member(&owner)),
+        };
         self.finish(write, entry, ()).await.map(drop)
     }
 }

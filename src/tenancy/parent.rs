@@ -5,7 +5,7 @@ use serde_json::json;
 use super::error::{Fault, TenancyError};
 use super::lineage::{MAX_DEPTH, parents_in};
 use super::tenants::{no_parent, too_deep};
-use super::{Actor, Done, Expect, Tenancy, TenantState};
+use super::{Actor, Done, Expect, Tenancy, TenantState, shown};
 use crate::model::{Status, Tenant};
 use crate::store::Write;
 
@@ -29,11 +29,23 @@ impl Tenancy {
             let above = super::tenants::current(&mut write, id, name).await.map_err(|error| no_parent(error, name))?;
             check(&mut write, &tenant, &above).await?;
         }
-        let detail = json!({ "from": before.parent, "to": tenant.parent });
         let tenant = self.put(&mut write, &before, tenant).await?;
-        let entry = actor.entry("tenant.parent", Some(tenant.id), &tenant.slug, detail);
+        let entry = actor.entry("tenant.parent", Some(tenant.id), &tenant.slug, json!({}));
+        let entry = entry.changed(shown::tenant(&before), shown::tenant(&tenant));
         let state = self.state_in(&mut write, tenant).await?;
         self.finish(write, entry, state).await
+    }
+}
+
+/// Nothing moves, and nothing begins, beneath one that is on its way out. `above`: all who would be.
+pub(super) fn not_beneath_gone(above: &[Tenant]) -> Result<(), Fault> {
+    match above.iter().find(|above| matches!(above.status, Status::Cancelled | Status::Archived)) {
+        Some(gone) => {
+            let detail =
+                format!("{} is {}; nothing moves beneath it, and nothing begins there", gone.slug, gone.status);
+            Err(Fault::new("/parent", "parent-gone", detail))
+        }
+        None => Ok(()),
     }
 }
 
@@ -47,10 +59,7 @@ async fn check(write: &mut Write, tenant: &Tenant, parent: &Tenant) -> Result<()
             format!("{} stands beneath {} already, or is it; a loop would have no end", parent.slug, tenant.slug);
         return refused("loop", detail);
     }
-    if let Some(gone) = line.iter().find(|above| matches!(above.status, Status::Cancelled | Status::Archived)) {
-        let detail = format!("{} is {}; nothing moves beneath it", gone.slug, gone.status);
-        return refused("parent-gone", detail);
-    }
+    not_beneath_gone(&line).map_err(|fault| TenancyError::Invalid(vec![fault]))?;
     match line.len() + 1 + write.generations_beneath(tenant.id).await? > MAX_DEPTH {
         true => Err(too_deep()),
         false => Ok(()),

@@ -58,7 +58,8 @@ impl Tenancy {
         self.handle_person(&mut write, actor, person).await?;
         let expires = write.now() + PASSWORD_TOKEN_FOR;
         write.put_password_token(person, &hash_token(&token), expires).await?;
-        let entry = actor.entry("person.password-token", None, person, json!({ "expires": expires }));
+        let entry = actor.entry("person.password-token", None, person, json!({}));
+        let entry = entry.made(json!({ "expires": expires }));
         self.finish(write, entry, IssuedPasswordToken { person, token, expires }).await
     }
 
@@ -83,6 +84,8 @@ impl Tenancy {
         let mut write = self.store.write().await?;
         let person = write.password_token(&hash_token(token)).await?.ok_or_else(no_token)?;
         let found = write.person(person).await?.filter(|person| !person.disabled).ok_or_else(no_token)?;
+        // As it was when this began: nobody else can write.
+        let before = json!({ "password": self.store.password_of(person).await?.is_some(), "verified": found.verified });
         write.delete_password_token(person).await?;
         write.set_password(person, Some(password)).await?;
         let ended = write.end_sessions_of(person, None).await?;
@@ -92,8 +95,9 @@ impl Tenancy {
             write.update_person(&Person { verified: true, ..found }).await?;
         }
         let actor = Actor { name: format!("person:{person}"), ..actor.clone() };
-        let detail = json!({ "by": "password-token", "was_verified": was_verified, "sessions_ended": ended });
+        let detail = json!({ "by": "password-token", "sessions_ended": ended });
         let entry = actor.entry("person.password", None, person, detail);
+        let entry = entry.changed(before, json!({ "password": true, "verified": true }));
         self.finish(write, entry, ended).await
     }
 }

@@ -4,9 +4,9 @@
 use serde_json::json;
 
 use super::error::{Fault, Faults, Kind, TenancyError};
-use super::{Actor, Done, Expect, Tenancy, checks};
+use super::{Actor, Done, Expect, Tenancy, checks, shown};
 use crate::model::{Email, Person, PersonId};
-use crate::store::{Identity, Page, PasswordHash, StoreError, Write};
+use crate::store::{AuditEntry, Identity, Page, PasswordHash, StoreError, Write};
 
 /// What can be changed of a person. What is `None` stays.
 #[derive(Clone, Debug, Default)]
@@ -56,7 +56,8 @@ impl Tenancy {
         }
         let issuer = identity.map(|identity| &identity.issuer);
         let detail = json!({ "password": password.is_some(), "issuer": issuer });
-        let entry = actor.entry("person.create", None, person.id, detail);
+        let entry = actor.entry("person.create", None, person.id, detail).made(shown::person(&person));
+        let entry = entry.about_person(person.id, shown::PERSONAL);
         self.finish(write, entry, person).await
     }
 
@@ -98,20 +99,18 @@ impl Tenancy {
         let mut person = write.person(id).await?.ok_or_else(|| TenancyError::NotFound(Kind::Person, key.to_owned()))?;
         self.handle_person(&mut write, actor, id).await?;
         expect.check(person.revision)?;
-        let (was_disabled, was_verified) = (person.disabled, person.verified);
-        let renamed = name.is_some();
+        let (before, was_disabled) = (shown::person(&person), person.disabled);
         person.name = name.unwrap_or(person.name);
         person.disabled = change.disabled.unwrap_or(was_disabled);
-        person.verified = change.verified.unwrap_or(was_verified);
+        person.verified = change.verified.unwrap_or(person.verified);
         if person.disabled && !was_disabled {
             keep_owned(&mut write, id).await?;
         }
         write.update_person(&person).await?;
         let ended = if person.disabled { write.end_sessions_of(id, None).await? } else { 0 };
         (person.revision, person.updated) = (write.revision(), write.now());
-        let detail = json!({ "renamed": renamed, "disabled": person.disabled, "was_disabled": was_disabled,
-            "verified": person.verified, "was_verified": was_verified, "sessions_ended": ended });
-        let entry = actor.entry("person.change", None, id, detail);
+        let entry = actor.entry("person.change", None, id, json!({ "sessions_ended": ended }));
+        let entry = entry.changed(before, shown::person(&person)).about_person(id, shown::PERSONAL);
         self.finish(write, entry, person).await
     }
 
@@ -124,10 +123,13 @@ impl Tenancy {
         keep: Option<crate::model::SessionId>,
     ) -> Result<Done<u64>, TenancyError> {
         let mut write = self.store.write().await?;
+        // As it was when this began: nobody else can write.
+        let before = json!({ "password": self.store.password_of(person).await?.is_some() });
         write.set_password(person, Some(password)).await?;
         write.delete_password_token(person).await?;
         let ended = write.end_sessions_of(person, keep).await?;
         let entry = actor.entry("person.password", None, person, json!({ "sessions_ended": ended }));
+        let entry = AuditEntry { before: Some(before), after: Some(json!({ "password": true })), ..entry };
         self.finish(write, entry, ended).await
     }
 
@@ -151,8 +153,8 @@ impl Tenancy {
             write.delete_tokens_by(person, None).await?;
             write.update_person(&Person { verified: true, ..found }).await?;
         }
-        let detail = json!({ "issuer": identity.issuer, "taken_over": taken_over });
-        let entry = actor.entry("person.link", None, person, detail);
+        let detail = json!({ "taken_over": taken_over });
+        let entry = actor.entry("person.link", None, person, detail).made(json!({ "issuer": identity.issuer }));
         self.finish(write, entry, ()).await
     }
 

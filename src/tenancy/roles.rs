@@ -11,7 +11,7 @@ use serde_json::json;
 use super::domains::require_feature;
 use super::error::{Fault, Faults, Kind, TenancyError};
 use super::memberships::CUSTOM_ROLES;
-use super::{Actor, Done, Expect, Tenancy, checks};
+use super::{Actor, Done, Expect, Tenancy, checks, shown};
 use crate::model::{MemberState, Position, Reach, Role, RoleName, Scope};
 use crate::store::{Page, RoleRow, RoleUse, StoreError, Write};
 
@@ -77,8 +77,7 @@ impl Tenancy {
             StoreError::Conflict(detail) => TenancyError::conflict("/name", "role-exists", detail),
             other => other.into(),
         })?;
-        let detail = json!({ "title": row.title, "base": row.base, "scopes": row.scopes });
-        let entry = actor.entry("role.create", Some(tenant), &row.name, detail);
+        let entry = actor.entry("role.create", Some(tenant), &row.name, json!({})).made(shown::role(&row));
         self.finish(write, entry, row).await
     }
 
@@ -112,9 +111,8 @@ impl Tenancy {
         }
         write.update_role(&row).await?;
         (row.updated, row.revision) = (write.now(), write.revision());
-        let shown = |row: &RoleRow| json!({ "title": row.title, "scopes": row.scopes });
         let entry = actor.entry("role.change", Some(row.tenant), &row.name, json!({}));
-        let entry = entry.changed(shown(&before), shown(&row));
+        let entry = entry.changed(shown::role(&before), shown::role(&row));
         self.finish(write, entry, row).await
     }
 
@@ -164,7 +162,7 @@ impl Tenancy {
         write.delete_role(tenant, &name).await?;
         let detail = json!({ "replacement": replacement, "members": replaced.members,
             "invitations": replaced.invitations });
-        let entry = actor.entry("role.delete", Some(tenant), &name, detail);
+        let entry = actor.entry("role.delete", Some(tenant), &name, detail).gone(shown::role(&row));
         self.finish(write, entry, replaced).await
     }
 

@@ -11,7 +11,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 use super::error::{Kind, TenancyError};
 use super::tokens::{hash_token, random};
-use super::{Actor, Done, Tenancy};
+use super::{Actor, Done, Tenancy, shown};
 use crate::clock::Timestamp;
 use crate::keyring::{Keyring, SiteCookie};
 use crate::model::{Person, PersonId, Rights, SessionId, TenantId};
@@ -114,7 +114,7 @@ impl Tenancy {
         }
         write.insert_session(&session).await?;
         let actor = Actor { from: origin.from, request_id, ..Actor::new(format!("person:{}", person.id)) };
-        let entry = actor.entry("session.begin", None, session.id, json!({ "method": session.method }));
+        let entry = actor.entry("session.begin", None, session.id, json!({})).made(shown::session(&session));
         self.finish(write, entry, NewSession { state: SessionState { session, person }, secret }).await
     }
 
@@ -147,6 +147,15 @@ impl Tenancy {
         Ok(Some(SessionState { session, person }))
     }
 
+    /// The session of this id, and whose it is, if it works. Does not count as use.
+    pub(super) async fn signed_in(&self, id: SessionId) -> Result<Option<SessionState>, TenancyError> {
+        let now = self.clock.now();
+        let session = self.store.session(id).await?.filter(|session| self.is_good(session, now));
+        let Some(session) = session else { return Ok(None) };
+        let person = self.store.person(session.person).await?.filter(|person| !person.disabled);
+        Ok(person.map(|person| SessionState { session, person }))
+    }
+
     /// A person's sessions that work, the oldest first.
     pub async fn sessions(&self, person: PersonId, page: &Page) -> Result<Vec<SessionRow>, TenancyError> {
         let now = self.clock.now();
@@ -157,11 +166,10 @@ impl Tenancy {
     /// Ends one session of a person, here and at the edge.
     pub async fn end_session(&self, actor: &Actor, person: PersonId, id: SessionId) -> Result<Done<()>, TenancyError> {
         let mut write = self.store.write().await?;
-        let theirs = write.session(id).await?.is_some_and(|session| session.person == person);
-        if !theirs || !write.end_session(id).await? {
-            return Err(TenancyError::NotFound(Kind::Session, id.to_string()));
-        }
-        let entry = actor.entry("session.end", None, id, json!({ "person": person }));
+        let row = write.session(id).await?.filter(|session| session.person == person);
+        let row = row.ok_or_else(|| TenancyError::NotFound(Kind::Session, id.to_string()))?;
+        write.end_session(id).await?;
+        let entry = actor.entry("session.end", None, id, json!({})).gone(shown::session(&row));
         self.finish(write, entry, ()).await
     }
 
@@ -172,7 +180,8 @@ impl Tenancy {
             self.handle_person(&mut write, actor, person).await?;
         }
         let ended = write.end_sessions_of(person, None).await?;
-        let entry = actor.entry("session.end-all", None, person, json!({ "sessions": ended }));
+        let entry = actor.entry("session.end-all", None, person, json!({}));
+        let entry = entry.changed(json!({ "sessions": ended }), json!({ "sessions": 0 }));
         self.finish(write, entry, ended).await
     }
 
@@ -206,6 +215,7 @@ impl Tenancy {
         let value = cookie.sign(&ring, write.now());
         let value = value.ok_or_else(|| StoreError::Unavailable("there is no key to sign with yet".to_owned()))?;
         let entry = actor.entry("session.pick", Some(tenant), session.id, json!({ "person": session.person }));
+        let entry = entry.changed(json!({ "tenant": session.tenant }), json!({ "tenant": tenant }));
         self.finish(write, entry, Picked { tenant, cookie: value, expires: cookie.expires }).await
     }
 
@@ -263,7 +273,7 @@ impl Tenancy {
         Ok(self.membership(person, tenant).await?.map(|membership| membership.rights()))
     }
 
-    async fn is_operator(&self, person: PersonId) -> Result<bool, TenancyError> {
+    pub(super) async fn is_operator(&self, person: PersonId) -> Result<bool, TenancyError> {
         let Some(operator) = self.operator_tenant().await? else { return Ok(false) };
         let membership = self.membership(person, operator.id).await?;
         Ok(membership.is_some_and(|membership| membership.position().makes_operators()))

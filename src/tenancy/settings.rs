@@ -96,10 +96,11 @@ impl Tenancy {
                 value => drop(profile.settings.insert(name, value)),
             }
         }
-        let detail = json!({ "from": before, "to": profile.settings });
+        let after = json!(profile.settings);
         write.put_profile(tenant.id, &profile).await?;
         let tenant = self.put(&mut write, &tenant.clone(), tenant).await?;
-        let entry = actor.entry("tenant.settings", Some(tenant.id), &tenant.slug, detail);
+        let entry =
+            actor.entry("tenant.settings", Some(tenant.id), &tenant.slug, json!({})).changed(json!(before), after);
         let state = settle(&config, &profiles_in(&mut write, tenant).await?);
         self.finish(write, entry, state).await
     }

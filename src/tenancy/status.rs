@@ -8,7 +8,7 @@ use super::tenants::days_long;
 use super::{Actor, Done, Expect, Tenancy, TenantState, checks};
 use crate::clock::Timestamp;
 use crate::config::Config;
-use crate::model::{Life, Status, Tenant};
+use crate::model::{Life, SetBy, Status, Tenant};
 
 /// Why a tenant is suspended, and who may know.
 #[derive(Clone, Debug, Default)]
@@ -30,9 +30,7 @@ impl Tenancy {
         let (reason, public) = (check_reason(suspension)?, suspension.public);
         self.change(actor, key, expect, "tenant.suspend", |tenant| {
             let from = tenant.status;
-            tenant.status = next(from, Event::Suspend)?;
-            tenant.suspend_reason = reason;
-            tenant.reason_public = public;
+            stop(tenant, SetBy::Operator, reason, public)?;
             Ok(json!({ "from": from, "reason": tenant.suspend_reason, "public": public }))
         })
         .await
@@ -44,7 +42,7 @@ impl Tenancy {
         let now = self.clock.now();
         self.change(actor, key, expect, "tenant.activate", |tenant| {
             let goes_on = tenant.status == Status::Suspended && tenant.trial_ends.is_some_and(|end| end > now);
-            bring_back(tenant, if goes_on { Event::ResumeTrial } else { Event::Activate })
+            bring_back(tenant, SetBy::Operator, if goes_on { Event::ResumeTrial } else { Event::Activate })
         })
         .await
     }
@@ -74,38 +72,67 @@ impl Tenancy {
     pub async fn cancel(&self, actor: &Actor, key: &str, expect: &Expect) -> Result<Done<TenantState>, TenancyError> {
         let (config, now) = (self.config(), self.clock.now());
         self.change(actor, key, expect, "tenant.cancel", |tenant| {
-            not_the_operators(tenant, &config, "be cancelled")?;
             let from = tenant.status;
-            tenant.status = next(from, Event::Cancel)?;
-            if from != tenant.status {
-                tenant.life.cancelled = Some(now);
-                tenant.life.phase_ends = Some(now + config.tenancy.cancelled_for);
-            }
+            end(tenant, SetBy::Operator, &config, now)?;
             Ok(json!({ "from": from, "archived_at": tenant.life.phase_ends }))
         })
         .await
     }
 
-    /// Brings a cancelled or archived tenant back: as a trial, over or not, if it never was more than one.
+    /// Brings a cancelled or archived tenant back as what it was: a suspended one is still suspended, for the same reason,
+    /// a trial goes on, over or not.
     pub async fn restore(&self, actor: &Actor, key: &str, expect: &Expect) -> Result<Done<TenantState>, TenancyError> {
         self.change(actor, key, expect, "tenant.restore", |tenant| {
             let gone = matches!(tenant.status, Status::Cancelled | Status::Archived);
-            let was_trial = gone && tenant.trial_ends.is_some();
-            bring_back(tenant, if was_trial { Event::ResumeTrial } else { Event::Restore })
+            let event = match tenant.life.before.filter(|_| gone) {
+                Some(Status::Suspended) => Event::RestoreSuspended,
+                Some(Status::Pending) => Event::RestorePending,
+                Some(Status::Trial) => Event::ResumeTrial,
+                // Cancelled before it was written down what it was.
+                None if gone && tenant.trial_ends.is_some() => Event::ResumeTrial,
+                Some(Status::Active | Status::Cancelled | Status::Archived) | None => Event::Restore,
+            };
+            bring_back(tenant, SetBy::Operator, event)
         })
         .await
     }
 }
 
-fn bring_back(tenant: &mut Tenant, event: Event) -> Result<serde_json::Value, TenancyError> {
+/// Suspends it, or replaces the reason.
+pub(super) fn stop(tenant: &mut Tenant, by: SetBy, reason: Option<String>, public: bool) -> Result<(), TenancyError> {
+    tenant.status = next(tenant.status, Event::Suspend)?;
+    tenant.subscription.status_by = by;
+    (tenant.suspend_reason, tenant.reason_public) = (reason, public);
+    Ok(())
+}
+
+/// Cancels it.
+pub(super) fn end(tenant: &mut Tenant, by: SetBy, config: &Config, now: Timestamp) -> Result<(), TenancyError> {
+    not_the_operators(tenant, config, "be cancelled")?;
+    let from = tenant.status;
+    tenant.status = next(from, Event::Cancel)?;
+    tenant.subscription.status_by = by;
+    if from != tenant.status {
+        tenant.life.before = Some(from);
+        tenant.life.cancelled = Some(now);
+        tenant.life.phase_ends = Some(now + config.tenancy.cancelled_for);
+    }
+    Ok(())
+}
+
+/// Has it served again.
+pub(super) fn bring_back(tenant: &mut Tenant, by: SetBy, event: Event) -> Result<serde_json::Value, TenancyError> {
     let from = tenant.status;
     tenant.status = next(from, event)?;
-    tenant.suspend_reason = None;
-    tenant.reason_public = false;
+    tenant.subscription.status_by = by;
+    if tenant.status != Status::Suspended {
+        tenant.suspend_reason = None;
+        tenant.reason_public = false;
+    }
     if tenant.status == Status::Active {
         tenant.trial_ends = None;
     }
-    tenant.life = Life { cancelled: None, archived: None, phase_ends: None, ..tenant.life };
+    tenant.life = Life { cancelled: None, archived: None, before: None, phase_ends: None, ..tenant.life };
     Ok(json!({ "from": from, "to": tenant.status }))
 }
 
@@ -120,11 +147,20 @@ pub(super) fn not_the_operators(tenant: &Tenant, config: &Config, what: &str) ->
 
 fn check_reason(suspension: &Suspension) -> Result<Option<String>, TenancyError> {
     let mut faults = Faults::default();
-    let text = suspension.reason.as_deref().map(str::trim).filter(|text| !text.is_empty());
-    let reason = text.and_then(|text| faults.take(checks::line("/reason", text, checks::REASON_MAX)));
+    let text = given(suspension.reason.as_deref());
+    let reason = text.and_then(|text| faults.take(reason(text)));
     if suspension.public && text.is_none() {
         let fault = Fault::new("/public", "contradiction", "there is no reason that could be shown; give a reason");
         faults.take::<()>(Err(fault));
     }
     faults.or(Some(reason))
+}
+
+/// A reason that says something.
+pub(super) fn given(reason: Option<&str>) -> Option<&str> {
+    reason.map(str::trim).filter(|text| !text.is_empty())
+}
+
+pub(super) fn reason(text: &str) -> Result<String, Fault> {
+    checks::line("/reason", text, checks::REASON_MAX)
 }

@@ -1,18 +1,20 @@
-//! Tenants: create, show, list, rename, plan, features.
+//! Tenants: create, show, list, rename, features.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::billing::{free_ref, reference};
 use super::error::{Fault, Faults, Kind, TenancyError};
 use super::follow::event;
 use super::lineage::{Known, MAX_DEPTH, parents_in};
-use super::{Actor, Done, Expect, Tenancy, agenda, checks};
+use super::parent::not_beneath_gone;
+use super::{Actor, Done, Expect, Tenancy, agenda, checks, shown};
 use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::model::{
-    Branding, EdgeSettings, Effective, Feature, Hostname, Life, PlanName, Slug, Status, Tenant, TenantId,
+    Branding, EdgeSettings, Effective, Feature, Hostname, Life, PlanName, Scope, Slug, Status, Tenant, TenantId,
 };
 use crate::store::{StoreError, Write};
 
@@ -40,6 +42,15 @@ pub struct NewTenant {
     pub trial_days: Option<u32>,
 }
 
+/// What is to change of a tenant in place. What is `None` stays.
+#[derive(Clone, Debug, Default)]
+pub struct TenantChange {
+    /// The display name.
+    pub name: Option<String>,
+    /// What the billing system calls it; `Some(None)`: nothing any more.
+    pub billing_ref: Option<Option<String>>,
+}
+
 /// A [`NewTenant`] whose fields are all in order.
 pub(super) struct Checked {
     pub slug: Slug,
@@ -59,9 +70,11 @@ impl Tenancy {
         let now = self.clock.now();
         let mut write = self.store.write().await?;
         let tenant = Tenant { revision: write.revision(), ..checked.made(parent, now, &self.config()) };
-        if parents_in(&mut write, &tenant).await?.len() >= MAX_DEPTH {
+        let above = parents_in(&mut write, &tenant).await?;
+        if above.len() >= MAX_DEPTH {
             return Err(too_deep());
         }
+        not_beneath_gone(&above).map_err(|fault| TenancyError::Invalid(vec![fault]))?;
         match write.insert_tenant(&tenant).await {
             Err(StoreError::Conflict(_)) => {
                 let detail = format!("the slug {:?} is taken, or was once and is retired", tenant.slug.as_str());
@@ -73,8 +86,9 @@ impl Tenancy {
             "name": tenant.name, "plan": tenant.plan, "parent": tenant.parent, "status": tenant.status,
             "trial_ends": tenant.trial_ends,
         });
-        write.event(&event("tenant.created", &tenant, detail.clone())).await?;
-        let entry = actor.entry("tenant.create", Some(tenant.id), &tenant.slug, detail);
+        write.event(&event("tenant.created", &tenant, detail)).await?;
+        let entry = actor.entry("tenant.create", Some(tenant.id), &tenant.slug, json!({}));
+        let entry = entry.made(shown::tenant(&tenant));
         let state = self.state_in(&mut write, tenant).await?;
         self.finish(write, entry, state).await
     }
@@ -85,45 +99,40 @@ impl Tenancy {
         self.state_of(tenant, &mut Known::default()).await
     }
 
-    /// Changes the display name. The slug never changes.
-    pub async fn rename(
+    /// Changes the display name, or what the billing system calls it, which is an operator's to say. The slug never changes.
+    pub async fn amend(
         &self,
         actor: &Actor,
         key: &str,
         expect: &Expect,
-        name: &str,
-    ) -> Result<Done<TenantState>, TenancyError> {
-        let name = checks::name("/name", name).map_err(|fault| TenancyError::Invalid(vec![fault]))?;
-        self.change(actor, key, expect, "tenant.rename", |tenant| {
-            let was = std::mem::replace(&mut tenant.name, name);
-            Ok(json!({ "from": was, "to": tenant.name }))
-        })
-        .await
-    }
-
-    /// Sets the tenant's own plan. `None` gives it its parent's, so only a child can have none of its own.
-    pub async fn set_plan(
-        &self,
-        actor: &Actor,
-        key: &str,
-        expect: &Expect,
-        plan: Option<&str>,
+        change: &TenantChange,
     ) -> Result<Done<TenantState>, TenancyError> {
         let mut faults = Faults::default();
-        let plan = match plan {
-            Some(text) => faults.take(checks::plan("/plan", text, &self.config().catalogue)).map(Some),
-            None => Some(None),
-        };
-        let plan = faults.or(plan)?;
-        self.change(actor, key, expect, "tenant.plan", |tenant| {
-            if plan.is_none() && tenant.parent.is_none() {
-                let detail = "this tenant has no parent whose plan it could inherit; name a plan";
-                return Err(TenancyError::Invalid(vec![Fault::new("/plan", "required", detail)]));
-            }
-            let was = std::mem::replace(&mut tenant.plan, plan);
-            Ok(json!({ "from": was, "to": tenant.plan }))
-        })
-        .await
+        let name = change.name.as_deref().and_then(|name| faults.take(checks::name("/name", name)));
+        let text = change.billing_ref.as_ref().and_then(Option::as_deref);
+        let billing_ref = text.and_then(|text| faults.take(reference(text)));
+        if change.name.is_none() && change.billing_ref.is_none() {
+            faults.add("/name", "required", "there is nothing to change; name what is to be another");
+        }
+        faults.or(Some(()))?;
+        if change.billing_ref.is_some() && actor.rights.only().is_some() {
+            return Err(TenancyError::Forbidden(vec![Scope::TenantsManage]));
+        }
+        let (mut write, before) = self.open(key, expect).await?;
+        let mut tenant = before.clone();
+        if let Some(name) = &billing_ref {
+            free_ref(&mut write, before.id, name).await?;
+        }
+        if change.billing_ref.is_some() {
+            tenant.subscription.billing_ref = billing_ref;
+        }
+        tenant.name = name.unwrap_or(tenant.name);
+        let tenant = self.put(&mut write, &before, tenant).await?;
+        let action = if change.billing_ref.is_none() { "tenant.rename" } else { "tenant.change" };
+        let entry = actor.entry(action, Some(tenant.id), &tenant.slug, json!({}));
+        let entry = entry.changed(shown::tenant(&before), shown::tenant(&tenant));
+        let state = self.state_in(&mut write, tenant).await?;
+        self.finish(write, entry, state).await
     }
 
     /// Replaces the features that are switched on and off beyond what the plan says.
@@ -135,19 +144,19 @@ impl Tenancy {
         on: &[String],
         off: &[String],
     ) -> Result<Done<TenantState>, TenancyError> {
+        let held = self.find(key).await?.features_on;
         let mut faults = Faults::default();
-        let sets = checks::features(on, off, &self.config().catalogue, &mut faults);
+        let sets = checks::features([("/on", on), ("/off", off)], &held, &self.config().catalogue, &mut faults);
         let (on, off): (BTreeSet<Feature>, BTreeSet<Feature>) = faults.or(Some(sets))?;
         self.change(actor, key, expect, "tenant.features", |tenant| {
-            let was = json!({ "on": tenant.features_on, "off": tenant.features_off });
-            tenant.features_on = on;
-            tenant.features_off = off;
-            Ok(json!({ "from": was, "to": { "on": tenant.features_on, "off": tenant.features_off } }))
+            (tenant.features_on, tenant.features_off) = (on, off);
+            Ok(json!({}))
         })
         .await
     }
 
-    /// Reads the row inside the transaction, lets `edit` change it, and writes it with what `edit` says about it.
+    /// Reads the row inside the transaction, lets `edit` change it, and writes it. The ledger says what it was before and
+    /// after, and beside that what `edit` answers.
     pub(super) async fn change(
         &self,
         actor: &Actor,
@@ -161,6 +170,7 @@ impl Tenancy {
         let detail = edit(&mut tenant)?;
         let tenant = self.put(&mut write, &before, tenant).await?;
         let entry = actor.entry(action, Some(tenant.id), &tenant.slug, detail);
+        let entry = entry.changed(shown::tenant(&before), shown::tenant(&tenant));
         let state = self.state_in(&mut write, tenant).await?;
         self.finish(write, entry, state).await
     }

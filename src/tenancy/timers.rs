@@ -10,8 +10,8 @@ use super::agenda::{self, Occasion};
 use super::delete::remove;
 use super::follow::event;
 use super::lifecycle::{self, Event, can_be_purged};
-use super::{Actor, Tenancy, TenancyError};
-use crate::model::{Tenant, TenantId};
+use super::{Actor, Tenancy, TenancyError, shown};
+use crate::model::{Life, Tenant, TenantId};
 use crate::store::{StoreError, Write};
 
 const LEASE: &str = "tenant-life";
@@ -23,6 +23,8 @@ const LOOK: Duration = Duration::from_secs(1);
 const BATCH: u32 = 100;
 /// A tenant that could not be purged, because others stand beneath it, is looked at again after so long.
 const AGAIN: Duration = Duration::from_secs(86_400);
+/// A change to a plan that the catalogue does not have is tried again after so long.
+const REPLAN: Duration = Duration::from_secs(3600);
 
 impl Tenancy {
     /// Does what time brings, until the task is dropped. `owner`: this process, as leases name it.
@@ -72,25 +74,48 @@ impl Tenancy {
         }
         let before = tenant.clone();
         tenant.life.due = None;
+        let mut replan = None;
         for occasion in agenda::at_hand(&before, &config.tenancy, now) {
             info!(tenant.slug = %tenant.slug, occasion = occasion.event(), "tenant.time");
             match occasion {
                 Occasion::Archive => self.archive(&mut write, &mut tenant).await?,
+                Occasion::Purge if tenant.life.phase_ends.is_some_and(|end| end > now) => {}
                 Occasion::Purge if self.purge(&mut write, &tenant).await? => {
                     write.commit().await?;
                     return Ok(());
                 }
                 Occasion::Purge => tenant.life.due = Some(now + AGAIN),
+                Occasion::PurgeNear => {
+                    // Nobody may have worked for a while: the warning comes before the end all the same.
+                    let least = now + agenda::PURGE_NOTICE;
+                    tenant.life.phase_ends = tenant.life.phase_ends.map(|end| end.max(least));
+                    tell(&mut write, &tenant, occasion).await?;
+                }
+                Occasion::PlanChange => {
+                    // Tried before, it would not have been due until later.
+                    let at = before.subscription.next.as_ref().map(|next| next.at);
+                    let first = before.life.due <= at;
+                    let done = self.plan_due(&mut write, &mut tenant, first).await?;
+                    replan = (!done).then_some(now + REPLAN);
+                    tenant.life.due = None;
+                }
+                Occasion::DomainsEnding | Occasion::DomainsEnded if tenant.life.domains_until.is_none() => {}
                 notice => tell(&mut write, &tenant, notice).await?,
             }
         }
         if tenant.life.due.is_none() {
-            tenant.life.due = agenda::next_due(&tenant, &config.tenancy, now);
+            let next = agenda::next_due(&tenant, &config.tenancy, now);
+            tenant.life.due = [next, replan].into_iter().flatten().min();
         } else {
             // A purge that waits comes up again, whatever else does.
             tenant.life.phase_ends = tenant.life.due;
         }
-        write.update_tenant(&tenant).await?;
+        let next = Tenant { life: Life { due: tenant.life.due, ..before.life }, ..before };
+        match next == tenant {
+            // Somebody was told, and that is all: whoever has read the tenant has read it as it is.
+            true => write.set_due(tenant.id, tenant.life.due).await?,
+            false => write.update_tenant(&tenant).await?,
+        }
         write.commit().await?;
         Ok(())
     }
@@ -103,8 +128,8 @@ impl Tenancy {
         tenant.life.phase_ends = Some(now + self.config().tenancy.archived_for);
         self.follow(write, &before, tenant).await?;
         tenant.life.due = None;
-        let detail = json!({ "from": before.status, "purged_at": tenant.life.phase_ends });
-        let entry = Actor::new("system").entry("tenant.archive", Some(tenant.id), &tenant.slug, detail);
+        let entry = Actor::new("system").entry("tenant.archive", Some(tenant.id), &tenant.slug, json!({}));
+        let entry = entry.changed(shown::tenant(&before), shown::tenant(tenant));
         Ok(write.audit(&entry).await?)
     }
 
@@ -130,6 +155,7 @@ async fn tell(write: &mut Write, tenant: &Tenant, occasion: Occasion) -> Result<
         Occasion::TrialEnding | Occasion::TrialEnded => json!({ "trial_ends": tenant.trial_ends }),
         Occasion::DomainsEnding | Occasion::DomainsEnded => json!({ "until": tenant.life.domains_until }),
         Occasion::PurgeNear | Occasion::Archive | Occasion::Purge => json!({ "purged_at": tenant.life.phase_ends }),
+        Occasion::PlanChange => json!({ "to": tenant.plan }),
     };
     write.event(&event(occasion.event(), tenant, detail.clone())).await?;
     if matches!(occasion, Occasion::TrialEnded | Occasion::DomainsEnded) {

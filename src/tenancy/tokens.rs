@@ -5,7 +5,7 @@ use serde_json::json;
 use zeroize::{Zeroize, Zeroizing};
 
 use super::error::{Fault, Faults, Kind, TenancyError};
-use super::{Actor, Done, Tenancy};
+use super::{Actor, Done, Tenancy, shown};
 use crate::clock::Timestamp;
 use crate::model::{Brand, Grant, Reach, Role, Scope, SessionId, TenantId, within_a_tenant};
 use crate::store::{Page, StoreError, TokenRow, Write};
@@ -68,8 +68,7 @@ impl Tenancy {
         };
         let wanted = Wanted { name, expires, tenant, scopes, role, operator: None, session: None, parent: None };
         let (write, issued) = self.issue(actor, wanted).await?;
-        let detail = json!({ "expires": expires, "scopes": issued.row.scopes });
-        let entry = actor.entry("token.create", tenant, &issued.row.name, detail);
+        let entry = actor.entry("token.create", tenant, &issued.row.name, json!({})).made(shown::token(&issued.row));
         self.finish(write, entry, issued).await
     }
 
@@ -107,7 +106,7 @@ impl Tenancy {
             return Err(TenancyError::conflict("", "last-token", detail));
         }
         write.delete_token(tenant, name).await?;
-        let entry = actor.entry("token.revoke", tenant, name, json!({}));
+        let entry = actor.entry("token.revoke", tenant, name, json!({})).gone(shown::token(&row));
         self.finish(write, entry, ()).await
     }
 

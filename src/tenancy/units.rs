@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::error::{Fault, Faults, Kind, TenancyError};
 use super::members::unit_named;
-use super::{Actor, Done, Expect, Tenancy, checks};
+use super::{Actor, Done, Expect, Tenancy, checks, shown};
 use crate::model::{UnitId, UnitNode, UnitTree, UnitTreeError};
 use crate::store::{UnitRow, Write};
 
@@ -60,8 +60,7 @@ impl Tenancy {
         let (now, revision) = (write.now(), write.revision());
         let row = UnitRow { tenant, node, created: now, updated: now, revision };
         write.insert_unit(&row).await?;
-        let detail = json!({ "name": row.node.name, "parent": row.node.parent });
-        let entry = actor.entry("unit.create", Some(tenant), row.node.id, detail);
+        let entry = actor.entry("unit.create", Some(tenant), row.node.id, json!({})).made(shown::unit(&row));
         self.finish(write, entry, row).await
     }
 
@@ -89,9 +88,8 @@ impl Tenancy {
         fits(&tree(&rows), &row.node)?;
         write.update_unit(&row.node).await?;
         (row.updated, row.revision) = (write.now(), write.revision());
-        let shown = |row: &UnitRow| json!({ "name": row.node.name, "parent": row.node.parent });
         let entry = actor.entry("unit.change", Some(row.tenant), row.node.id, json!({}));
-        let entry = entry.changed(shown(before), shown(&row));
+        let entry = entry.changed(shown::unit(before), shown::unit(&row));
         self.finish(write, entry, row).await
     }
 
@@ -109,7 +107,7 @@ impl Tenancy {
         let rows = write.units(tenant).await?;
         let row = row_of(&rows, unit)?;
         expect.check(row.revision)?;
-        let (id, name) = (row.node.id, row.node.name.clone());
+        let (id, before) = (row.node.id, shown::unit(row));
         let to = match heir {
             Heir::Nobody => {
                 must_be_empty(&mut write, &rows, row).await?;
@@ -128,7 +126,7 @@ impl Tenancy {
         }
         let moved = write.reassign_unit(tenant, id, to).await?;
         write.delete_unit(id).await?;
-        let entry = actor.entry("unit.delete", Some(tenant), id, json!({ "name": name, "to": to, "members": moved }));
+        let entry = actor.entry("unit.delete", Some(tenant), id, json!({ "to": to, "members": moved })).gone(before);
         self.finish(write, entry, moved).await
     }
 }

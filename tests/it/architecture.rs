@@ -113,7 +113,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         ],
     ),
     ("dev", &["app", "clock", "config", "directory", "model", "outbound", "seal", "store", "tenancy", "tls"]),
-    ("cli", &["app", "clock", "config", "dev", "model", "telemetry"]),
+    ("cli", &["app", "clock", "config", "dev", "ledger", "model", "outbound", "telemetry"]),
     ("main", &["app", "cli"]),
     ("lib", &[]),
 ];

@@ -76,7 +76,7 @@ pub async fn document(url: &str, trusted_keys: &str) -> String {
 }
 
 /// How many pixels of each colour there are on the page.
-async fn colours(url: &str, trusted_keys: &str) -> HashMap<[u8; 3], usize> {
+pub async fn colours(url: &str, trusted_keys: &str) -> HashMap<[u8; 3], usize> {
     let directory = TempDir::new().unwrap();
     let file = directory.path().join("page.png");
     let into = format!("--screenshot={}", file.display());
@@ -92,7 +92,8 @@ async fn colours(url: &str, trusted_keys: &str) -> HashMap<[u8; 3], usize> {
     counts
 }
 
-async fn chromium(how: &[&str], trusted_keys: &str) -> Output {
+/// Starts Chromium headless and waits for its end.
+pub async fn chromium(how: &[&str], trusted_keys: &str) -> Output {
     let profile = TempDir::new().unwrap();
     let chromium = Command::new("chromium")
         .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"])
@@ -169,5 +170,40 @@ async fn a_browser_shows_a_page_in_its_tenants_colours_and_logo() {
     for (what, colour) in [("header", [0x10, 0x20, 0x30]), ("logo", [0, 0xee, 0x11]), ("style sheet", [0xaa, 0, 0xcc])]
     {
         assert!(colours.get(&colour).is_some_and(|pixels| *pixels > 500), "{what}: {:?}", colours.get(&colour));
+    }
+}
+
+/// Says which element a visitor hits who aims at the way to the main site.
+const AIM: &str = r#"<script>
+const link = document.querySelector(".edge-foot a");
+link.scrollIntoView();
+const box = link.getBoundingClientRect();
+const hit = document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2);
+document.title = hit === link ? "reached" : "covered by " + hit?.outerHTML.slice(0, 60);
+</script></body>"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_style_sheet_covers_nothing_but_its_own_part_of_the_page() {
+    let world = World::start().await;
+    world.tenant("acme", "growth").await;
+    world.suspend("acme").await;
+    let directory = TempDir::new().unwrap();
+    let file = directory.path().join("page.html");
+    let cover = "main{position:absolute;inset:-9999px;z-index:9999;background:#fff;box-shadow:0 0 0 9999px #fff}";
+    for scope in [
+        "body{display:contents}",
+        "body{--d:contents;display:var(--d)}",
+        "body{display:inline;position:static;z-index:99999}",
+        "body{display:table-row;margin-bottom:-9999px;outline:9999px solid #fff}",
+        "body{order:2;height:1px;overflow:visible;transform:translateY(9999px)}",
+    ] {
+        world.branding("acme", serde_json::json!({ "custom_css": format!("{scope} {cover}") })).await;
+        let answer = client::get_with(&world, &world.host("acme"), "/", &[("accept", "text/html")]).await;
+        let page = String::from_utf8(answer.body.to_vec()).unwrap();
+        assert!(page.contains("z-index:9999"), "{page}");
+        // The policy lets no script look at the page where it is served, so a copy is looked at.
+        std::fs::write(&file, page.replace("</body>", AIM)).unwrap();
+        let seen = document(&format!("file://{}", file.display()), "").await;
+        assert!(seen.contains("<title>reached</title>"), "{scope}: {seen}");
     }
 }

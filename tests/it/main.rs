@@ -7,6 +7,7 @@ mod acme;
 mod admin;
 mod architecture;
 mod balancing;
+mod billing;
 mod browser;
 mod certificates;
 pub mod config;

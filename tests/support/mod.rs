@@ -12,6 +12,8 @@ pub mod pebble;
 pub mod picture;
 pub mod postgres;
 pub mod program;
+pub mod provider;
 pub mod script;
+pub mod underway;
 pub mod visitor;
 pub mod world;

@@ -9,9 +9,9 @@ use std::sync::{OnceLock, mpsc};
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
-/// $0 is the server, $1 the directory. Ends the server when its standard input does; keeps the data when told to.
+/// $0 is the server, $1 the directory, $2 further options. Ends the server when its standard input does; keeps the data when told to.
 const GUARD: &str = r#"
-    "$0" -D "$1/data" -k "$1" -c listen_addresses= -c fsync=off -c max_connections=400 -c shared_buffers=16MB 2>&1 </dev/null &
+    "$0" -D "$1/data" -k "$1" -c listen_addresses= -c fsync=off -c max_connections=400 -c shared_buffers=16MB $2 2>&1 </dev/null &
     read -r word
     kill -QUIT $!; wait $!
     [ "$word" = keep ] || rm -rf "$1""#;
@@ -19,6 +19,7 @@ const GUARD: &str = r#"
 pub struct Server {
     directory: PathBuf,
     binaries: PathBuf,
+    options: &'static str,
     running: Option<Running>,
     databases: AtomicU32,
 }
@@ -37,6 +38,11 @@ impl Server {
 
     /// A server of the caller's own, to stop and start.
     pub fn start() -> Self {
+        Self::start_with("")
+    }
+
+    /// The same, with further options on its command line.
+    pub fn start_with(options: &'static str) -> Self {
         let binaries = binaries();
         let made = output(as_postgres("mktemp").args(["-d", "/tmp/tenantry-pg-XXXXXX"]));
         let directory = PathBuf::from(made.trim());
@@ -53,7 +59,7 @@ impl Server {
             "--locale-provider=icu",
             "--icu-locale=en",
         ]));
-        let mut server = Self { directory, binaries, running: None, databases: AtomicU32::new(0) };
+        let mut server = Self { directory, binaries, options, running: None, databases: AtomicU32::new(0) };
         server.resume();
         server
     }
@@ -73,6 +79,7 @@ impl Server {
             .args(["-c", GUARD])
             .arg(self.binaries.join("postgres"))
             .arg(&self.directory)
+            .arg(self.options)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

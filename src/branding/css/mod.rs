@@ -122,6 +122,8 @@ struct Rules {
     scope: Option<&'static str>,
     values: Values,
     inside: Inside,
+    /// Whether the rule is for the tenant's part of the page itself, not only for what is in it.
+    on_scope: bool,
     dropped: Vec<Dropped>,
 }
 
@@ -133,7 +135,7 @@ struct AtRule {
 
 impl Rules {
     fn new(scope: Option<&'static str>, urls: Urls) -> Self {
-        Self { scope, values: Values { urls }, inside: Inside::Sheet, dropped: Vec::new() }
+        Self { scope, values: Values { urls }, inside: Inside::Sheet, on_scope: false, dropped: Vec::new() }
     }
 }
 
@@ -150,6 +152,8 @@ impl<'i> QualifiedRuleParser<'i> for Rules {
     }
 
     fn parse_block(&mut self, prelude: String, _: &ParserState, input: &mut Parser<'i>) -> Result<String, Fault> {
+        // A comma within a selector makes pieces that are never the scope alone.
+        self.on_scope = self.scope.is_some_and(|scope| prelude.split(',').any(|selector| selector == scope));
         let declarations = declarations(input, self);
         Ok(if declarations.is_empty() { String::new() } else { format!("{prelude}{{{declarations}}}\n") })
     }
@@ -205,6 +209,9 @@ impl<'i> DeclarationParser<'i> for Rules {
         let value = self.values.of(&name, input)?;
         if value.is_empty() {
             return Err(ParseError::custom("there is no value"));
+        }
+        if self.on_scope && name == "display" && value.to_ascii_lowercase().contains("contents") {
+            return Err(ParseError::custom("what is in the tenant's part of the page stays in it"));
         }
         Ok(format!("{written}:{value}"))
     }

@@ -2,6 +2,7 @@
 //! handler, no foreign content, no reference but into the drawing itself, no document type, no entity of its own. The
 //! output is a fixed point: cleaned again, it is the same.
 
+mod cost;
 mod names;
 #[cfg(test)]
 mod tests;
@@ -36,6 +37,19 @@ pub enum SvgError {
     NoSize,
     #[error("its elements are nested more than {DEPTH_MAX} deep")]
     TooDeep,
+    #[error("an element has at most {ATTRIBUTES_MAX} attributes, and one has more")]
+    TooManyAttributes,
+    #[error("it declares at most {NAMESPACES_MAX} namespaces, and this has more")]
+    TooManyNamespaces,
+    #[error("a filter has at most {max} steps, and one has more", max = cost::FILTER_STEPS_MAX)]
+    TooManyFilterSteps,
+    #[error(
+        "what a use, mask, clip path, pattern, marker or filter draws refers to others more than {max} deep, or to itself",
+        max = cost::LEVELS_MAX
+    )]
+    TooManyLevels,
+    #[error("its uses, masks, clip paths, patterns, markers and filters draw too much: more than {max} elements", max = cost::DRAWN_MAX)]
+    TooMuchDrawn,
 }
 
 const NAMESPACE: &str = "http://www.w3.org/2000/svg";
@@ -43,12 +57,19 @@ const XLINK: &str = "http://www.w3.org/1999/xlink";
 /// A drawing with more is no logo.
 const NODES_MAX: u32 = 50_000;
 const DEPTH_MAX: usize = 64;
+/// The parser compares each attribute of an element with all before it.
+const ATTRIBUTES_MAX: usize = 200;
+/// In the whole drawing: an element that declares one copies all that hold above it.
+const NAMESPACES_MAX: usize = 100;
+/// What spreads further is no blur, it is a wash.
+const DEVIATION_MAX: f64 = 100.0;
 /// Each draws what it points at once more.
 const USES_MAX: usize = 100;
 /// How much is told of what was left out.
 const DROPPED_MAX: usize = 50;
 
 pub fn drawing(text: &str) -> Result<CleanSvg, SvgError> {
+    check_tags(text)?;
     // A document type would be the way to entities; without the option it is refused.
     let options = ParsingOptions { allow_dtd: false, nodes_limit: NODES_MAX, ..ParsingOptions::default() };
     let document = Document::parse_with_options(text, options).map_err(|error| SvgError::Xml(error.to_string()))?;
@@ -59,8 +80,37 @@ pub fn drawing(text: &str) -> Result<CleanSvg, SvgError> {
     let (width, height) = size(&root).ok_or(SvgError::NoSize)?;
     let mut writer = Writer { users: users(&document), ..Writer::default() };
     writer.tree(root)?;
+    // Of what is served, whatever it came from.
+    cost::check(&writer.text)?;
     let dropped = writer.dropped.into_iter().take(DROPPED_MAX).collect();
     Ok(CleanSvg { text: writer.text, width, height, dropped })
+}
+
+/// Refuses, in one pass over the bytes, what the parser would take a square of the time for. The beginning of an element
+/// is all between its `<` and the next `<` or `>` outside of quotes: well-formed XML has no `<` within (XML 1.0, 3.1), so
+/// nothing before it can hide it.
+fn check_tags(text: &str) -> Result<(), SvgError> {
+    let mut namespaces = 0;
+    for tag in text.split('<').skip(1).filter(|tag| !tag.starts_with(['!', '?', '/'])) {
+        let (mut quote, mut attributes) = (None, 0);
+        for (at, byte) in tag.bytes().enumerate() {
+            match (quote, byte) {
+                (Some(open), byte) if open == byte => quote = None,
+                (Some(_), _) => {}
+                (None, b'"' | b'\'') => {
+                    quote = Some(byte);
+                    attributes += 1;
+                }
+                (None, b'>') => break,
+                (None, b'x') if tag.as_bytes()[at..].starts_with(b"xmlns") => namespaces += 1,
+                (None, _) => {}
+            }
+        }
+        if attributes > ATTRIBUTES_MAX {
+            return Err(SvgError::TooManyAttributes);
+        }
+    }
+    if namespaces > NAMESPACES_MAX { Err(SvgError::TooManyNamespaces) } else { Ok(()) }
 }
 
 #[derive(Default)]
@@ -168,6 +218,7 @@ fn cleaned(found: &Attribute<'_, '_>) -> Option<(&'static str, String)> {
     let value = found.value();
     let good = |extra: &str| value.chars().all(|c| c.is_ascii_alphanumeric() || extra.contains(c));
     let value = match sort {
+        Sort::Plain if name == "stdDeviation" && !is_small(value) => None,
         Sort::Plain => {
             let is_plain = good(" \t\r\n+-.,%()") && !value.to_ascii_lowercase().contains("url");
             is_plain.then(|| value.split_ascii_whitespace().collect::<Vec<_>>().join(" "))
@@ -179,6 +230,12 @@ fn cleaned(found: &Attribute<'_, '_>) -> Option<(&'static str, String)> {
         Sort::Reference => (value.len() > 1 && value.starts_with('#') && good("#-_.")).then(|| value.to_owned()),
     }?;
     Some((name, value))
+}
+
+/// How far a blur spreads, in each direction.
+fn is_small(deviation: &str) -> bool {
+    let parts = deviation.split([' ', ',', '\t', '\n', '\r']).filter(|part| !part.is_empty());
+    parts.map(str::parse::<f64>).all(|number| number.is_ok_and(|number| (0.0..=DEVIATION_MAX).contains(&number)))
 }
 
 fn is_svg(node: &Node<'_, '_>) -> bool {

@@ -86,6 +86,98 @@ fn what_multiplies_does_not() {
     assert_eq!(drawing(&svg(&many)).unwrap().text.matches("<use").count(), USES_MAX);
 }
 
+/// What took the parser minutes, in less than the two megabytes that an upload may have.
+#[test]
+fn what_the_parser_takes_a_square_of_the_time_for_is_refused_before_it() {
+    let attributes: String = (0..70_000).map(|n| format!(" a{n}=\"\"")).collect();
+    let namespaces: String = (0..150).map(|n| format!(" xmlns:n{n}=\"u\"")).collect();
+    let again = "<g xmlns:q=\"u\"/>".repeat(101);
+    for (inner, error) in [
+        (format!("<g{attributes}/>"), SvgError::TooManyAttributes),
+        (format!("<g b='>'{attributes}/>"), SvgError::TooManyAttributes),
+        (format!("<!-- \" --><g{}/>", attributes.replace('"', "'")), SvgError::TooManyAttributes),
+        (format!("<g{namespaces}/>"), SvgError::TooManyNamespaces),
+        (again, SvgError::TooManyNamespaces),
+    ] {
+        assert_eq!(drawing(&svg(&inner)), Err(error), "{}", &inner[..40]);
+    }
+    let usual: String = (0..40).map(|n| format!(" data-{n}='a=\"b\">'")).collect();
+    assert!(drawing(&svg(&format!("<g{usual}/>"))).is_ok());
+}
+
+/// Eight that are each masked by eight that are each masked by …
+fn chain(levels: usize, named: &str, element: &str) -> String {
+    let mut inner = format!("<{element} id=\"a0\">{}</{element}>", "<rect width=\"9\" height=\"9\"/>".repeat(8));
+    for level in 1..=levels {
+        let drawn =
+            format!("<rect width=\"9\" height=\"9\" {}/>", named.replace('$', &(level - 1).to_string())).repeat(8);
+        inner.push_str(&format!("<{element} id=\"a{level}\">{drawn}</{element}>"));
+    }
+    inner.push_str(&format!("<rect {}/>", named.replace('$', &levels.to_string())));
+    inner
+}
+
+#[test]
+fn what_is_drawn_again_and_again_is_counted_wherever_it_is_named() {
+    for (named, element) in [
+        ("mask=\"url(#a$)\"", "mask"),
+        ("style=\"mask:url(#a$)\"", "mask"),
+        ("style=\"--m:url(#a$);mask:var(--m)\"", "mask"),
+        ("clip-path=\"url(#a$)\"", "clipPath"),
+        ("fill=\"url(#a$)\"", "pattern"),
+        ("stroke=\"url(#a$)\"", "pattern"),
+        ("marker-start=\"url(#a$)\"", "marker"),
+        ("class=\"x c$ y\"", "mask"),
+        ("id=\"r$\"", "mask"),
+    ] {
+        let rules: String =
+            (0..8).map(|n| format!(".c{n}{{mask:url(#a{n})}} g > #r{n}{{mask:url(#a{n})}}\n")).collect();
+        for (levels, is_taken) in [(2, true), (7, false)] {
+            let text = svg(&format!("<style>{rules}</style>{}", chain(levels, named, element)));
+            assert_eq!(drawing(&text).is_ok(), is_taken, "{levels} levels of {named}: {:?}", drawing(&text));
+        }
+    }
+    let wide = format!("<mask id=\"m\">{}</mask>{}", "<rect/>".repeat(500), "<rect mask=\"url(#m)\"/>".repeat(500));
+    let within = format!(
+        "<pattern id=\"m\">{}</pattern><g fill=\"url(#m)\">{}</g>",
+        "<rect/>".repeat(500),
+        "<rect/>".repeat(500)
+    );
+    let line =
+        format!("<marker id=\"m\"><rect/></marker><path marker-mid=\"url(#m)\" d=\"M0 0{}\"/>", "h1v1".repeat(50_000));
+    let everywhere = format!(
+        "<style>.x rect:hover{{mask:url(#m)}}</style><mask id=\"m\"><circle/></mask>{}",
+        "<rect/>".repeat(30_000)
+    );
+    for text in [wide, within, line, everywhere, "<path filter=\"blur(9px)\"/>".repeat(300)] {
+        assert_eq!(drawing(&svg(&text)), Err(SvgError::TooMuchDrawn), "{}", &text[..60]);
+    }
+    for own in [
+        "<mask id=\"m\"><rect mask=\"url(#m)\"/></mask><rect mask=\"url(#m)\"/>",
+        "<style>*{mask:url(#m)}</style><mask id=\"m\"><rect/></mask>",
+        "<style>rect:not(.a){mask:url(#m)}</style><mask id=\"m\"><rect/></mask>",
+    ] {
+        assert_eq!(drawing(&svg(own)), Err(SvgError::TooManyLevels), "{own}");
+    }
+}
+
+#[test]
+fn filters_are_short_and_spread_little() {
+    let blur = |deviation: &str| {
+        svg(&format!("<filter id=\"f\"><feGaussianBlur stdDeviation=\"{deviation}\"/></filter><g filter=\"url(#f)\"/>"))
+    };
+    assert!(drawing(&blur("4.5 2")).unwrap().text.contains("stdDeviation=\"4.5 2\""));
+    for wild in ["101", "1e9", "1 500", "-1", "NaN", "inf"] {
+        assert_eq!(drawing(&blur(wild)).unwrap().dropped, ["stdDeviation"], "{wild}");
+    }
+    let long = svg(&format!("<filter id=\"f\">{}</filter>", "<feGaussianBlur/>".repeat(21)));
+    assert_eq!(drawing(&long), Err(SvgError::TooManyFilterSteps));
+    let shadow = "<filter id=\"f\"><feFlood/><feOffset/><feGaussianBlur stdDeviation=\"2\"/><feBlend/></filter>";
+    let shadows = |count: usize| svg(&format!("{shadow}{}", "<g filter=\"url(#f)\"><rect/></g>".repeat(count)));
+    assert!(drawing(&shadows(30)).is_ok());
+    assert_eq!(drawing(&shadows(60)), Err(SvgError::TooMuchDrawn));
+}
+
 #[rustfmt::skip]
 const ATTACKS: &[&str] = &[
     "<script>alert(1)</script>",

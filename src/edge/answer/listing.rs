@@ -1,25 +1,25 @@
 //! The public directory of the main site and its sitemap: listed tenants that are active, in the directory's order. Whether
 //! somebody is served, and how they look, is looked up anew for each page.
 
-use std::cmp::Reverse;
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use askama::Template;
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use aws_lc_rs::digest::{SHA256, digest};
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use serde::Serialize;
 
 use super::Answer;
 use crate::config::Config;
-use crate::directory::{Network, Order, Rank, View};
+use crate::directory::{Network, View};
 use crate::edge::look::{Look, PICTURES};
 use crate::edge::page::wants_html;
 use crate::edge::pipeline::Edge;
 use crate::edge::rejection::Rejection;
-use crate::model::{Image, Listed, Standing, Status, TenantId};
+use crate::model::{Hostname, Image, Listed, Standing, Status, TenantId};
 
 /// One tenant of the directory, as visitors see it.
 #[derive(Serialize)]
@@ -61,10 +61,10 @@ impl Edge {
         client: IpAddr,
     ) -> Result<Answer, Rejection> {
         self.allow(client)?;
-        let order = self.directory.order().await?;
-        let behind = match cursor_of(query)? {
-            Some(rank) => order.behind(&rank),
-            None => order.entries(),
+        let order = self.directory.order(config.tenancy.suspend_expired_trials).await?;
+        let (from, behind) = match cursor_of(query)? {
+            Some(cursor) => cursor.rest(order.entries()),
+            None => (0, order.entries()),
         };
         let (mut items, mut last) = (Vec::with_capacity(PAGE), None);
         let mut looked_at = 0;
@@ -75,7 +75,8 @@ impl Edge {
             items.extend(self.entry(listed, config).await?);
             (last, looked_at) = (Some(listed), looked_at + 1);
         }
-        let next_cursor = last.filter(|_| looked_at < behind.len()).map(|listed| encode(&Order::rank(listed)));
+        let more = last.filter(|_| looked_at < behind.len());
+        let next_cursor = more.map(|listed| Cursor::behind(from + looked_at - 1, listed).to_string());
         let mut answer = if wants_html(request) {
             page(&items, next_cursor.as_deref(), config)?
         } else {
@@ -90,7 +91,8 @@ impl Edge {
     }
 
     /// `/sitemap.xml` and `/sitemap-<n>.xml` (<https://www.sitemaps.org/protocol.html>): all listed tenants, or an index
-    /// where they are more than one file may hold. `part` counts from 1.
+    /// where they are more than one file may hold. `part` counts from 1. Search engines take the URLs of other hosts from it
+    /// only where the `robots.txt` of those hosts names it (the protocol's "Sitemaps & Cross Submits").
     pub(in crate::edge) async fn answer_sitemap(
         &self,
         part: Option<usize>,
@@ -98,15 +100,18 @@ impl Edge {
         client: IpAddr,
     ) -> Result<Answer, Rejection> {
         self.allow(client)?;
-        let order = self.directory.order().await?;
-        let entries = order.entries();
+        let order = self.directory.order(config.tenancy.suspend_expired_trials).await?;
+        let number = order.entries().len();
+        let parts = number.div_ceil(MOST_URLS).max(1);
         let xml = match part {
-            None if entries.len() > MOST_URLS => index(entries.len().div_ceil(MOST_URLS), config),
-            None => urls(entries, config),
-            Some(part) => {
-                let all: Vec<&[Listed]> = entries.chunks(MOST_URLS).collect();
-                let of = part.checked_sub(1).and_then(|at| all.get(at)).ok_or(Rejection::NotFound)?;
-                urls(of, config)
+            None if parts > 1 => Bytes::from(index(parts, config)),
+            Some(part) if !(1..=parts).contains(&part) => return Err(Rejection::NotFound),
+            part => {
+                let from = part.map_or(0, |part| (part - 1) * MOST_URLS);
+                let until = number.min(from + MOST_URLS);
+                // Some megabytes, and each crawler asks for them.
+                let way = origin(config.brand.base.as_str(), config);
+                order.rendered(&way, from, |entries| urls(&entries[from..until], config))
             }
         };
         Ok(Answer::new("application/xml", CACHED, xml))
@@ -121,7 +126,15 @@ impl Edge {
     }
 
     async fn entry(&self, listed: &Listed, config: &Config) -> Result<Option<Entry>, Rejection> {
-        Ok(self.visible(listed.id, config).await?.and_then(|view| Entry::of(&view, config)))
+        let Some(view) = self.visible(listed.id, config).await? else { return Ok(None) };
+        // Where it is visited; a domain that it has lost, or that sends visitors back, is not where.
+        let primary = match &view.effective.edge.primary_domain {
+            Some(domain) if !view.effective.domains_lapsed && self.is_served(domain, &view, config).await => {
+                Some(domain)
+            }
+            _ => None,
+        };
+        Ok(Entry::of(&view, primary, config))
     }
 
     /// The tenant, if it is active and served.
@@ -135,12 +148,12 @@ impl Edge {
 }
 
 impl Entry {
-    fn of(view: &View, config: &Config) -> Option<Self> {
+    fn of(view: &View, primary: Option<&Hostname>, config: &Config) -> Option<Self> {
         let branding = &view.effective.branding;
         // Pictures are asked for at the slug host, which is always there.
         let home = origin(config.brand.tenant_host(&view.tenant.slug).ok()?.as_str(), config);
         let at = |image: &Option<Image>| image.as_ref().map(|image| format!("{home}{PICTURES}{}", image.hash));
-        let url = match &view.effective.edge.primary_domain {
+        let url = match primary {
             Some(domain) => origin(domain.as_str(), config),
             None => home.clone(),
         };
@@ -221,32 +234,64 @@ fn port(config: &Config) -> String {
     }
 }
 
-/// The rank that a page begins behind. What is no cursor of ours leads nowhere.
-fn cursor_of(query: Option<&str>) -> Result<Option<Rank>, Rejection> {
+/// Where a page begins: after so many of the order, the last of which has this mark. It says how far somebody has read, and
+/// nothing of whom they have read about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Cursor {
+    at: usize,
+    mark: [u8; MARK],
+}
+
+impl Cursor {
+    /// Behind the entry at `index`.
+    fn behind(index: usize, listed: &Listed) -> Self {
+        Self { at: index + 1, mark: mark(listed.id) }
+    }
+
+    /// What of the order is behind it: behind the tenant that it marks, where that has moved but little; else behind as many as
+    /// were before it.
+    fn rest(self, entries: &[Listed]) -> (usize, &[Listed]) {
+        let is_it = |at: &usize| entries.get(*at).is_some_and(|listed| mark(listed.id) == self.mark);
+        let last = self.at.saturating_sub(1);
+        let near = last.saturating_sub(NEAR)..last.saturating_add(NEAR).min(entries.len());
+        let found = Some(last).filter(is_it).or_else(|| near.into_iter().find(is_it));
+        let from = found.map_or(self.at, |at| at + 1).min(entries.len());
+        (from, &entries[from..])
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let (at, mark) = text.split_once('-')?;
+        let mark = <[u8; MARK]>::try_from(hex::decode(mark).ok()?).ok()?;
+        let number: usize = at.parse().ok()?;
+        (number.to_string() == at).then_some(Self { at: number, mark })
+    }
+}
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.at, hex::encode(self.mark))
+    }
+}
+
+/// Of ids that are random; nobody finds the id that belongs to it.
+fn mark(id: TenantId) -> [u8; MARK] {
+    let mut mark = [0; MARK];
+    mark.copy_from_slice(&digest(&SHA256, id.to_string().as_bytes()).as_ref()[..MARK]);
+    mark
+}
+
+/// Where a page begins. What is no cursor of ours leads nowhere.
+fn cursor_of(query: Option<&str>) -> Result<Option<Cursor>, Rejection> {
     let parameter = |pair: &str| pair.strip_prefix("cursor=").map(str::to_owned);
     match query.into_iter().flat_map(|query| query.split('&')).find_map(parameter) {
-        Some(cursor) => decode(&cursor).map(Some).ok_or(Rejection::NotFound),
+        Some(cursor) => Cursor::parse(&cursor).map(Some).ok_or(Rejection::NotFound),
         None => Ok(None),
     }
 }
 
-fn encode((priority, members, created, id): &Rank) -> String {
-    URL_SAFE_NO_PAD.encode(format!("{}.{}.{}.{id}", priority.0, members.0, created.0))
-}
-
-fn decode(cursor: &str) -> Option<Rank> {
-    let bytes = URL_SAFE_NO_PAD.decode(cursor).ok()?;
-    let text = std::str::from_utf8(&bytes).ok()?;
-    let parts: Vec<&str> = text.split('.').collect();
-    let [priority, members, created, id] = parts.as_slice() else { return None };
-    Some((
-        Reverse(priority.parse().ok()?),
-        Reverse(members.parse().ok()?),
-        Reverse(created.parse().ok()?),
-        TenantId::parse(id)?,
-    ))
-}
-
+const MARK: usize = 8;
+/// How far around its place a tenant is sought that has moved.
+const NEAR: usize = 1_000;
 const CACHED: &str = "public, max-age=60";
 /// Tenants on a page.
 const PAGE: usize = 50;
@@ -264,14 +309,48 @@ const RULES: &str = "\
 mod tests {
     use super::*;
 
+    fn listed(name: &str) -> Listed {
+        Listed {
+            id: TenantId::new(),
+            slug: crate::model::Slug::parse(name).unwrap(),
+            primary_domain: None,
+            domains_until: None,
+            priority: -777,
+            members: 4_242,
+            created: crate::clock::Timestamp(1_700_000_000_000),
+            updated: crate::clock::Timestamp(0),
+            parent: None,
+        }
+    }
+
     #[test]
-    fn cursors_come_back_and_strangers_do_not() {
-        let rank = (Reverse(-3), Reverse(7), Reverse(1_700_000_000_000), TenantId::new());
-        let query = format!("x=1&cursor={}", encode(&rank));
-        assert_eq!(cursor_of(Some(&query)), Ok(Some(rank)));
+    fn cursors_come_back_and_tell_nothing_of_a_tenant() {
+        let entry = listed("secret");
+        let cursor = Cursor::behind(6, &entry);
+        let text = cursor.to_string();
+        assert_eq!(cursor_of(Some(&format!("x=1&cursor={text}"))), Ok(Some(cursor)));
         assert_eq!(cursor_of(None), Ok(None));
-        for bad in ["", "???", "MS4yLjM", "MS4yLjMuNA"] {
+        for inner in ["secret", "777", "4242", "1700000000000", &entry.id.to_string()] {
+            assert!(!text.contains(inner), "{inner} in {text}");
+        }
+        for bad in ["", "7", "7-", "-00", "7-0011", "+7-0011223344556677", "x-0011223344556677", "7-0011223344556677-1"]
+        {
             assert_eq!(cursor_of(Some(&format!("cursor={bad}"))), Err(Rejection::NotFound), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_page_goes_on_behind_the_same_tenant_even_when_the_order_has_moved() {
+        let mut entries: Vec<Listed> = (0..10).map(|n| listed(&format!("t{n}"))).collect();
+        let cursor = Cursor::behind(4, &entries[4]);
+        assert_eq!(cursor.rest(&entries).0, 5);
+        entries.insert(0, listed("new"));
+        assert_eq!(cursor.rest(&entries).0, 6);
+        entries.drain(..3);
+        assert_eq!(cursor.rest(&entries).0, 3);
+        entries.remove(2);
+        assert_eq!(cursor.rest(&entries).0, 5, "it is gone: as many as were before it");
+        assert_eq!(cursor.rest(&[]), (0, [].as_slice()));
+        assert_eq!(Cursor { at: usize::MAX, mark: [0; MARK] }.rest(&entries).0, entries.len());
     }
 }

@@ -17,6 +17,3 @@ CREATE TABLE password_tokens (
     created BIGINT NOT NULL,
     expires BIGINT NOT NULL
 );
--- Whose a certificate is. NULL: the operators', or one from before this was written down.
-ALTER TABLE certificates ADD COLUMN tenant {key};
-CREATE INDEX certificates_by_tenant ON certificates (tenant, id) WHERE tenant IS NOT NULL;

@@ -11,16 +11,15 @@ use sqlx::{AnyConnection, AssertSqlSafe, Connection, Executor, Row as _, query, 
 use tokio::sync::mpsc;
 
 use super::tables::{FEED, Kind, TABLES, Table};
+use super::told::write_line;
 use super::{FORMAT, Header, Sum};
 use crate::clock::Timestamp;
-use crate::ledger::INSTALLATION;
 use crate::seal::Sealer;
+use crate::store::StoreError;
 use crate::store::connect::Place;
 use crate::store::engine::Engine;
 use crate::store::feed::CHANNEL;
-use crate::store::links::{Links, select_heads};
 use crate::store::migrate::{self, SEAL_CHECK};
-use crate::store::{AuditEntry, StoreError};
 
 /// What came of it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -249,19 +248,7 @@ async fn finish(
     query(change).bind(revision).execute(&mut *connection).await?;
     let orders = "UPDATE orders SET owner = NULL, lease = 0, fence = fence + 1";
     connection.execute(raw_sql(orders)).await?;
-    let entry = AuditEntry {
-        actor: "cli".into(),
-        action: "store.restore".into(),
-        subject: "store".into(),
-        detail: json!({}),
-        ..AuditEntry::default()
-    };
-    let mut links = Links::new(now, revision, line - 1);
-    links.take(&select_heads(&[INSTALLATION.to_owned()]).fetch_all(&mut *connection).await?)?;
-    let line = links.link(&entry)?;
-    for statement in links.write_one(&line) {
-        statement.execute(&mut *connection).await?;
-    }
+    write_line(connection, now, (revision, line), "store.restore", json!({})).await?;
     if let Some(sql) = engine.notification() {
         query(sql).bind(CHANNEL).bind(revision.to_string()).execute(connection).await?;
     }

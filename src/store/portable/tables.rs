@@ -39,6 +39,8 @@ pub(super) const TABLES: &[Table] = &[
         ("trial_ends", Int), ("created", Int), ("updated", Int), ("revision", Int), ("edge", Text),
         ("cancelled", Int), ("archived", Int), ("phase_ends", Int), ("domains_until", Int), ("due", Int),
         ("name_key", Text), ("plan_next", Text), ("plan_next_at", Int), ("period_end", Int), ("billing_ref", Text),
+        ("caps", Text), ("status_by", Text), ("period_start", Int), ("billing_told", Int),
+        ("listed", Int), ("status_before", Text),
     ] },
     Table { name: "profiles", key: "tenant", columns: &[("tenant", Text), ("contacts", Text), ("settings", Text)] },
     Table { name: "tenant_words", key: "word, slug", columns: &[("word", Text), ("slug", Text)] },
@@ -47,6 +49,9 @@ pub(super) const TABLES: &[Table] = &[
     ] },
     Table { name: "listings", key: "tenant", columns: &[
         ("tenant", Text), ("listed", Int), ("priority", Int), ("updated", Int),
+    ] },
+    Table { name: "billing_events", key: "id", columns: &[
+        ("id", Text), ("fingerprint", Bytes), ("at", Int), ("occurred", Int), ("tenant", Text), ("answer", Text),
     ] },
     Table { name: "retired_slugs", key: "slug", columns: &[("slug", Text), ("tenant", Text), ("retired", Int)] },
     Table { name: "domains", key: "name, tenant", columns: &[
@@ -67,7 +72,7 @@ pub(super) const TABLES: &[Table] = &[
     ] },
     Table { name: "people", key: "id", columns: &[
         ("id", Text), ("email", Text), ("name", Text), ("password", Text), ("default_tenant", Text), ("disabled", Int),
-        ("created", Int), ("updated", Int), ("revision", Int), ("verified", Int),
+        ("created", Int), ("updated", Int), ("revision", Int), ("erase_since", Int), ("verified", Int),
     ] },
     Table { name: "password_tokens", key: "person", columns: &[
         ("person", Text), ("hash", Bytes), ("created", Int), ("expires", Int),
@@ -120,6 +125,13 @@ pub(super) const TABLES: &[Table] = &[
     Table { name: "audit_chains", key: "chain", columns: &[
         ("chain", Text), ("number", Int), ("head", Bytes), ("cut_number", Int), ("cut_hash", Bytes), ("cut_at", Int),
         ("cut_key", Text), ("cut_signature", Text), ("due", Int), ("told", Int), ("revision", Int),
+        ("anchored", Int),
+    ] },
+    Table { name: "audit_start", key: "id", columns: &[
+        ("id", Int), ("through", Int), ("written", Int), ("kept", Int), ("erased", Int),
+    ] },
+    Table { name: "audit_anchors", key: "line, chain", columns: &[
+        ("line", Int), ("chain", Text), ("number", Int), ("hash", Bytes),
     ] },
     Table { name: "audit_personal", key: "line, place", columns: &[
         ("line", Int), ("place", Text), ("person", Text), ("salt", Bytes), ("value", Text), ("digest", Bytes),

@@ -4,8 +4,9 @@
 use serde_json::json;
 
 use super::{ROWS, Rows};
+use crate::audit::LineView;
 use crate::model::{MemberState, Tenant};
-use crate::store::{EventFilter, MemberFilter, MemberSearch, Page};
+use crate::store::{AuditFilter, AuditOrder, EventFilter, MemberFilter, MemberSearch, Page};
 use crate::tenancy::Tenancy;
 
 /// The page's end: a page that is not full is the last.
@@ -43,8 +44,7 @@ pub async fn certificates(tenancy: &Tenancy, tenant: &Tenant, page: Page) -> Row
     let mut rows = Vec::new();
     for domain in names.iter().filter(|domain| domain.state.is_held()) {
         let name = domain.name.to_string();
-        let all = Page { limit: Page::MOST, after: None };
-        for row in tenancy.store.certificates(Some(&name), &all).await? {
+        for row in tenancy.store.certificates_for(&name).await?.into_iter().rev() {
             rows.push(json!({
                 "name": name, "id": row.id, "names": row.names, "source": row.source, "authority": row.authority,
                 "not_before": row.not_before, "not_after": row.not_after, "revoked": row.revoked, "chain": row.chain,
@@ -57,8 +57,8 @@ pub async fn certificates(tenancy: &Tenancy, tenant: &Tenant, page: Page) -> Row
 pub async fn tokens(tenancy: &Tenancy, tenant: &Tenant, page: Page) -> Rows {
     let rows = tenancy.store.tenant_tokens(tenant.id, &page).await?;
     let json = rows.iter().map(|token| {
-        json!({ "name": token.name, "scopes": token.scopes, "maker": token.maker, "created": token.created,
-            "expires": token.expires })
+        json!({ "name": token.name, "scopes": token.scopes, "maker": token.maker, "role": token.role,
+            "operator": token.operator, "created": token.created, "expires": token.expires })
     });
     Ok((json.collect(), next(&rows, |token| token.name.clone())))
 }
@@ -73,14 +73,22 @@ pub async fn events(tenancy: &Tenancy, tenant: &Tenant, page: Page) -> Rows {
     Ok((json.collect(), next(&rows, |row| row.cursor())))
 }
 
-/// Newest first.
+/// Newest first, each line as the ledger's own export has it.
 pub async fn audit(tenancy: &Tenancy, tenant: &Tenant, page: Page) -> Rows {
-    let rows = tenancy.store.audit(Some(tenant.id), &page).await?;
-    let json = rows.iter().map(|(id, at, entry)| {
-        json!({ "id": id, "at": at, "actor": entry.actor, "action": entry.action, "subject": entry.subject,
-            "detail": entry.detail, "request_id": entry.request_id })
+    let filter = AuditFilter { tenant: Some(tenant.id), ..AuditFilter::default() };
+    let rows = tenancy.store.audit_lines(&filter, AuditOrder::NewestFirst, &page).await?;
+    let more = next(&rows, |line| line.id.to_string());
+    Ok((rows.into_iter().map(|line| json!(LineView::from(line))).collect(), more))
+}
+
+/// The certificates that are wanted for its domains. What an authority was told meanwhile is not the tenant's.
+pub async fn orders(tenancy: &Tenancy, tenant: &Tenant, page: Page) -> Rows {
+    let rows = tenancy.store.orders_of(tenant.id, &page).await?;
+    let json = rows.iter().map(|order| {
+        json!({ "name": order.name, "names": order.names, "stage": order.stage, "failures": order.failures,
+            "not_before": order.not_before, "created": order.created, "updated": order.updated })
     });
-    Ok((json.collect(), next(&rows, |(id, ..)| id.to_string())))
+    Ok((json.collect(), next(&rows, |order| order.name.clone())))
 }
 
 /// Active ones first, then those who have left. Shadow memberships are nobody's rows.

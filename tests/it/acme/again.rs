@@ -19,7 +19,7 @@ use tenantry::dns::Dns;
 use tenantry::domains::Domains;
 use tenantry::metrics::Metrics;
 use tenantry::outbound::Guard;
-use tenantry::store::{ISSUED, Page};
+use tenantry::store::ISSUED;
 use tenantry::tenancy::{Actor, Applied};
 use tokio::net::TcpStream;
 use tokio_util::task::AbortOnDropHandle;
@@ -215,7 +215,7 @@ async fn a_certificate_that_is_not_shown_is_taken_back_and_the_one_before_stays(
     assert_eq!((row.stage.as_str(), order.reason.as_deref()), ("waiting", Some("not-served")));
     assert!(order.failure.unwrap().contains("another certificate was shown"));
     assert_eq!(store.certificate_in_use(NAME).await.unwrap(), Some(first.clone()), "the one before");
-    assert_eq!(store.certificates(Some(NAME), &Page::default()).await.unwrap().len(), 1);
+    assert_eq!(store.certificates_for(NAME).await.unwrap().len(), 1);
     tls_trusting(&internet.pebble.root().await, world.https(), NAME).await.unwrap();
 
     proof.0.store(true, Ordering::SeqCst);

@@ -8,21 +8,21 @@ use serde_json::{Value, json};
 use super::world::{Reply, World};
 
 /// One operation of the description.
-struct Operation {
-    method: String,
-    path: String,
-    of: String,
+pub(super) struct Operation {
+    pub(super) method: String,
+    pub(super) path: String,
+    pub(super) of: String,
     scope: Option<String>,
-    takes_body: bool,
+    pub(super) takes_body: bool,
 }
 
 impl Operation {
-    fn what(&self) -> String {
+    pub(super) fn what(&self) -> String {
         format!("{} {}", self.method, self.path)
     }
 
     /// The path with its parameters filled in.
-    fn at(&self, tenant: &str, other: &str) -> String {
+    pub(super) fn at(&self, tenant: &str, other: &str) -> String {
         let filled = self.path.replace("{tenant}", tenant);
         let mut parts = filled.split('/').map(|part| if part.starts_with('{') { other } else { part });
         let first = parts.next().unwrap_or_default().to_owned();
@@ -30,7 +30,7 @@ impl Operation {
     }
 }
 
-async fn operations(world: &World) -> Vec<Operation> {
+pub(super) async fn operations(world: &World) -> Vec<Operation> {
     let reply = world.raw("GET", "/openapi.json", &[("authorization", "-")], "").await;
     let description = reply.expect(200);
     let mut operations = Vec::new();

@@ -43,7 +43,7 @@ async fn a_branding_is_set_patched_and_inherited_field_by_field() {
     let shop = shop.expect(200);
     assert_eq!(shop["own"], json!({"tagline": "Ours", "button_colour": "#0000ff"}));
     assert_eq!(shop["effective"]["tagline"], "Ours");
-    assert_eq!((&shop["effective"]["display_name"], &shop["effective"]["custom_css"]), (&json!("Acme"), &json!(css)));
+    assert_eq!((&shop["effective"]["display_name"], &shop["effective"]["custom_css"]), (&json!(null), &json!(css)));
 
     // What was read can be sent back, and null takes a value back.
     let own = world.get(AT).await.expect(200)["own"].clone();
@@ -57,10 +57,10 @@ async fn a_branding_is_set_patched_and_inherited_field_by_field() {
     assert_eq!(less.expect(200)["own"].as_object().unwrap().len(), 3);
     let ledger = world.ledger().await;
     assert_eq!(
-        (&ledger[0]["action"], &ledger[0]["detail"]["from"]["text_colour"]),
+        (&ledger[0]["action"], &ledger[0]["before"]["branding"]["text_colour"]),
         (&json!("tenant.branding"), &json!("#bbbbbb"))
     );
-    assert_eq!(ledger[0]["detail"]["to"], json!({}));
+    assert_eq!(ledger[0]["after"], json!({"branding": {}}));
 }
 
 #[tokio::test]
@@ -187,4 +187,33 @@ async fn branding_and_listing_from_a_shell() {
     assert_eq!(good(&world, &["tenant", "listing", "acme", "--listed", "true"]).await, "listed    true\npriority  0\n");
     let listing = json_of(&world, &["tenant", "listing", "acme", "--priority", "-3", "--json"]).await;
     assert_eq!(listing, json!({"listed": true, "priority": -3}));
+}
+
+#[tokio::test]
+async fn uploads_that_would_hang_who_reads_them_are_refused_at_once() {
+    let world = world().await;
+    let attributes: String = (0..70_000).map(|n| format!(" a{n}=\"\"")).collect();
+    let mut masks = String::new();
+    for level in 1..8 {
+        let masked = format!("<rect width=\"9\" height=\"9\" mask=\"url(#m{})\"/>", level - 1).repeat(8);
+        masks.push_str(&format!("<mask id=\"m{level}\">{masked}</mask>"));
+    }
+    let masks = format!("<mask id=\"m0\"><rect/></mask>{masks}<rect mask=\"url(#m7)\"/>");
+    let quotes = format!("<title>{}</title>", "\"".repeat(500_000));
+    for (inner, said) in [
+        (format!("<g{attributes}/>"), "attributes"),
+        (masks, "masks"),
+        ("<g xmlns:a=\"b\"/>".repeat(200), "namespaces"),
+        (quotes, "when it is cleaned"),
+    ] {
+        let reply = put(&world, "logo-light", "image/svg+xml", svg("#000", &inner).as_bytes()).await;
+        reply.refused(422, "invalid");
+        let detail = reply.json["errors"][0]["detail"].as_str().unwrap();
+        assert!(detail.contains(said) || said == "masks", "{said}: {detail}");
+    }
+    let css = "a{background:url('data:image/svg+xml,%3Csvg/%3E');color:red} body{display:contents}";
+    let kept = world.call("PATCH", AT, json!({ "custom_css": css })).await;
+    let kept = kept.expect(200);
+    assert_eq!(kept["own"]["custom_css"], ".tenant-page a{color:red}\n");
+    assert_eq!(kept["dropped"].as_array().unwrap().len(), 2);
 }

@@ -54,8 +54,8 @@ async fn tenants_from_a_shell() {
     let listed = json_of(&world, &["tenant", "list", "--json", "--status", "trial"]).await;
     assert_eq!(listed.as_array().unwrap().len(), 1);
     assert_eq!(json_of(&world, &["tenant", "rename", "acme", "Acme", "--json"]).await["name"], "Acme");
-    assert_eq!(json_of(&world, &["tenant", "plan", "acme", "professional", "--json"]).await["plan"], "professional");
-    let back = json_of(&world, &["tenant", "plan", "shop", "--inherit", "--json"]).await;
+    assert_eq!(json_of(&world, &["plan", "set", "acme", "professional", "--json"]).await["plan"], "professional");
+    let back = json_of(&world, &["plan", "set", "shop", "--inherit", "--json"]).await;
     assert_eq!((&back["plan"], &back["effective"]["plan"]), (&json!(null), &json!("professional")));
     good(&world, &["tenant", "features", "acme", "--off", "sso,scim"]).await;
     let features = json_of(&world, &["tenant", "features", "acme", "--on", "scim", "--json"]).await;
@@ -183,8 +183,9 @@ async fn a_command_line_that_makes_no_sense_ends_with_2() {
         &["tenant", "create", "a", "--status", "suspended"],
         &["tenant", "extend-trial", "a", "many"],
         &["tenant", "suspend", "a", "--public"],
-        &["tenant", "plan", "a"],
-        &["tenant", "plan", "a", "growth", "--inherit"],
+        &["plan", "set", "a"],
+        &["plan", "set", "a", "growth", "--inherit"],
+        &["plan", "set", "a", "growth", "--when", "soon"],
         &["tenant", "list", "--admin", "https://127.0.0.1:1"],
         &["no-such-command"],
     ] {
@@ -198,6 +199,8 @@ async fn a_command_line_that_makes_no_sense_ends_with_2() {
         &["tenant", "suspend", "--help"],
         &["token", "--help"],
         &["cert", "--help"],
+        &["plan", "--help"],
+        &["feature", "--help"],
         &["event", "--help"],
     ] {
         assert!(good(&world, line).await.contains("Example"), "{line:?}");

@@ -23,7 +23,7 @@ async fn settings_are_patched_and_the_nearest_word_counts() {
     assert_eq!(back.expect(200)["own"], json!({}));
     assert_eq!(back.expect(200)["effective"]["limits"]["requests_per_second"], 10);
     assert_eq!(world.ledger().await[0]["action"], "tenant.edge");
-    assert_eq!(world.ledger().await[0]["detail"]["to"], json!({}));
+    assert_eq!(world.ledger().await[0]["after"], json!({"edge": {}}));
 }
 
 #[tokio::test]

@@ -71,6 +71,12 @@ async fn it_is_sound_openapi_3_1() {
                 let mut declared = declared.filter(|p| p["in"] == "path" && p["name"] == parameter);
                 assert!(declared.next().is_some_and(|p| p["required"] == true), "{what} {parameter}");
             }
+            let takes = |header: &str| {
+                operation["parameters"].as_array().is_some_and(|all| all.iter().any(|p| p["name"] == header))
+            };
+            assert_eq!(takes("If-Match"), responses.contains_key("412"), "{what}: If-Match");
+            let keyed = method == "post" && operation["x-needs"]["of"] != "public";
+            assert_eq!(takes("Idempotency-Key"), keyed, "{what}: Idempotency-Key");
             let open =
                 operation["security"].as_array().is_some_and(|list| list.iter().all(|s| s == &serde_json::json!({})));
             let public = !path.starts_with("/v1/") || operation["x-needs"]["of"] == "public";

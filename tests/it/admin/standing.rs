@@ -252,7 +252,7 @@ async fn acting_within_a_tenant_ends_with_what_it_was_begun_from() {
     let acting = bearer(world.post(at, how).await.expect(201));
     act(&acting, "DELETE", "/v1/impersonation", json!(null)).await.expect(204);
     act(&acting, "GET", show, json!(null)).await.refused(401, "unauthorized");
-    world.call("DELETE", "/v1/impersonation", json!(null)).await.refused(404, "no-impersonation");
+    world.call("DELETE", "/v1/impersonation", json!(null)).await.refused(404, "impersonation-not-found");
 }
 
 #[tokio::test]

@@ -40,7 +40,10 @@ async fn a_tenant_is_created_shown_changed_and_every_change_is_in_the_ledger() {
             && entry["subject"] == "acme"
             && entry["request_id"].is_string()
     }));
-    assert_eq!(ledger[2]["detail"], json!({"from": "Acme", "to": "Acme Holding"}));
+    assert_eq!(
+        (&ledger[2]["before"], &ledger[2]["after"]),
+        (&json!({"name": "Acme"}), &json!({"name": "Acme Holding"}))
+    );
 }
 
 #[tokio::test]
@@ -92,7 +95,7 @@ async fn children_inherit_and_a_parent_covers_them() {
     let shop = json!({"slug": "shop", "name": "Shop", "parent": "holding", "status": "active"});
     let shop = world.post("/v1/tenants", shop).await.expect(201).clone();
     assert_eq!((&shop["plan"], &shop["effective"]["plan"]), (&json!(null), &json!("growth")));
-    world.call("PUT", "/v1/tenants/shop/plan", json!({"plan": "free"})).await.expect(200);
+    world.call("PUT", "/v1/tenants/shop/plan", json!({"plan": "free", "when": "now"})).await.expect(200);
     let shop = world.call("PUT", "/v1/tenants/shop/plan", json!({"plan": null})).await.expect(200).clone();
     assert_eq!(shop["effective"]["plan"], "growth");
     world.post("/v1/tenants/holding/suspend", json!({})).await.expect(200);

@@ -261,6 +261,11 @@ impl World {
         self.config.store(Arc::new(config(&format!("{TENANTRY}[tenancy]\n{lines}\n"))));
     }
 
+    /// Puts a configuration in force that has these sections as well.
+    pub fn sections(&self, lines: &str) {
+        self.config.store(Arc::new(config(&format!("{TENANTRY}{lines}\n"))));
+    }
+
     /// Puts a configuration in force that has these lines in `[brand]` as well.
     pub fn brand(&self, lines: &str) {
         self.config.store(Arc::new(config(&TENANTRY.replace("[brand]\n", &format!("[brand]\n{lines}")))));

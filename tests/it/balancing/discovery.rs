@@ -115,3 +115,17 @@ async fn a_name_without_an_address_is_a_fault_of_that_backend_alone() {
     until("it resolves", || at(&world) == ["127.0.0.2"]).await;
     assert_eq!(outcome(&world).await.0, 200);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn both_families_of_addresses_are_backends() {
+    let port = on_one_port(&["127.0.0.2", "::1"]).await;
+    let dns = Resolver::start().await;
+    dns.set("both.test", "A", &["127.0.0.2"]);
+    dns.set("both.test", "AAAA", &["::1"]);
+    let world = world(&dns, &[format!("both.test:{port}")]).await;
+    assert_eq!(spread(&world, 10).await, [("127.0.0.2".into(), 5), ("::1".into(), 5)].into());
+    // One of them is enough.
+    dns.set("both.test", "A", &[]);
+    until("it has the newer kind alone", || at(&world) == ["::1"]).await;
+    assert_eq!(spread(&world, 4).await, [("::1".into(), 4)].into());
+}

@@ -167,6 +167,10 @@ impl Source for Tap {
         self.store.asset(hash).await
     }
 
+    async fn is_any_listed(&self, tenants: &[TenantId]) -> Result<bool, StoreError> {
+        self.store.is_any_listed(tenants).await
+    }
+
     async fn listed(&self, after: Option<TenantId>, limit: u32) -> Result<Vec<Listed>, StoreError> {
         self.store.listed(after, limit).await
     }

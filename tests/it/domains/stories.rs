@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tenantry::domains::{Readiness, Verdict};
 use tenantry::model::{Certificate, CertificateSource, DomainState, Hostname, Status};
-use tenantry::tenancy::{Expect, NewDomain, NewTenant, TenancyError};
+use tenantry::tenancy::{Expect, NewDomain, NewTenant, PlanOrder, TenancyError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
@@ -286,7 +286,7 @@ async fn a_child_whose_parent_loses_the_feature_has_its_grace_from_the_next_look
     room.look().await;
     let until = async || room.tenancy.show("shop").await.unwrap().tenant.life.domains_until;
     let plan = async |plan: &str| {
-        room.tenancy.set_plan(&actor(), "acme", &Expect::Anything, Some(plan)).await.unwrap();
+        room.tenancy.set_plan(&actor(), "acme", &Expect::Anything, &PlanOrder::at_once(plan)).await.unwrap();
     };
     plan("free").await;
     assert_eq!(until().await, None, "nobody has looked yet");

@@ -44,6 +44,14 @@ async fn a_page_wears_what_its_tenant_and_the_parents_have_set() {
     assert!(policy.starts_with("default-src 'none'; style-src 'sha256-"), "{policy}");
     assert!(policy.contains("img-src 'self' data:;") && !policy.contains("unsafe"), "{policy}");
 
+    // A name is never a parent's.
+    world.child("kiosk", "holding").await;
+    world.branding("holding", json!({"display_name": "The Holding"})).await;
+    let host = world.host("kiosk");
+    assert_eq!(get(&world, &host, &format!("/tenants/by-host/{host}")).await.json()["name"], "kiosk");
+    world.suspend("kiosk").await;
+    assert!(page(&world, &host).await.1.contains("<strong>kiosk</strong>"));
+
     // Nobody's page is the operator's, and loads nothing.
     let (answer, text) = page(&world, &world.host("nobody")).await;
     assert!(text.contains("<strong>Test</strong>") && !text.contains("<img"), "{text}");

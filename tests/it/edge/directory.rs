@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::StatusCode;
 use serde_json::{Value, json};
 use tenantry::model::ImageKind;
+use tenantry::tenancy::NewTenant;
 
 use crate::support::client::{get, get_with};
 use crate::support::picture::png;
@@ -125,4 +126,78 @@ async fn it_is_of_the_main_site_alone_and_off_unless_it_is_wanted() {
         refused += usize::from(get(&with, BASE, "/directory").await.status == StatusCode::TOO_MANY_REQUESTS);
     }
     assert!(refused > 0);
+}
+
+/// Asks until the sitemap has these URLs.
+async fn maps(world: &World, expected: &[String]) {
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+    loop {
+        let answer = get(world, BASE, "/sitemap.xml").await;
+        let text = String::from_utf8(answer.body.to_vec()).unwrap();
+        let urls: Vec<_> = text.split("<loc>").skip(1).filter_map(|rest| rest.split("</loc>").next()).collect();
+        if answer.status == StatusCode::OK && urls == expected {
+            return;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "{urls:?} instead of {expected:?}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_led_to_a_domain_that_its_tenant_has_lost() {
+    let settings = "[domains]\ncooldown = \"0s\"\n";
+    let world = World::builder().brand("directory = true\n").settings(settings).start().await;
+    for (slug, domain) in [("acme", "shop.acme.example"), ("beta", "shop.beta.example")] {
+        world.tenant(slug, "growth").await;
+        world.domain(slug, domain).await;
+        world.edge(slug, json!({ "primary_domain": domain })).await;
+    }
+    world.list("acme", 2).await;
+    world.list("beta", 1).await;
+    let port = world.https().port();
+    let at = |host: &str| format!("https://{host}:{port}/");
+    let url = |json: &Value, at: usize| json["items"][at]["url"].as_str().unwrap().to_owned();
+    let json = shows(&world, &["acme", "beta"]).await;
+    assert_eq!((url(&json, 0), url(&json, 1)), (at("shop.acme.example"), at("shop.beta.example")));
+    maps(&world, &[at("shop.acme.example"), at("shop.beta.example")]).await;
+
+    // Given up, and somebody else's now; the choice went with it.
+    world.release("acme", "shop.acme.example").await;
+    world.tenant("thief", "growth").await;
+    world.claim("thief", "shop.acme.example", true).await;
+    let acme = world.running.tenancy().show("acme").await.unwrap().tenant;
+    assert_eq!(acme.edge.primary_domain, None);
+    // Lost in a way that the choice knows nothing of.
+    let mut write = world.running.store().write().await.unwrap();
+    let name = tenantry::model::DomainName::parse("shop.beta.example").unwrap();
+    let beta = world.running.tenancy().show("beta").await.unwrap().tenant.id;
+    write.set_domain_state(&name, beta, tenantry::model::DomainState::Released).await.unwrap();
+    let revision = write.commit().await.unwrap();
+    assert!(world.running.applied().wait_for(revision, Duration::from_secs(10)).await);
+    let json = shows(&world, &["acme", "beta"]).await;
+    let homes = [at(&format!("acme.{BASE}")), at(&format!("beta.{BASE}"))];
+    assert_eq!([url(&json, 0), url(&json, 1)], homes);
+    maps(&world, &homes).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_parent_whose_trial_is_over_takes_its_children_out_of_the_sitemap_too() {
+    for (settings, is_there) in [("", true), ("[tenancy]\nexpired_trials = \"suspend\"\n", false)] {
+        let clock = tenantry::clock::Clock::manual(tenantry::clock::Clock::system().now());
+        let world = World::builder().brand("directory = true\n").settings(settings).clock(clock.clone()).start().await;
+        let new = NewTenant {
+            slug: "parent".into(),
+            name: "Parent".into(),
+            plan: Some("growth".into()),
+            trial_days: Some(1),
+            ..NewTenant::default()
+        };
+        world.create(new).await;
+        world.child("child", "parent").await;
+        world.list("child", 0).await;
+        clock.advance(Duration::from_secs(2 * 86_400));
+        let child = format!("https://child.{BASE}:{}/", world.https().port());
+        shows(&world, if is_there { &["child"] } else { &[] }).await;
+        maps(&world, if is_there { std::slice::from_ref(&child) } else { &[] }).await;
+    }
 }

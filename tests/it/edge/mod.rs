@@ -13,6 +13,7 @@ mod limits;
 mod malformed;
 mod nginx;
 mod plain;
+mod plans;
 mod refusals;
 mod scale;
 mod sessions;

@@ -5,7 +5,8 @@ use std::time::Duration;
 use http::{Method, StatusCode};
 use serde_json::json;
 use tenantry::clock::Clock;
-use tenantry::tenancy::{Actor, Expect, Visit};
+use tenantry::model::Hostname;
+use tenantry::tenancy::{Actor, Expect, PlanOrder, Visit};
 
 use super::{ask, origin};
 use crate::support::client::get;
@@ -15,7 +16,7 @@ const DAY: Duration = Duration::from_secs(86_400);
 
 async fn plan(world: &World, slug: &str, plan: &str) {
     let actor = Actor::new("test");
-    world.running.tenancy().set_plan(&actor, slug, &Expect::Anything, Some(plan)).await.unwrap();
+    world.running.tenancy().set_plan(&actor, slug, &Expect::Anything, &PlanOrder::at_once(plan)).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -45,7 +46,7 @@ async fn domains_are_served_for_the_grace_then_lead_to_the_slug_host_and_come_ba
         assert_eq!(call.status, StatusCode::PERMANENT_REDIRECT);
     }
     assert_eq!(status(&slug).await, StatusCode::OK, "and is not sent back");
-    let to = Visit::Redirected { status: 308, to: slug.parse().unwrap(), reason: "domains-lapsed" };
+    let to = Visit::Redirected { status: 308, to: Hostname::parse(&slug).unwrap(), reason: "domains-lapsed" };
     assert_eq!(world.running.tenancy().host(own).await.unwrap().visit, to, "an operator is told the same");
     assert_eq!(world.running.tenancy().host(&slug).await.unwrap().visit, Visit::Forwarded);
     let grpc = ask(&world, true, Method::POST, own, "/a.B/C", &[("content-type", "application/grpc")]).await;

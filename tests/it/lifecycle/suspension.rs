@@ -124,7 +124,7 @@ async fn a_cancelled_tenant_is_closed_too_and_a_renamed_one_is_left_alone() {
     let mut socket = websocket(&world, &host).await;
     let renamed = api.call(Method::PATCH, "/v1/tenants/acme", json!({ "name": "Acme & Sons" })).await;
     assert_eq!(renamed.status, StatusCode::OK, "{renamed:?}");
-    let planned = api.call(Method::PUT, "/v1/tenants/acme/plan", json!({ "plan": "starter" })).await;
+    let planned = api.call(Method::PUT, "/v1/tenants/acme/plan", json!({ "plan": "starter", "when": "now" })).await;
     assert_eq!(planned.status, StatusCode::OK, "{planned:?}");
     socket.send(Message::text("still here")).await.unwrap();
     let echoed = tokio::time::timeout(AT_ONCE * 10, futures_util::StreamExt::next(&mut socket)).await;

@@ -4,15 +4,16 @@
 use std::time::{Duration, Instant};
 
 use futures_util::{SinkExt, StreamExt};
+use serde_json::json;
 use tenantry::keyring::{Keyring, SiteCookie};
-use tenantry::model::{PersonId, SessionId, TenantId};
+use tenantry::model::{PersonId, Role, SessionId, TenantId};
 use tenantry::store::SiteSession;
 use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
-use super::{PASSWORD, person};
+use super::{PASSWORD, member, person};
 use crate::support::client::{get_with, tls};
 use crate::support::visitor::Visitor;
 use crate::support::world::{BASE, World};
@@ -122,4 +123,42 @@ async fn a_membership_that_ends_closes_what_was_opened_by_it() {
     stays.send(Message::text("still here")).await.unwrap();
     assert!(stays.next().await.unwrap().unwrap().is_text());
     assert_eq!(visitor.get("/v1/session").await.status, 200, "they are signed in all the same");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_leaves_is_out_at_once_and_the_last_owner_stays() {
+    let world = World::builder().settings(SETTINGS).start().await;
+    for slug in ["acme", "beta"] {
+        world.tenant(slug, "growth").await;
+    }
+    let (ada, eve) = (person(&world, "ada@example.com").await, person(&world, "eve@example.com").await);
+    for (who, slug, role) in [(&ada, "acme", Role::Admin), (&ada, "beta", Role::Owner), (&eve, "acme", Role::Owner)] {
+        member(&world, who.id, slug, Some(role)).await;
+    }
+    let mut visitor = Visitor::signed_in(&world, "ada@example.com", PASSWORD).await;
+    let mut pick = async |slug: &str| {
+        let said = visitor.post("/v1/session/tenancy", json!({ "tenant": slug })).await;
+        format!("sid={}", said.json["value"].as_str().unwrap())
+    };
+    let (in_beta, in_acme) = (pick("beta").await, pick("acme").await);
+    let mut socket = websocket(&world, &in_acme).await;
+    let mut leave = async |slug: &str| {
+        let said = visitor.delete(&format!("/v1/session/tenancies/{slug}")).await;
+        (said.status.as_u16(), said.code().to_owned())
+    };
+    assert_eq!(leave("beta").await, (409, "last-owner".into()));
+    assert_eq!(leave("nobodys").await, (404, "tenant-not-found".into()));
+    assert_eq!(leave("acme").await.0, 204);
+    let took = closed(&mut socket).await;
+    assert!(took < AT_MOST, "{took:?}");
+    assert_eq!(leave("acme").await, (404, "tenant-not-found".into()), "as if there were none");
+    assert_eq!(tenant_of(&world, &in_acme).await, None);
+    assert_eq!(tenant_of(&world, &in_beta).await.as_deref(), Some("beta"));
+    assert_eq!(visitor.get("/v1/tenants/acme").await.status, 404);
+    assert_eq!(visitor.get("/v1/session").await.status, 200, "they are signed in all the same");
+    // Whoever manages the members can bring them back.
+    let mut owner = Visitor::signed_in(&world, "eve@example.com", PASSWORD).await;
+    let at = "/v1/tenants/acme/members/ada@example.com";
+    assert_eq!(owner.post(&format!("{at}/restore"), json!(null)).await.status, 200);
+    assert_eq!(visitor.get("/v1/tenants/acme").await.status, 200);
 }

@@ -2,6 +2,7 @@
 
 mod commands;
 mod edge;
+mod forged;
 mod oidc;
 mod passwords;
 mod sessions;

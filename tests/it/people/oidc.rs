@@ -67,8 +67,18 @@ async fn a_provider_lets_people_in() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_providers_word_makes_nobody_somebody_who_is_here_unless_it_is_trusted_with_that() {
+    let (world, glewlwyd) = start("create_people = true").await;
+    person(&world, "ada@example.com").await;
+    glewlwyd.account("mallory", "ada@example.com", true).await;
+    let said = sign_in(&mut Visitor::new(&world), &glewlwyd, "mallory").await;
+    assert_eq!((said.status.as_u16(), said.code()), (403, "stranger"), "{said:?}");
+    assert_eq!(Visitor::new(&world).sign_in("ada@example.com", PASSWORD).await.status, 201);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn only_a_verified_address_leads_to_somebody() {
-    let (world, glewlwyd) = start("").await;
+    let (world, glewlwyd) = start("link_by_email = true").await;
     let ada = person(&world, "ada@example.com").await;
     glewlwyd.account("mallory", "ada@example.com", false).await;
     let mut mallory = Visitor::new(&world);

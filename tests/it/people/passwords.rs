@@ -59,6 +59,10 @@ async fn whoever_guesses_has_to_wait() {
         let said = Visitor::new(&world).sign_in("ada@example.com", "not the password").await;
         assert_eq!(said.status, 401, "{turn}");
     }
+    // However it is spelled, it is one account.
+    for spelling in ["ADA@example.com ", "ada@ｅxample.com"] {
+        assert_eq!(Visitor::new(&world).sign_in(spelling, PASSWORD).await.status, 429, "{spelling}");
+    }
     let said = Visitor::new(&world).sign_in("ada@example.com", PASSWORD).await;
     assert_eq!((said.status.as_u16(), said.code()), (429, "rate-limited"));
     let wait: u64 = said.headers["retry-after"].to_str().unwrap().parse().unwrap();

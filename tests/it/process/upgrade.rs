@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use command_fds::{CommandFdExt, FdMapping};
 use futures_util::{SinkExt, StreamExt};
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use sqlx::Row;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 use tokio_tungstenite::tungstenite::Message;
@@ -17,6 +19,7 @@ use super::{House, lives, signal, until};
 use crate::support::client::get_plain_at;
 use crate::support::node::Site;
 use crate::support::program::port;
+use crate::support::underway::Slow;
 use crate::support::world::BASE;
 
 fn script(house: &House, text: &str) -> PathBuf {
@@ -86,6 +89,30 @@ async fn a_process_that_drains_follows_the_changes_and_is_waited_for_by_nobody()
     let new = house.pid().await;
     signal("TERM", new);
     until("the new one ends when it is told", async || !lives(new)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_under_way_ends_with_the_process_that_it_began_with() {
+    let house = House::start("[process]\ndrain_deadline = \"60s\"\n").await;
+    let (slow, file) = (Slow::start().await, house.site.path().join("routing.toml"));
+    let routing = std::fs::read_to_string(&file).unwrap();
+    let backends = routing.lines().find(|line| line.starts_with("backends = ")).unwrap();
+    std::fs::write(&file, routing.replace(backends, &format!("backends = [\"{}\"]", slow.address()))).unwrap();
+    let (code, said) = house.tenantry(&["reload"]).await;
+    assert_eq!(code, 0, "{said}");
+    let stream = TokioIo::new(house.tls("h2").await.unwrap());
+    let (two, connection) = http2::handshake(TokioExecutor::new(), stream).await.unwrap();
+    tokio::spawn(connection);
+    let (one, connection) = http1::handshake(TokioIo::new(house.tls("http/1.1").await.unwrap())).await.unwrap();
+    tokio::spawn(connection);
+    let under_way = slow.begin(two, one, &house.host()).await;
+    let old = house.pid().await;
+    house.upgrade().await;
+    until("another process serves", async || house.pid().await != old).await;
+    assert_eq!(house.visit().await, 200, "by the new one");
+    assert!(lives(old), "it waits for what it has begun");
+    slow.end(under_way).await;
+    until("nothing keeps the old one", async || !lives(old)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,8 +11,9 @@ use tenantry::admin::{Configuration, Refused, Reloaded};
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::config::broken;
-use crate::support::client::{get, h1, h2, request, send_h1, send_h2, websocket};
+use crate::support::client::{get, h1, h1_streaming, h2, h2_streaming, request, send_h1, send_h2, websocket};
 use crate::support::script::{Script, full};
+use crate::support::underway::Slow;
 use crate::support::world::World;
 
 const HOST: &str = "acme.connect.localhost";
@@ -139,4 +140,21 @@ async fn files_that_change_are_noticed_when_they_are_watched() {
         assert!(std::time::Instant::now() < until, "the fault was never noticed");
         assert_eq!(get(&world, HOST, "/").await.body, "next");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_under_way_ends_where_it_began() {
+    let world = world().await;
+    let (slow, next) = (Slow::start().await, Script::http(async |_| http::Response::new(full("next"))).await);
+    let routing = world.read("routing");
+    let lead_to = async |address: std::net::SocketAddr| {
+        world.write("routing", &routing.replace("${BACKEND}", &address.to_string()));
+        reload(&world).await.unwrap();
+    };
+    lead_to(slow.address()).await;
+    let (two, one) = (h2_streaming(&world, HOST).await, h1_streaming(&world, HOST).await);
+    let under_way = slow.begin(two, one, HOST).await;
+    lead_to(next.address).await;
+    assert_eq!(get(&world, HOST, "/").await.body, "next");
+    slow.end(under_way).await;
 }

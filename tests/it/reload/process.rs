@@ -148,10 +148,15 @@ async fn broken_files_at_the_start_are_passed_over_loudly_for_what_was_right_las
     std::fs::write(site.path().join("routing.toml"), &good).unwrap();
     let second = Serving::start(&site);
     answers(&site, "/", 200).await;
+    // What a reload has put into force is what was right last.
+    std::fs::write(site.path().join("routing.toml"), good.replacen("[[route]]", &format!("{NEW}[[route]]"), 1))
+        .unwrap();
+    assert!(shell.run(&["reload"]).status.success());
+    answers(&site, "/new", 200).await;
     drop(second);
     std::fs::write(site.path().join("routing.toml"), "pool = 7\n").unwrap();
     let third = Serving::start(&site);
-    answers(&site, "/", 200).await;
+    answers(&site, "/new", 200).await;
     third.said("config.last_good").await;
     third.said("config.broken").await;
     assert!(out(&shell.run(&["config", "show"])).contains("last-good"));

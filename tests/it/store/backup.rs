@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde_json::Value;
 use tenantry::clock::Timestamp;
 use tenantry::model::DomainState;
-use tenantry::store::{News, Restored, Store, StoreError, dump, restore};
+use tenantry::store::{BillingEventRow, News, Restored, Store, StoreError, dump, restore};
 use tokio::sync::mpsc;
 
 use super::{Ground, claim, contract, host, insert, sealer, slug, tenant};
@@ -98,6 +98,14 @@ async fn furnish(store: &Store) {
     write.insert_tenant(&child).await.unwrap();
     write.insert_domain(&claim("a.example", child.id, DomainState::Verified)).await.unwrap();
     write.put_secret("ring", b"of keys").await.unwrap();
+    let taken = BillingEventRow {
+        id: "msg_1".into(),
+        fingerprint: [7; 32],
+        occurred: Timestamp(7),
+        tenant: parent.id,
+        answer: serde_json::json!({"applied": true}),
+    };
+    write.insert_billing_event(&taken).await.unwrap();
     write.commit().await.unwrap();
 }
 
@@ -168,7 +176,19 @@ async fn a_copy_to_the_other_engine_and_back_is_the_same(ground: Ground) {
     let second = lines_of(&other.url).await;
     put(&ground.url, 1, &second, true).await.unwrap();
     let third = lines_of(&ground.url).await;
-    for table in ["tenants", "domains", "secrets", "tokens", "certificates", "events", "retired_slugs", "buckets"] {
+    assert_eq!(rows(&first, "billing_events").len(), 1);
+    let tables = [
+        "tenants",
+        "domains",
+        "secrets",
+        "tokens",
+        "certificates",
+        "events",
+        "retired_slugs",
+        "buckets",
+        "billing_events",
+    ];
+    for table in tables {
         let [a, b, c] = [&first, &second, &third].map(|lines| rows(lines, table));
         assert!(a == b && b == c, "{table}:\n{a:?}\n{b:?}\n{c:?}");
     }

@@ -19,6 +19,7 @@ contract!(
     a_missing_tail_is_told_by_an_exported_checkpoint,
     personal_data_is_erased_and_the_chain_verifies,
     what_is_old_is_cut_and_the_rest_verifies,
+    what_is_older_than_the_chains_is_cut_in_its_time,
     lines_are_found_by_what_they_say,
     a_flood_of_events_is_a_few_lines,
 );
@@ -71,9 +72,9 @@ async fn chains_grow_and_verify(ground: Ground) {
     drop(gone);
     let (faults, sum) = verify(&ledger, None).await;
     // The keys that the check asks for are made once, and that is a line, too.
-    assert_eq!((faults, sum), (vec![], Summary { chains: 3, lines: 701, faults: 0 }));
+    assert_eq!((faults, sum), (vec![], Summary { chains: 3, lines: 701, faults: 0, unchained: 0 }));
     let (faults, sum) = verify(&ledger, Some(&one.to_string())).await;
-    assert_eq!((faults, sum), (vec![], Summary { chains: 1, lines: 233, faults: 0 }));
+    assert_eq!((faults, sum), (vec![], Summary { chains: 1, lines: 233, faults: 0, unchained: 0 }));
     let filter = AuditFilter { tenant: Some(two), ..AuditFilter::default() };
     let lines = store.audit_lines(&filter, AuditOrder::OldestFirst, &page(1_000, None)).await.unwrap();
     let numbers: Vec<_> = lines.iter().map(|line| line.link.as_ref().unwrap().1).collect();
@@ -85,7 +86,7 @@ async fn what_is_done_behind_the_stores_back_is_found_and_named(ground: Ground) 
     let store = ground.open().await;
     let ledger = Ledger::new(store.clone(), ground.clock.clone());
     ledger.keys().await.unwrap();
-    let cases: [(&str, &[Fault]); 9] = [
+    let cases: [(&str, &[Fault]); 11] = [
         ("UPDATE audit SET subject = 'x' WHERE {chain} AND number = 5", &[Fault::Changed { number: 5 }]),
         ("UPDATE audit SET at = at - 1 WHERE {chain} AND number = 20", &[Fault::Changed { number: 20 }]),
         ("DELETE FROM audit WHERE {chain} AND number = 7", &[Fault::Missing { from: 7, to: 7 }]),
@@ -104,6 +105,16 @@ async fn what_is_done_behind_the_stores_back_is_found_and_named(ground: Ground) 
         (
             "UPDATE audit_personal SET value = '\"192.0.2.9\"' WHERE line = (SELECT id FROM audit WHERE {chain} AND number = 2)",
             &[Fault::Changed { number: 2 }],
+        ),
+        (
+            "UPDATE audit_personal SET person = 'person:else' WHERE line = (SELECT id FROM audit WHERE {chain} AND number = 3)",
+            &[Fault::Changed { number: 3 }],
+        ),
+        // What an erasure leaves behind, but no line that tells of it.
+        (
+            "UPDATE audit_personal SET person = NULL, salt = NULL, value = NULL WHERE line IN (SELECT id FROM audit WHERE \
+             {chain} AND number IN (4, 6))",
+            &[Fault::Erased { number: 4 }, Fault::Erased { number: 6 }],
         ),
         ("DELETE FROM audit_chains WHERE {chain}", &[Fault::Headless { lines: 20 }]),
         (
@@ -127,7 +138,10 @@ async fn what_is_done_behind_the_stores_back_is_found_and_named(ground: Ground) 
         assert_eq!(faults.iter().filter(|(of, _)| *of == chain).count(), expected.len());
     }
     let (faults, sum) = verify(&ledger, None).await;
-    assert_eq!((sum.chains, faults.len()), (10, 10), "{faults:?}");
+    // One row was set back by one, and one with 20 lines is gone: that is in the count of all, too.
+    let count = Fault::Count { written: 221, chained: 200 };
+    assert_eq!((sum.chains, faults.len()), (12, 14), "{faults:?}");
+    assert_eq!(faults.last(), Some(&(INSTALLATION.to_owned(), count)));
 }
 
 async fn a_missing_tail_is_told_by_an_exported_checkpoint(ground: Ground) {
@@ -148,14 +162,16 @@ async fn a_missing_tail_is_told_by_an_exported_checkpoint(ground: Ground) {
     let comparison = ledger.compare(&read()).await.unwrap();
     assert_eq!((comparison.compared, comparison.faults.len()), (2, 0));
 
-    // The tail goes, and the chain's row is made to fit: nothing shows but from outside.
+    // The tail goes, and the chain's row is made to fit: where shows from outside alone.
     ground
         .raw(&format!(
             "DELETE FROM audit WHERE chain = '{chain}' AND number > 8; UPDATE audit_chains SET number = 8, \
              head = (SELECT hash FROM audit WHERE chain = '{chain}' AND number = 8) WHERE chain = '{chain}'"
         ))
         .await;
-    assert_eq!(verify(&ledger, None).await.0, []);
+    assert_eq!(verify(&ledger, Some(&chain)).await.0, []);
+    let count = Fault::Count { written: 11, chained: 9 };
+    assert_eq!(verify(&ledger, None).await.0, [(INSTALLATION.to_owned(), count)]);
     let faults = ledger.compare(&read()).await.unwrap().faults;
     let told: Vec<_> = faults.iter().map(|told| (told.chain.as_str(), told.fault)).collect();
     assert_eq!(told, [(chain.as_str(), Some(Fault::Missing { from: 9, to: 10 }))]);
@@ -196,13 +212,19 @@ async fn personal_data_is_erased_and_the_chain_verifies(ground: Ground) {
     let mut write = store.write().await.unwrap();
     assert_eq!(write.erase_from_audit(&["0199-bob", "bob@example.com"]).await.unwrap(), 4);
     write.commit().await.unwrap();
-    let read = lines().await.remove(1).2;
+    let told = lines().await.remove(0).2;
+    assert_eq!((told.action.as_str(), told.detail["erased"].as_array().unwrap().len()), ("audit.erase", 4));
+    assert_eq!(
+        (&told.detail["erased"][0]["line"], &told.detail["erased"][0]["place"]),
+        (&json!(1), &json!("/detail/name"))
+    );
+    let read = lines().await.remove(2).2;
     assert_eq!((read.subject.as_str(), read.from), ("(erased)", from));
     assert_eq!(read.detail, json!({"name": "(erased)", "role": "admin", "cc": ["carol@example.com"]}));
     let mut write = store.write().await.unwrap();
     assert_eq!(write.erase_from_audit(&["0199-ann"]).await.unwrap(), 2);
     write.commit().await.unwrap();
-    assert_eq!(lines().await.remove(1).2.from, None);
+    assert_eq!(lines().await.remove(3).2.from, None);
     assert_eq!(verify(&ledger, None).await.0, []);
     // Not by half: a salt that is gone alone is a change.
     ground.raw("UPDATE audit_personal SET salt = NULL WHERE place = '/detail/cc/0' AND line = 1").await;
@@ -250,6 +272,29 @@ async fn what_is_old_is_cut_and_the_rest_verifies(ground: Ground) {
     ground.raw(&format!("UPDATE audit_chains SET cut_signature = 'AAAA' WHERE chain = '{chain}'")).await;
     let faults = verify(&ledger, Some(&chain)).await.0;
     assert!(faults.contains(&(chain.clone(), Fault::Beginning { number: 12 })), "{faults:?}");
+}
+
+async fn what_is_older_than_the_chains_is_cut_in_its_time(ground: Ground) {
+    let store = ground.open().await;
+    let ledger = Ledger::new(store.clone(), ground.clock.clone());
+    let tenant = TenantId::new();
+    write(&store, &[entry(Some(tenant), "one"), entry(Some(tenant), "two")]).await;
+    ground
+        .raw(
+            "DELETE FROM audit_personal; DELETE FROM audit_chains; \
+             UPDATE audit SET chain = NULL, number = NULL, prev = NULL, hash = NULL",
+        )
+        .await;
+    let then = ground.clock.now();
+    ground.clock.advance(Duration::from_secs(86_400));
+    write(&store, &[entry(Some(tenant), "three")]).await;
+    assert_eq!(ledger.cut_unchained(then).await.unwrap(), 0, "it is not old enough");
+    assert_eq!(ledger.cut_unchained(ground.clock.now() + Duration::from_secs(1)).await.unwrap(), 2);
+    assert_eq!(ledger.cut_unchained(ground.clock.now() + Duration::from_secs(1)).await.unwrap(), 0);
+    let left: Vec<_> = store.audit(None, &page(10, None)).await.unwrap().into_iter().map(|line| line.2).collect();
+    assert_eq!(left[0].detail["lines"], 2);
+    assert_eq!(left.iter().map(|line| line.subject.as_str()).collect::<Vec<_>>(), ["audit", "three"]);
+    assert_eq!(verify(&ledger, None).await.0, []);
 }
 
 async fn lines_are_found_by_what_they_say(ground: Ground) {

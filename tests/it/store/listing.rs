@@ -4,7 +4,9 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use tenantry::clock::Timestamp;
-use tenantry::model::{Domain, DomainName, DomainState, Hostname, PlanName, Status, Tenant, TenantId, search_key};
+use tenantry::model::{
+    Domain, DomainName, DomainState, Hostname, Listing, PlanName, Status, Tenant, TenantId, search_key,
+};
 use tenantry::store::{DomainFilter, DomainSort, Page, Span, Store, TenantFilter, TenantSort};
 
 use super::{Ground, claim, contract, insert, page, tenant};
@@ -69,6 +71,43 @@ where
     }
 }
 
+/// Of each seventh of them, for instance.
+fn is_listed(tenants: &[Tenant], tenant: &Tenant) -> bool {
+    tenants.iter().position(|other| other.id == tenant.id).is_some_and(|at| at.is_multiple_of(7))
+}
+
+/// A plain look at one row.
+fn admits(filter: &TenantFilter, tenant: &Tenant, listed: bool) -> bool {
+    let has = |span: &Span, at: Timestamp| {
+        span.from.is_none_or(|from| at >= from) && span.until.is_none_or(|until| at < until)
+    };
+    let trial = filter.trial_ends == Span::default()
+        || tenant.status == Status::Trial && tenant.trial_ends.is_some_and(|at| has(&filter.trial_ends, at));
+    trial
+        && filter.only.is_none_or(|id| tenant.id == id)
+        && filter.status.is_none_or(|status| tenant.status == status)
+        && filter.plan.as_ref().is_none_or(|plan| tenant.plan.as_ref() == Some(plan))
+        && filter.parent.is_none_or(|parent| tenant.parent == Some(parent))
+        && filter.listed.is_none_or(|wanted| wanted == listed)
+        && filter.prefix.as_ref().is_none_or(|prefix| tenant.slug.as_str().starts_with(prefix.as_str()))
+        && has(&filter.created, tenant.created)
+        && has(&filter.updated, tenant.updated)
+}
+
+/// Lists each seventh, takes one of them back, and lists it again.
+async fn list_some(store: &Store, tenants: &[Tenant]) {
+    let mut write = store.write().await.unwrap();
+    for (n, tenant) in tenants.iter().enumerate().filter(|(n, _)| n.is_multiple_of(7)) {
+        write.set_listing(tenant.id, Listing { listed: n != 14, priority: 0 }).await.unwrap();
+    }
+    write.set_listing(tenants[0].id, Listing { listed: false, priority: 1 }).await.unwrap();
+    write.set_listing(tenants[1].id, Listing { listed: false, priority: 1 }).await.unwrap();
+    for n in [0, 14] {
+        write.set_listing(tenants[n].id, Listing { listed: true, priority: 2 }).await.unwrap();
+    }
+    write.commit().await.unwrap();
+}
+
 fn sort_key(tenant: &Tenant, sort: TenantSort) -> (i64, String, String) {
     let slug = tenant.slug.to_string();
     match sort {
@@ -84,6 +123,7 @@ async fn every_list_of_tenants_is_complete_and_in_order(ground: Ground) {
     let store = ground.open().await;
     let tenants = some_tenants(120);
     insert(&store, &tenants.iter().collect::<Vec<_>>()).await;
+    list_some(&store, &tenants).await;
     let span = Span { from: Some(Timestamp(2 * 24 * HOUR)), until: Some(Timestamp(4 * 24 * HOUR)) };
     let nobody = Span { from: span.until, until: span.from };
     let parent = Some(tenants[0].id);
@@ -103,6 +143,10 @@ async fn every_list_of_tenants_is_complete_and_in_order(ground: Ground) {
         TenantFilter { updated: nobody, ..every() },
         TenantFilter { trial_ends: span, ..every() },
         TenantFilter { trial_ends: span, plan: Some(plan("growth")), created: span, ..every() },
+        TenantFilter { listed: Some(true), ..every() },
+        TenantFilter { listed: Some(false), status: Some(Status::Active), ..every() },
+        TenantFilter { listed: Some(true), plan: Some(plan("growth")), prefix: Some("a".into()), ..every() },
+        TenantFilter { listed: Some(true), parent, ..every() },
         TenantFilter { only: Some(tenants[7].id), ..every() },
         TenantFilter { only: Some(tenants[7].id), prefix: Some("{".into()), ..every() },
     ];
@@ -113,7 +157,7 @@ async fn every_list_of_tenants_is_complete_and_in_order(ground: Ground) {
                 let trials = sort == TenantSort::TrialEnds && filter.only.is_none();
                 let fits = |tenant: &&Tenant| {
                     let trial = tenant.status == Status::Trial && tenant.trial_ends.is_some();
-                    filter.admits(tenant) && (!trials || trial)
+                    admits(filter, tenant, is_listed(&tenants, tenant)) && (!trials || trial)
                 };
                 let mut expected: Vec<&Tenant> = tenants.iter().filter(fits).collect();
                 if filter.only.is_none() {
@@ -152,12 +196,18 @@ async fn a_search_finds_slugs_words_and_held_domains_once(ground: Ground) {
     };
     let every = TenantFilter::default();
     let trials = TenantFilter { status: Some(Status::Trial), ..every.clone() };
+    let one = TenantFilter { only: Some(tenants[7].id), ..every.clone() };
+    let listed = TenantFilter { listed: Some(true), prefix: Some("a".into()), ..every.clone() };
+    list_some(&store, &tenants).await;
     for text in
         ["acme", "ACMÉ", "a", "sea", "north sea", "ltd", "acme1", "acme.shop", "sea-1", "of 1", "zzz", "{", "%", "ab"]
     {
-        for filter in [&every, &trials] {
+        for filter in [&every, &trials, &one, &listed] {
             let mut expected: Vec<(String, &Tenant)> = Vec::new();
-            for (n, tenant) in tenants.iter().enumerate().filter(|(_, tenant)| filter.admits(tenant)) {
+            for (n, tenant) in tenants.iter().enumerate() {
+                if !admits(filter, tenant, is_listed(&tenants, tenant)) {
+                    continue;
+                }
                 let (plain, key) = (text.to_ascii_lowercase(), search_key(text));
                 let name = search_key(&tenant.name);
                 let words = (0..name.len()).filter(|at| *at == 0 || name.as_bytes()[at - 1] == b' ');

@@ -1,7 +1,7 @@
 //! A tenant moves beneath another, and what it inherits follows.
 
 use tenantry::model::{Source, Standing, Status};
-use tenantry::tenancy::MAX_DEPTH;
+use tenantry::tenancy::{MAX_DEPTH, PlanOrder};
 
 use super::{Ground, House, actor, any, code, contract};
 
@@ -11,7 +11,7 @@ async fn what_is_inherited_follows_at_once(ground: Ground) {
     let house = House::on(ground).await;
     house.create("rich", Status::Active, None).await;
     house.create("poor", Status::Active, None).await;
-    house.tenancy.set_plan(&actor(), "poor", &any(), Some("free")).await.unwrap();
+    house.tenancy.set_plan(&actor(), "poor", &any(), &PlanOrder::at_once("free")).await.unwrap();
     house.create("shop", Status::Active, Some("rich")).await;
     house.create("kiosk", Status::Active, Some("shop")).await;
     let plan = async |slug: &str| house.tenancy.show(slug).await.unwrap().effective.plan.to_string();

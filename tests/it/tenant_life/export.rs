@@ -48,7 +48,19 @@ async fn an_archive_has_everything_but_secrets_and_says_when_it_is_whole() {
     assert_eq!(tenant["name"], "Acme 500");
     let domains: Vec<_> = rows(&files["domains/00001.jsonl"]).iter().map(|row| row["domain"].clone()).collect();
     assert_eq!(domains, ["shop.acme.example", "www.acme.example"]);
-    assert_eq!(rows(&files["tokens/00001.jsonl"])[0]["name"], "ci");
+    let token = &rows(&files["tokens/00001.jsonl"])[0];
+    assert_eq!((&token["name"], token.get("operator")), (&json!("ci"), Some(&Value::Null)));
+    assert!(token["role"].is_string(), "{token}");
+    for fact in ["reason_public", "status_before", "phase_ends", "domains_until"] {
+        assert!(tenant.get(fact).is_some(), "{fact} in {tenant}");
+    }
+    assert_eq!(rows(&files["orders/00001.jsonl"])[0]["names"], json!(["shop.acme.example"]));
+    // The ledger as its own export has it, so that what was taken along can be compared with it.
+    let own = world.get("/v1/tenants/acme/audit?limit=1&action=tenant.rename").await.expect(200)["items"][0].clone();
+    let lines = rows(&files["audit/00001.jsonl"]);
+    let line = lines.iter().find(|line| line["id"] == own["id"]).unwrap();
+    assert_eq!(line, &own);
+    assert!(line["hash"].is_string() && line["number"].is_i64() && line["chain"] == tenant["id"], "{line}");
     assert!(files.contains_key("audit/00002.jsonl"));
     for kind in ["members", "invitations", "roles", "units", "events", "certificates"] {
         assert!(files["manifest.json"].contains(&format!("\"{kind}\"")), "{kind}");

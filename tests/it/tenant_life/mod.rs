@@ -1,9 +1,13 @@
-//! A tenant's life by a clock that the test moves: what time brings, descent and what is inherited by it, settings, the
+//! A tenant's life by a clock that the test moves: what time brings, plans, descent and what is inherited by it, settings, the
 //! archive of all there is, and the end. Each on SQLite and on PostgreSQL.
 
+mod back;
 mod descent;
 mod end;
+mod erased;
 mod export;
+mod plans;
+mod preview;
 mod settings;
 mod time;
 
@@ -27,7 +31,7 @@ struct House {
     store: Store,
     clock: Clock,
     config: Arc<ArcSwap<Config>>,
-    _ground: Ground,
+    ground: Ground,
 }
 
 impl House {
@@ -44,7 +48,7 @@ impl House {
         let config = Arc::new(ArcSwap::from_pointee(crate::admin::world::config(&text)));
         let (store, clock) = (ground.open().await, ground.clock.clone());
         let tenancy = Tenancy::new(store.clone(), Arc::clone(&config), clock.clone(), Arc::new(()));
-        Self { tenancy, store, clock, config, _ground: ground }
+        Self { tenancy, store, clock, config, ground }
     }
 
     async fn create(&self, slug: &str, status: Status, parent: Option<&str>) -> Tenant {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use tenantry::clock::Clock;
 use tenantry::model::{DomainState, Status};
 use tenantry::store::Page;
-use tenantry::tenancy::NewTenant;
+use tenantry::tenancy::{Expect, NewTenant, PlanOrder};
 
 use crate::support::world::World;
 
@@ -16,6 +16,8 @@ contract!(
     a_cancelled_tenant_is_archived_then_purged_and_can_be_restored_until_then,
     nobody_is_purged_who_has_children,
     what_was_missed_is_made_up_for_and_nothing_is_cut_short,
+    the_last_warning_comes_a_week_before_the_end_however_late_it_is,
+    a_notice_is_no_change_of_the_tenant,
     of_two_nodes_one_sees_to_each_tenant,
     domains_that_a_plan_covers_no_more_have_a_grace_with_reminders,
 );
@@ -85,8 +87,9 @@ async fn nobody_is_purged_who_has_children(ground: Ground) {
     house.create("holding", Status::Active, None).await;
     house.create("shop", Status::Active, Some("holding")).await;
     house.tenancy.cancel(&actor(), "holding", &any()).await.unwrap();
-    house.after(90).await;
-    house.after(90).await;
+    for days in [90, 83, 7] {
+        house.after(days).await;
+    }
     assert_eq!(house.show("holding").await.status, Status::Archived);
     assert!(house.told("holding").await.contains(&"tenant.purge-waits".to_owned()));
     assert_eq!(house.after(0).await, 0, "not before tomorrow");
@@ -106,6 +109,42 @@ async fn what_was_missed_is_made_up_for_and_nothing_is_cut_short(ground: Ground)
     let acme = house.show("acme").await;
     assert_eq!((acme.status, acme.life.phase_ends), (Status::Archived, Some(house.clock.now() + 90 * DAY)));
     assert_eq!(house.told("beta").await[1..], ["tenant.trial-ending", "tenant.trial-ended"]);
+}
+
+async fn the_last_warning_comes_a_week_before_the_end_however_late_it_is(ground: Ground) {
+    let house = House::on(ground).await;
+    for (slug, late) in [("acme", 8), ("beta", 3)] {
+        house.create(slug, Status::Active, None).await;
+        house.tenancy.cancel(&actor(), slug, &any()).await.unwrap();
+        house.after(90).await;
+        // Nobody works for so many days after the warning was due.
+        house.after(83 + late).await;
+        let warned = house.show(slug).await;
+        assert_eq!((warned.status, warned.life.phase_ends), (Status::Archived, Some(house.clock.now() + 7 * DAY)));
+        assert_eq!(house.told(slug).await.last().unwrap(), "tenant.purge-near");
+        assert_eq!(house.after(6).await, 0, "{slug}");
+        assert_eq!(house.after(1).await, 1, "{slug}");
+        assert_eq!(code(house.tenancy.show(slug).await), "not-found");
+    }
+}
+
+async fn a_notice_is_no_change_of_the_tenant(ground: Ground) {
+    let house = House::on(ground).await;
+    let created = house.create("beta", Status::Trial, None).await;
+    let acme = house.create("acme", Status::Active, None).await;
+    house.tenancy.cancel(&actor(), "acme", &any()).await.unwrap();
+    house.after(90).await;
+    let facts = async |slug: &str| {
+        let tenant = house.show(slug).await;
+        (tenant.revision, tenant.updated, tenant.life.phase_ends)
+    };
+    let (beta, archived) = (facts("beta").await, facts("acme").await);
+    assert_eq!(beta.0, created.revision, "its trial has ended meanwhile, and nobody has changed it");
+    assert!(house.after(83).await == 1 && house.told("acme").await.contains(&"tenant.purge-near".to_owned()));
+    assert_eq!(facts("acme").await, archived);
+    let revision = Expect::Revision(vec![archived.0]);
+    house.tenancy.restore(&actor(), "acme", &revision).await.unwrap();
+    assert!(facts("acme").await.0 > acme.revision);
 }
 
 async fn of_two_nodes_one_sees_to_each_tenant(ground: Ground) {
@@ -131,8 +170,9 @@ async fn domains_that_a_plan_covers_no_more_have_a_grace_with_reminders(ground: 
     house.create("acme", Status::Active, None).await;
     house.create("bare", Status::Active, None).await;
     house.holds("acme", "shop.acme.example").await;
-    let plan =
-        async |slug: &str, plan: &str| house.tenancy.set_plan(&actor(), slug, &any(), Some(plan)).await.unwrap().value;
+    let plan = async |slug: &str, plan: &str| {
+        house.tenancy.set_plan(&actor(), slug, &any(), &PlanOrder::at_once(plan)).await.unwrap().value
+    };
     assert_eq!(plan("bare", "free").await.tenant.life.domains_until, None, "it holds none");
     let lost = plan("acme", "free").await;
     let until = house.clock.now() + 30 * DAY;

@@ -7,6 +7,7 @@ pub const PLANS: &[Case] = &[
     ("name = \"language\"", "name = «\"Language\"", "setting[0].name", "the name of a setting"),
     ("name = \"time_zone\"", "name = «\"language\"", "setting[1].name", "a second setting of the name \"language\""),
     ("title = \"Language of messages\"", "", "setting[0].title", "missing"),
+    ("type = \"choice\"", "type = «\"chioce\"", "setting[0].type", "one of \"text\""),
     ("choices = [\"en\", \"de\", \"fr\"]", "", "setting[0].choices", "missing, expected a list of words"),
     ("choices = [\"en\", \"de\", \"fr\"]", "choices = [«\"\"]", "setting[0].choices[0]", "a word to choose"),
     ("default = \"en\"", "default = «\"xx\"", "setting[0].default", "expected one of en, de, fr"),

@@ -1,0 +1,56 @@
+//! `/v1/tenants/{tenant}/caps`: the caps that count before the plan's.
+
+use std::collections::BTreeMap;
+
+use axum::extract::State;
+use serde::Deserialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::AdminState;
+use super::access::{Caller, Need, needs};
+use super::answer::Written;
+use super::body::Body;
+use super::precondition::IfMatch;
+use super::problem::Problem;
+use super::query::{NoParams, Params, Segment};
+use super::tenants::written;
+use super::views::TenantView;
+use crate::model::{Cap, CapName, Scope};
+
+pub fn routes() -> OpenApiRouter<AdminState> {
+    OpenApiRouter::new().routes(needs(Need::Installation(Scope::TenantsManage), routes!(set)))
+}
+
+/// The caps that count before the plan's. Replaces what was, whoever has set it.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SetCaps {
+    /// By name (`members`, `ai_tokens`): a number or `"unlimited"`; left out or `null`: the plan's holds.
+    #[schema(value_type = Object)]
+    caps: BTreeMap<CapName, Option<Cap>>,
+}
+
+/// Set the caps of a tenant's own
+#[utoipa::path(put, path = "/v1/tenants/{tenant}/caps", operation_id = "setTenantCaps", tag = "billing",
+    description = "A tenant's own caps count before those of its plan, and hold for its children that have no plan of their \
+        own. What they come to is in `effective`. The billing system sets them, too; the last word counts.",
+    params(("tenant" = String, Path, description = "Id or slug"),
+        ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for")),
+    request_body = SetCaps,
+    responses(
+        (status = 200, description = "As it is now", body = TenantView),
+        (status = 422, description = "No such cap, or no number for it", body = Problem,
+            content_type = "application/problem+json")))]
+async fn set(
+    State(state): State<AdminState>,
+    Caller(actor): Caller,
+    Segment(key): Segment,
+    Params(NoParams {}): Params<NoParams>,
+    IfMatch(expect): IfMatch,
+    Body(SetCaps { caps }): Body<SetCaps>,
+) -> Result<Written, Problem> {
+    let caps = caps.into_iter().filter_map(|(name, cap)| Some((name, cap?))).collect();
+    Ok(written(state.tenancy.set_caps(&actor, &key, &expect, &caps).await?))
+}
