@@ -4,10 +4,11 @@
 
 use std::net::IpAddr;
 
+use axum::Extension;
 use axum::extract::rejection::RawPathParamsRejection;
-use axum::extract::{FromRequestParts, MatchedPath, RawPathParams, Request, State};
+use axum::extract::{FromRequestParts, MatchedPath, Query, RawPathParams, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
@@ -30,8 +31,11 @@ use crate::tenancy::{Actor, Principal, SessionState};
 pub enum Need {
     /// The scope, in the tenant that `{tenant}` in the path names. To whom that tenant is not theirs it does not exist.
     Tenant(Scope),
-    /// The scope wherever the caller is at home; the handler narrows what it shows by [`Caller::whose`].
+    /// The scope in the tenant that the query names with `tenant`; where it names none, wherever the caller is at home: for
+    /// people the tenancy that they have picked. The handler narrows what it shows by [`Caller::whose`].
     Scoped(Scope),
+    /// The same where it is the body that names the tenant: for people the handler decides, by [`Caller::named`].
+    Body(Scope),
     /// The scope, as an operator.
     Installation(Scope),
     /// To be known, and nothing more.
@@ -67,7 +71,7 @@ pub fn needs(
 impl Need {
     fn scope(self) -> Option<Scope> {
         match self {
-            Self::Tenant(scope) | Self::Scoped(scope) | Self::Installation(scope) => Some(scope),
+            Self::Tenant(scope) | Self::Scoped(scope) | Self::Body(scope) | Self::Installation(scope) => Some(scope),
             Self::Anyone | Self::Public => None,
         }
     }
@@ -76,7 +80,7 @@ impl Need {
     fn describe(self, operation: &mut Operation) {
         let of = match self {
             Self::Tenant(_) => "tenant",
-            Self::Scoped(_) => "caller",
+            Self::Scoped(_) | Self::Body(_) => "caller",
             Self::Installation(_) => "installation",
             Self::Anyone => "anyone",
             Self::Public => "public",
@@ -153,7 +157,11 @@ async fn check(need: Need, tenant: Option<String>, mut request: Request, next: N
     let from = extensions.get::<Peer>().map(|peer| peer.0);
     let route = extensions.get::<MatchedPath>().map(|path| path.as_str().to_owned()).unwrap_or_default();
     let told = recognised.as_ref().filter(|who| who.presented).cloned().zip(request_id.clone());
-    match judge(need, tenant, recognised)
+    let named = match need {
+        Need::Scoped(_) => named_in(request.uri()),
+        _ => None,
+    };
+    match judge(need, tenant.or(named.as_deref()), recognised)
         .await
         .map(|known| known.map(|(actor, state)| (Actor { request_id, from, ..actor }, state)))
     {
@@ -214,13 +222,25 @@ async fn judge(
     if recognised.forged {
         return Err(Problem::forged());
     }
-    let place = if matches!(need, Need::Tenant(_)) { tenant } else { None };
+    let place = if matches!(need, Need::Tenant(_) | Need::Scoped(_)) { tenant } else { None };
     let rights = recognised.state.tenancy.rights(principal, place).await?;
     let at_home = !matches!(need, Need::Installation(_)) || rights.only().is_none();
+    if matches!((need, principal), (Need::Body(_), Principal::Person(_))) {
+        return Ok(Some((principal.actor(rights), recognised.state)));
+    }
     if let Some(scope) = need.scope().filter(|scope| !at_home || !rights.has(*scope)) {
         return Err(Problem::insufficient(&[scope]));
     }
     Ok(Some((principal.actor(rights), recognised.state)))
+}
+
+/// The tenant that a query names. What is wrong with the query otherwise is the handler's to say.
+fn named_in(uri: &Uri) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct Named {
+        tenant: Option<String>,
+    }
+    Query::<Named>::try_from_uri(uri).ok()?.0.tenant
 }
 
 /// The caller's address.
@@ -239,6 +259,23 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
 }
 
 impl Caller {
+    /// The caller of a [`Need::Body`], as what they are in the tenant that the body names. 404 where it is not theirs, 403
+    /// where they lack the scope.
+    pub async fn named(
+        self,
+        state: &AdminState,
+        known: Option<Extension<Presented>>,
+        tenant: Option<&str>,
+        scope: Scope,
+    ) -> Result<Self, Problem> {
+        let Some(Extension(known)) = known else { return Ok(self) };
+        let rights = state.tenancy.rights_of_session(&known.state, tenant).await?;
+        match rights.has(scope) {
+            true => Ok(Self(Actor { rights, ..self.0 })),
+            false => Err(Problem::insufficient(&[scope])),
+        }
+    }
+
     /// Whose things are meant: what the caller names, or for one who is bound to a tenant that one and no other. To them
     /// there is no other.
     pub async fn whose(&self, state: &AdminState, named: Option<String>) -> Result<Option<String>, Problem> {

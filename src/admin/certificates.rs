@@ -1,8 +1,8 @@
 //! `/v1/certificates`: what is served, what was brought, and an end to either. A key comes in with an upload and is never
 //! part of an answer.
 
-use axum::Json;
 use axum::extract::State;
+use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -10,7 +10,7 @@ use utoipa_axum::routes;
 use zeroize::Zeroizing;
 
 use super::AdminState;
-use super::access::{Caller, Need, needs};
+use super::access::{Caller, Need, Presented, needs};
 use super::answer::Written;
 use super::body::{Body, OptionalBody};
 use super::problem::Problem;
@@ -23,7 +23,7 @@ use crate::store::{CertificateSort, Span};
 pub fn routes() -> OpenApiRouter<AdminState> {
     OpenApiRouter::new()
         .routes(needs(Need::Scoped(Scope::CertificatesRead), routes!(list)))
-        .routes(needs(Need::Scoped(Scope::CertificatesManage), routes!(upload)))
+        .routes(needs(Need::Body(Scope::CertificatesManage), routes!(upload)))
         .routes(needs(Need::Scoped(Scope::CertificatesRead), routes!(show)))
         .routes(needs(Need::Scoped(Scope::CertificatesManage), routes!(delete)))
         .routes(needs(Need::Scoped(Scope::CertificatesManage), routes!(revoke)))
@@ -159,11 +159,14 @@ async fn list(
 async fn upload(
     State(state): State<AdminState>,
     caller: Caller,
+    known: Option<Extension<Presented>>,
     Params(NoParams {}): Params<NoParams>,
     Body(body): Body<UploadCertificate>,
 ) -> Result<Written, Problem> {
     let UploadCertificate { chain, key, tenant } = body;
-    let (key, tenant) = (Zeroizing::new(key), caller.whose(&state, tenant).await?);
+    let key = Zeroizing::new(key);
+    let caller = caller.named(&state, known, tenant.as_deref(), Scope::CertificatesManage).await?;
+    let tenant = caller.whose(&state, tenant).await?;
     let new = NewCertificate { chain, key, tenant };
     let Caller(actor) = caller;
     let done = state.certificates.upload(&actor, &new).await?;
@@ -195,7 +198,7 @@ async fn show(
         (status = 204, description = "Gone; its names are served with what is left, and ordered again"),
         (status = 404, description = "There is none of that id", body = Problem,
             content_type = "application/problem+json"),
-        (status = 409, description = "It was not uploaded", body = Problem,
+        (status = 409, description = "It was not uploaded, or is for names of other tenants as well", body = Problem,
             content_type = "application/problem+json")))]
 async fn delete(
     State(state): State<AdminState>,
@@ -215,7 +218,8 @@ async fn delete(
         (status = 200, description = "Revoked", body = CertificateView),
         (status = 404, description = "There is none of that id", body = Problem,
             content_type = "application/problem+json"),
-        (status = 409, description = "Revoked already, not from an authority of ours, or the authority refuses",
+        (status = 409, description = "Revoked already, not from an authority of ours, for names of other tenants as well, or \
+            the authority refuses",
             body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "The body has something unknown in it", body = Problem,
             content_type = "application/problem+json")))]

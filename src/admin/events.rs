@@ -1,4 +1,4 @@
-//! `/v1/events`: what happened to domains and certificates, oldest first. It is only ever read here.
+//! `/v1/events`: what happened to domains, certificates, members and tenants, oldest first. It is only ever read here.
 
 use axum::Json;
 use axum::extract::State;
@@ -14,7 +14,7 @@ use super::problem::Problem;
 use super::query::{Listing, PageParams, Params, bad_cursor};
 use crate::clock::Timestamp;
 use crate::model::Scope;
-use crate::store::{EventRow, Page};
+use crate::store::{EventFilter, EventRow, Page};
 
 pub fn routes() -> OpenApiRouter<AdminState> {
     OpenApiRouter::new().routes(needs(Need::Scoped(Scope::EventsRead), routes!(list)))
@@ -54,7 +54,12 @@ pub struct EventView {
     detail: Value,
 }
 
+/// What tells who is a member, or is to be: for those who may see the members.
+const OF_MEMBERS: [&str; 2] = ["invitation", "member"];
+
 /// List events, oldest first
+///
+/// Those about members and invitations need `members:read` as well.
 #[utoipa::path(get, path = "/v1/events", operation_id = "listEvents", tag = "events", params(ListEvents),
     responses(
         (status = 200, description = "A page of events", body = Listing<EventView>)))]
@@ -78,7 +83,9 @@ async fn list(
     };
     let page = paging.page();
     let page = Page { after: page.after.or(after), ..page };
-    let rows = state.tenancy.store().events(tenant, subject.as_deref(), &page).await?;
+    let without: &[&str] = if caller.0.rights.has(Scope::MembersRead) { &[] } else { &OF_MEMBERS };
+    let filter = EventFilter { tenant, subject: subject.as_deref(), without };
+    let rows = state.tenancy.store().events(&filter, &page).await?;
     Ok(Json(paging.listing(rows, EventRow::cursor, EventView::from)))
 }
 

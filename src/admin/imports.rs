@@ -104,7 +104,8 @@ async fn tenants(
 /// Import domains
 ///
 /// A table with a heading and the columns `domain`, `tenant` (its id or slug), and if wanted `verified` (`true`: you vouch
-/// that the tenant owns it). All of it is imported, or nothing. Faults are named by line and column: `/12/domain`.
+/// that the tenant owns it, which needs `tenants:manage`). All of it is imported, or nothing. Faults are named by line and
+/// column: `/12/domain`.
 ///
 /// The installation's ledger has one line of it: how many rows, and the SHA-256 of the table as it was sent, which is what
 /// `sha256sum` says of the file. Keep the file: that line stands for it. Nothing is written into the tenants' own.
@@ -126,7 +127,7 @@ async fn domains(
 ) -> Result<Response, Problem> {
     let _place = place(&state)?;
     if params.is_dry()? {
-        return Ok(Json(ImportView::of(state.tenancy.check_domains(&table).await?, true)).into_response());
+        return Ok(Json(ImportView::of(state.tenancy.check_domains(&actor, &table).await?, true)).into_response());
     }
     let done = state.tenancy.import_domains(&actor, &table).await?;
     let answer = Written::new(&done);

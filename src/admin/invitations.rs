@@ -208,7 +208,8 @@ async fn accept(
 
 /// Accept an invitation without an account
 ///
-/// Makes one for the e-mail address that was invited, with a password. Sign in with it then.
+/// Makes one for the e-mail address that was invited, with a password. Sign in with it then. Nobody has verified the address
+/// by that: until an operator or a provider has, no other tenant adds the account without an invitation of its own.
 #[utoipa::path(post, path = "/v1/invitations/join", operation_id = "joinByInvitation", tag = "members",
     request_body = JoinByInvitation,
     responses(
@@ -219,7 +220,7 @@ async fn accept(
             content_type = "application/problem+json"),
         (status = 404, description = "No such invitation counts", body = Problem,
             content_type = "application/problem+json"),
-        (status = 409, description = "There is an account for that address: sign in, and accept", body = Problem,
+        (status = 409, description = "This one is accepted by signing in (`sign-in-to-accept`)", body = Problem,
             content_type = "application/problem+json"),
         (status = 422, description = "The name or the password is not fit to be one", body = Problem,
             content_type = "application/problem+json"),

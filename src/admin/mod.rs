@@ -29,6 +29,7 @@ mod layers;
 mod members;
 mod openapi;
 mod orders;
+mod password_tokens;
 mod people;
 mod plan_views;
 mod plans;
@@ -179,6 +180,7 @@ pub fn router(state: AdminState) -> Router {
         .merge(signin::routes())
         .merge(session::routes())
         .merge(people::routes())
+        .merge(password_tokens::routes())
         .merge(members::routes())
         .merge(erasure::routes())
         .merge(roles::routes())

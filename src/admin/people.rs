@@ -43,6 +43,8 @@ pub struct PersonView {
     who: PersonSummary,
     /// Cannot sign in.
     disabled: bool,
+    /// The address is theirs. `false`: the account was made by whoever held an invitation to it.
+    verified: bool,
     #[schema(value_type = String, format = DateTime)]
     created: Timestamp,
     #[schema(value_type = String, format = DateTime)]
@@ -68,6 +70,8 @@ pub struct PatchPerson {
     name: Option<String>,
     /// `true`: cannot sign in, and every session of theirs ends.
     disabled: Option<bool>,
+    /// `true`: you vouch that the address is theirs.
+    verified: Option<bool>,
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -86,7 +90,7 @@ pub struct ListParams {
 /// Sessions that were ended.
 #[derive(Serialize, ToSchema)]
 pub struct EndedSessions {
-    sessions: u64,
+    pub sessions: u64,
 }
 
 /// Who is to be erased, and that it is meant.
@@ -150,13 +154,19 @@ async fn show(
     Ok(Tagged(person.revision, person.into()))
 }
 
-/// Rename or disable a person
+/// Rename, disable or verify a person
+///
+/// Whoever has a position in the operators' own tenant is for those to change who may change that.
 #[utoipa::path(patch, path = "/v1/people/{person}", operation_id = "changePerson", tag = "people",
     request_body = PatchPerson,
     params(("person" = String, Path, description = "Id or e-mail address"),
         ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for")),
     responses(
-        (status = 200, description = "As they are now", body = PersonView)))]
+        (status = 200, description = "As they are now", body = PersonView),
+        (status = 403, description = "They are of a higher rank than you among the operators", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 409, description = "They are the last owner of a tenant", body = Problem,
+            content_type = "application/problem+json")))]
 async fn change(
     State(state): State<AdminState>,
     Caller(actor): Caller,
@@ -165,7 +175,7 @@ async fn change(
     Params(NoParams {}): Params<NoParams>,
     Body(body): Body<PatchPerson>,
 ) -> Result<Written, Problem> {
-    let change = PersonChange { name: body.name, disabled: body.disabled };
+    let change = PersonChange { name: body.name, disabled: body.disabled, verified: body.verified };
     let done = state.tenancy.change_person(&actor, &key, &expect, &change).await?;
     let (answer, revision) = (Written::new(&done), done.value.revision);
     Ok(answer.body(&PersonView::from(done.value)).etag(revision))
@@ -240,6 +250,7 @@ impl From<Person> for PersonView {
     fn from(person: Person) -> Self {
         Self {
             disabled: person.disabled,
+            verified: person.verified,
             created: person.created,
             updated: person.updated,
             revision: person.revision,

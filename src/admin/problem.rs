@@ -273,6 +273,8 @@ fn not_found(kind: Kind) -> &'static str {
         Kind::Invitation => "invitation-not-found",
         Kind::Order => "order-not-found",
         Kind::Picture => "picture-not-found",
+        Kind::Impersonation => "impersonation-not-found",
+        Kind::PasswordToken => "password-token-not-found",
         Kind::PlanChange => "no-plan-change",
     }
 }

@@ -30,6 +30,7 @@ pub fn routes() -> OpenApiRouter<AdminState> {
         .routes(needs(Need::Tenant(Scope::TokensManage), routes!(create_for_tenant)))
         .routes(needs(Need::Tenant(Scope::TokensManage), routes!(revoke_of_tenant)))
         .routes(needs(Need::Installation(Scope::TenantsImpersonate), routes!(impersonate)))
+        .routes(needs(Need::Anyone, routes!(end_impersonation)))
         .routes(needs(Need::Anyone, routes!(scopes)))
 }
 
@@ -39,7 +40,7 @@ pub fn routes() -> OpenApiRouter<AdminState> {
 pub struct CreateToken {
     /// 1–64 letters, digits, dashes, underscores, dots and @; unique. The ledger shows it.
     name: String,
-    /// When it stops working; left out: never.
+    /// When it stops working, no later than the token that asks; left out: when that does, or never.
     #[schema(value_type = Option<String>, format = DateTime)]
     expires: Option<Timestamp>,
     /// What it may do (`domains:manage`), none that you do not hold; left out: all that you may.
@@ -69,6 +70,9 @@ pub struct TokenView {
     scopes: BTreeSet<Scope>,
     /// Who made it; `null`: not known.
     maker: Option<String>,
+    /// The id of the person by whose rights it stands: it does no more than they may, and ends when they leave. `null`: it
+    /// stands by itself.
+    made_by: Option<String>,
     /// The operator who acts within the tenant by it.
     operator: Option<String>,
 }
@@ -125,7 +129,9 @@ async fn list(
     params(("name" = String, Path, description = "The token's name")),
     responses(
         (status = 204, description = "It works no more"),
-        (status = 409, description = "It is the last by which others can be made", body = Problem,
+        (status = 403, description = "It holds what the caller does not, or is of a higher rank", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 409, description = "It is the last that may do everything", body = Problem,
             content_type = "application/problem+json")))]
 async fn revoke(
     State(state): State<AdminState>,
@@ -187,7 +193,8 @@ async fn revoke_of_tenant(
 
 /// Act within a tenant for a while
 ///
-/// The token that this makes does what one of the tenant's admins can, but for making tokens; the tenant's ledger names
+/// The token that this makes does what one of the tenant's admins can, but for making tokens, members and roles, which would
+/// be there when it is over. It ends with the session or token that asks at the latest; the tenant's ledger names
 /// the operator with everything that is done by it.
 #[utoipa::path(post, path = "/v1/tenants/{tenant}/impersonate", operation_id = "impersonateTenant", tag = "tokens",
     params(("tenant" = String, Path, description = "Id or slug")), request_body = Impersonate,
@@ -203,6 +210,22 @@ async fn impersonate(
     let done = state.tenancy.impersonate(&actor, &key, &Impersonation { reason, minutes }).await?;
     let location = format!("/v1/tenants/{key}/tokens/{}", done.value.row.name);
     Ok(issued(done, location))
+}
+
+/// Stop acting within a tenant
+///
+/// For the token that an operator acts within a tenant by: it works no more.
+#[utoipa::path(delete, path = "/v1/impersonation", operation_id = "endImpersonation", tag = "tokens",
+    responses(
+        (status = 204, description = "It is over"),
+        (status = 404, description = "This was asked with something else", body = Problem,
+            content_type = "application/problem+json")))]
+async fn end_impersonation(
+    State(state): State<AdminState>,
+    Caller(actor): Caller,
+    Params(NoParams {}): Params<NoParams>,
+) -> Result<Written, Problem> {
+    Ok(Written::new(&state.tenancy.end_impersonation(&actor).await?))
 }
 
 /// List what tokens and roles can be allowed to do
@@ -237,6 +260,7 @@ impl From<TokenRow> for TokenView {
             Some(_) => within_a_tenant().into_iter().collect(),
         };
         let TokenRow { name, created, expires, maker, operator, .. } = row;
-        Self { name, created, expires, scopes: row.scopes.held(&all), maker, operator }
+        let made_by = row.made_by.map(|person| person.to_string());
+        Self { name, created, expires, scopes: row.scopes.held(&all), maker, made_by, operator }
     }
 }

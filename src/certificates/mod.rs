@@ -98,16 +98,49 @@ impl Certificates {
             let used = |name: &&String| in_use.get(*name) == Some(&row.id);
             CertificateState { in_use: row.names.iter().filter(used).cloned().collect(), row }
         };
-        Ok(Found { rows: found.rows.into_iter().map(state).collect(), next: found.next })
+        let mut rows = Vec::new();
+        for row in found.rows {
+            rows.extend(self.readable(rights, row).await?.map(&state));
+        }
+        Ok(Found { rows, next: found.next })
     }
 
-    /// One certificate. To whom it does not belong there is none.
+    /// One certificate. To whom none of it belongs there is none; of several names, a tenant is shown its own.
     pub async fn show(&self, rights: &Rights, id: &str) -> Result<CertificateState, TenancyError> {
         let row = self.store().certificate_row(id).await?.ok_or_else(|| not_found(id))?;
-        match self.reach(rights, &row.names).await? {
-            true => self.state(row).await,
-            false => Err(not_found(id)),
+        match self.readable(rights, row).await? {
+            Some(row) => self.state(row).await,
+            None => Err(not_found(id)),
         }
+    }
+
+    /// A certificate that is the caller's to end: an operator's, or all of whose names are their tenant's.
+    async fn writable(&self, rights: &Rights, id: &str) -> Result<CertificateRow, TenancyError> {
+        let row = self.store().certificate_row(id).await?.ok_or_else(|| not_found(id))?;
+        let Some(own) = rights.only() else { return Ok(row) };
+        let shown = self.readable(rights, row.clone()).await?.ok_or_else(|| not_found(id))?;
+        if shown.names == row.names && row.tenant.is_none_or(|tenant| tenant == own) {
+            return Ok(row);
+        }
+        let detail = "this certificate is for names of others as well; only an operator can end it";
+        Err(TenancyError::conflict("", "shared-certificate", detail))
+    }
+
+    /// A certificate with the names that are the caller's to see: all for operators; for a tenant those that it holds, and
+    /// those of its own certificates that nobody holds. `None` when there are none.
+    async fn readable(&self, rights: &Rights, row: CertificateRow) -> Result<Option<CertificateRow>, TenancyError> {
+        let Some(own) = rights.only() else { return Ok(Some(row)) };
+        let mut names = Vec::new();
+        for name in &row.names {
+            let holder = match DomainName::parse(name) {
+                Ok(name) => self.store().held_domain(&name).await?.map(|domain| domain.tenant),
+                Err(_) => None,
+            };
+            if holder.or(row.tenant) == Some(own) {
+                names.push(name.clone());
+            }
+        }
+        Ok(Some(CertificateRow { names, ..row }).filter(|row| !row.names.is_empty()))
     }
 
     /// Whether what these names have is theirs to see: always for operators, for a tenant when it holds one of them.
@@ -142,6 +175,14 @@ impl Certificates {
             }
         }
         Ok(CertificateState { row, in_use })
+    }
+
+    /// Whose a certificate is, for the ledger.
+    async fn whose(&self, row: &CertificateRow) -> Result<Option<TenantId>, StoreError> {
+        match row.tenant {
+            None => self.tenant_of(&row.names).await,
+            some => Ok(some),
+        }
     }
 
     /// The tenant whose domain the first held of these names is.

@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 use super::checks::{self, Warning};
 use super::holder::{self, Holder};
 use super::{CertificateState, Certificates, FALLBACK_READY};
-use crate::model::{Certificate, CertificateSource};
+use crate::model::{Certificate, CertificateSource, TenantId};
 use crate::store::{CertificateRow, Event, StoreError, Write};
 use crate::tenancy::{Actor, Done, Fault, TenancyError};
 
@@ -78,7 +78,7 @@ impl Certificates {
             })
             .await?;
         let entry = actor.entry("certificate.upload", holder.tenant, subject, json!({})).made(detail);
-        let row = row_of(certificate, &write);
+        let row = row_of(certificate, holder.tenant, &write);
         let Holder { names, warnings, .. } = holder;
         let warnings = checked.warnings.into_iter().chain(warnings).collect();
         let uploaded = Uploaded { certificate: CertificateState { row, in_use: names }, warnings };
@@ -96,7 +96,7 @@ async fn put_off(write: &mut Write, certificate: &Certificate) -> Result<(), Sto
     Ok(())
 }
 
-fn row_of(certificate: Certificate, write: &Write) -> CertificateRow {
+fn row_of(certificate: Certificate, tenant: Option<TenantId>, write: &Write) -> CertificateRow {
     CertificateRow {
         id: certificate.id,
         names: certificate.names,
@@ -107,6 +107,7 @@ fn row_of(certificate: Certificate, write: &Write) -> CertificateRow {
         not_after: certificate.not_after,
         created: write.now(),
         revoked: None,
+        tenant,
         revision: write.revision(),
     }
 }

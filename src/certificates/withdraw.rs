@@ -48,7 +48,7 @@ pub enum Reach {
 impl Certificates {
     /// Removes a certificate that its owner brought, with its key.
     pub async fn delete(&self, actor: &Actor, id: &str) -> Result<Done<()>, TenancyError> {
-        let row = self.show(&actor.rights, id).await?.row;
+        let row = self.writable(&actor.rights, id).await?;
         if row.source != CertificateSource::Uploaded {
             let detail = format!(
                 "the certificate {id} was not uploaded but is {}: it goes by itself when it ends; revoke it if it must not \
@@ -60,7 +60,7 @@ impl Certificates {
             );
             return Err(TenancyError::conflict("", "not-uploaded", detail));
         }
-        let tenant = self.tenant_of(&row.names).await?;
+        let tenant = self.whose(&row).await?;
         let mut write = self.store().write().await?;
         write.delete_certificate(id).await.map_err(|error| gone(error, id))?;
         self.order_again(&mut write, &row).await?;
@@ -82,7 +82,7 @@ impl Certificates {
         reason: Reason,
         reach: Reach,
     ) -> Result<Done<CertificateState>, TenancyError> {
-        let row = self.show(&actor.rights, id).await?.row;
+        let row = self.writable(&actor.rights, id).await?;
         if let Some(at) = row.revoked {
             let detail = format!("the certificate {id} was revoked {at}");
             return Err(TenancyError::conflict("", "already-revoked", detail));
@@ -100,7 +100,7 @@ impl Certificates {
                 TenancyError::conflict("", "authority-refused", detail)
             })?;
         }
-        let tenant = self.tenant_of(&row.names).await?;
+        let tenant = self.whose(&row).await?;
         let mut write = self.store().write().await?;
         write.revoke_certificate(id).await.map_err(|error| gone(error, id))?;
         self.order_again(&mut write, &row).await?;

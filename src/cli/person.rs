@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::client::{Connection, Failure, segment};
 use super::output;
+use super::token::issued;
 
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
@@ -60,6 +61,19 @@ enum Command {
         /// The e-mail address, typed back
         #[arg(long)]
         email: String,
+    },
+    /// Say that a person's address is theirs
+    #[command(after_help = "Example:\n  tenantry person verify ada@example.com")]
+    Verify {
+        /// Id or e-mail address
+        person: String,
+    },
+    /// Print a token by which a person sets a password, once, within an hour
+    #[command(after_help = "They send it with the password to POST /v1/password-tokens/redeem.\n\n\
+                            Example:\n  tenantry person password-token ada@example.com")]
+    PasswordToken {
+        /// Id or e-mail address
+        person: String,
     },
     /// Let a person sign in again
     #[command(after_help = "Example:\n  tenantry person enable ada@example.com")]
@@ -124,6 +138,14 @@ impl Person {
             Command::Create { email, name } => {
                 client.send(Method::POST, "/v1/people", json!({ "email": email, "name": name })).await?.body
             }
+            Command::Verify { person } => {
+                client.send(Method::PATCH, &path(&person), json!({ "verified": true })).await?.body
+            }
+            Command::PasswordToken { person } => {
+                let at = format!("{}/password-token", path(&person));
+                issued(json, &client.send(Method::POST, &at, Value::Null).await?.body);
+                return Ok(());
+            }
             Command::Disable { person } => {
                 client.send(Method::PATCH, &path(&person), json!({ "disabled": true })).await?.body
             }
@@ -134,7 +156,13 @@ impl Person {
         if json {
             output::json(&shown);
         } else {
-            let pairs = [("id", "/id"), ("email", "/email"), ("name", "/name"), ("disabled", "/disabled")];
+            let pairs = [
+                ("id", "/id"),
+                ("email", "/email"),
+                ("name", "/name"),
+                ("disabled", "/disabled"),
+                ("verified", "/verified"),
+            ];
             output::answer(&output::lines(&pairs.map(|(name, pointer)| (name, output::cell(&shown, pointer)))));
         }
         Ok(())

@@ -105,7 +105,8 @@ pub enum Life {
         #[arg(long, value_name = "EMAIL")]
         remove: Vec<String>,
     },
-    /// Act within a tenant for a while: print a token that does what its admins can, but for making tokens
+    /// Act within a tenant for a while: print a token that does what its admins can, but for making tokens,
+    /// members and roles
     #[command(after_help = "Its ledger names you with everything that is done by it.\n\n\
                             Example:\n  tenantry tenant impersonate acme --reason 'ticket 4711' --minutes 15 > acme-token")]
     Impersonate {
@@ -118,6 +119,9 @@ pub enum Life {
         #[arg(long, default_value_t = 30)]
         minutes: u32,
     },
+    /// Stop acting within a tenant: the token that this is asked with works no more
+    #[command(after_help = "Example:\n  tenantry tenant end-impersonation --token-file acme-token")]
+    EndImpersonation,
     /// Write everything that there is of a tenant to one tar archive
     #[command(after_help = "Example:\n  tenantry tenant export acme --output acme.tar")]
     Export {
@@ -150,6 +154,15 @@ impl Life {
             Self::Impersonate { tenant, reason, minutes } => {
                 let body = json!({ "reason": reason, "minutes": minutes });
                 issued(json, &client.send(Method::POST, &path(&tenant, "/impersonate"), body).await?.body);
+                Ok(())
+            }
+            Self::EndImpersonation => {
+                let answer = client.delete("/v1/impersonation").await?;
+                match json {
+                    true => output::json(&json!({ "ended": true })),
+                    false => output::answer("it is over\n"),
+                }
+                warn_unless_applied(&answer);
                 Ok(())
             }
             Self::Export { tenant, output } => {

@@ -110,6 +110,12 @@ impl Position {
     pub fn name(&self) -> &str {
         self.custom.as_ref().map_or(self.rank.as_str(), RoleName::as_str)
     }
+
+    /// Whether, in the operator's own tenant, it makes somebody an operator, who may do everything everywhere. A role of the
+    /// tenant's own says itself what it lets them do.
+    pub fn makes_operators(&self) -> bool {
+        self.custom.is_none() && self.rank >= Role::Admin
+    }
 }
 
 impl From<Role> for Position {

@@ -72,6 +72,9 @@ pub struct Person {
     pub default_tenant: Option<TenantId>,
     /// Cannot sign in, whatever they prove.
     pub disabled: bool,
+    /// Somebody has shown, or an operator has said, that the address is theirs. Until then they are whoever held an
+    /// invitation to it, and nothing that is meant for the address is to reach them.
+    pub verified: bool,
     pub created: Timestamp,
     pub updated: Timestamp,
     /// The revision of the store that last wrote it.

@@ -18,7 +18,9 @@ use crate::config::Config;
 use crate::model::{Email, Person, PersonId, SessionId};
 use crate::outbound::HttpsError;
 use crate::store::{PasswordHash, StoreError};
-use crate::tenancy::{Actor, Done, Expect, Fault, NAME_MAX, NewSession, Origin, SessionState, Tenancy, TenancyError};
+use crate::tenancy::{
+    Actor, Done, Expect, Fault, NAME_MAX, NewSession, Origin, PersonChange, SessionState, Tenancy, TenancyError,
+};
 
 /// Why nobody was signed in.
 #[derive(Debug, thiserror::Error)]
@@ -217,8 +219,8 @@ impl SignIn {
             return Ok(self.tenancy.create_person(actor, email, name, Some(&hash), None).await?.value);
         };
         self.tenancy.set_password(actor, person.id, &hash, None).await?;
-        if person.disabled {
-            let change = crate::tenancy::PersonChange { disabled: Some(false), ..Default::default() };
+        if person.disabled || !person.verified {
+            let change = PersonChange { disabled: Some(false), verified: Some(true), name: None };
             let key = person.id.to_string();
             return Ok(self.tenancy.change_person(actor, &key, &Expect::Anything, &change).await?.value);
         }

@@ -23,6 +23,8 @@ pub struct CertificateRow {
     pub not_after: Timestamp,
     pub created: Timestamp,
     pub revoked: Option<Timestamp>,
+    /// Whose it was when it was stored. `None`: the operators', or not known.
+    pub tenant: Option<TenantId>,
     pub revision: i64,
 }
 
@@ -44,7 +46,7 @@ macro_rules! select {
     ($($rest:expr),+) => {
         concat!(
             "SELECT c.id, c.names, c.chain, c.source, c.authority, c.not_before, c.not_after, c.created, c.revoked, \
-             c.revision FROM certificates c ",
+             c.tenant, c.revision FROM certificates c ",
             $($rest),+
         )
     };
@@ -250,6 +252,7 @@ pub(super) fn row_of(row: &AnyRow) -> Result<CertificateRow, StoreError> {
         not_after: row.time("not_after")?,
         created: row.time("created")?,
         revoked: row.optional_time("revoked")?,
+        tenant: row.optional("tenant", "tenant id", TenantId::parse)?,
         revision: row.int("revision")?,
     })
 }

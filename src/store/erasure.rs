@@ -42,10 +42,12 @@ impl Write {
         self.all(statement).await?.iter().map(|row| Row::new(row, "members", "person").person("person")).collect()
     }
 
-    /// Erases name, address, password and identities, and ends all sessions. Cannot be undone. `Missing` when there is no
-    /// such person.
+    /// Erases name, address, password and identities, and ends all sessions and tokens. Cannot be undone. `Missing` when
+    /// there is no such person.
     pub async fn erase_person(&mut self, id: PersonId) -> Result<(), StoreError> {
         self.end_sessions_of(id, None).await?;
+        self.delete_tokens_by(id, None).await?;
+        self.delete_password_token(id).await?;
         self.execute(query("DELETE FROM identities WHERE person = $1").bind(id.to_string())).await?;
         let sql = "UPDATE people SET email = $2, name = $3, password = NULL, default_tenant = NULL, disabled = 1, \
                    erase_since = NULL, updated = $4, revision = $5 WHERE id = $1";

@@ -112,22 +112,19 @@ impl Write {
         }
     }
 
-    /// A new token, whose hash this is, counts instead of the one before.
-    pub async fn resend_invitation(
-        &mut self,
-        id: InvitationId,
-        hash: &[u8; 32],
-        expires: Timestamp,
-    ) -> Result<(), StoreError> {
-        let sql = "UPDATE invitations SET hash = $2, sent = $3, expires = $4, revision = $5 WHERE id = $1";
+    /// A new token, whose hash the row has, counts instead of the one before; writes who invites and its end.
+    pub async fn resend_invitation(&mut self, row: &InvitationRow) -> Result<(), StoreError> {
+        let sql =
+            "UPDATE invitations SET hash = $2, sent = $3, expires = $4, revision = $5, inviter = $6 WHERE id = $1";
         let statement = query(sql)
-            .bind(id.to_string())
-            .bind(hash.as_slice())
+            .bind(row.id.to_string())
+            .bind(row.hash.as_slice())
             .bind(self.now().millis())
-            .bind(expires.millis())
-            .bind(self.revision());
+            .bind(row.expires.millis())
+            .bind(self.revision())
+            .bind(storable(&row.inviter).into_owned());
         match self.execute(statement).await? {
-            0 => Err(StoreError::Missing(format!("the invitation {id}"))),
+            0 => Err(StoreError::Missing(format!("the invitation {}", row.id))),
             _ => Ok(()),
         }
     }

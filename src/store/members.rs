@@ -119,15 +119,26 @@ impl Write {
         count_in(self.one(count(tenant)).await?.as_ref())
     }
 
-    /// Whether a tenant has an active owner beside this person.
+    /// Whether a tenant has an active owner who can sign in beside this person.
     pub async fn has_other_owner(&mut self, tenant: TenantId, person: PersonId) -> Result<bool, StoreError> {
-        let sql = "SELECT person FROM members WHERE tenant = $1 AND rank = $2 AND state = $3 AND person <> $4 LIMIT 1";
+        let sql = "SELECT m.person FROM members m JOIN people p ON p.id = m.person WHERE m.tenant = $1 AND m.rank = $2 \
+                   AND m.state = $3 AND m.person <> $4 AND p.disabled = 0 LIMIT 1";
         let statement = query(sql)
             .bind(tenant.to_string())
             .bind(Role::Owner.as_str())
             .bind(MemberState::Active.as_str())
             .bind(person.to_string());
         Ok(self.one(statement).await?.is_some())
+    }
+
+    /// A tenant whose only active owner who can sign in is this person, if there is one.
+    pub async fn depends_on(&mut self, person: PersonId) -> Result<Option<TenantId>, StoreError> {
+        let sql = "SELECT m.tenant FROM members m WHERE m.person = $1 AND m.rank = $2 AND m.state = $3 \
+                   AND NOT EXISTS (SELECT 1 FROM members o JOIN people p ON p.id = o.person WHERE o.tenant = m.tenant \
+                   AND o.rank = $2 AND o.state = $3 AND o.person <> $1 AND p.disabled = 0) ORDER BY m.tenant LIMIT 1";
+        let statement =
+            query(sql).bind(person.to_string()).bind(Role::Owner.as_str()).bind(MemberState::Active.as_str());
+        self.one(statement).await?.map(|row| Row::new(&row, "members", "tenant").tenant("tenant")).transpose()
     }
 
     /// Whether somebody is anybody's member still, in whatever state.

@@ -41,7 +41,10 @@ pub struct Identity {
 
 macro_rules! select {
     ($rest:literal) => {
-        concat!("SELECT id, email, name, default_tenant, disabled, created, updated, revision FROM people ", $rest)
+        concat!(
+            "SELECT id, email, name, default_tenant, disabled, verified, created, updated, revision FROM people ",
+            $rest
+        )
     };
 }
 
@@ -105,8 +108,8 @@ impl Write {
     /// `Conflict` when there is somebody of that address (or id). The row's revision is this transaction's, whatever
     /// `person` says; the other fields are taken as they are. A new person has no password and no identity.
     pub async fn insert_person(&mut self, person: &Person) -> Result<(), StoreError> {
-        let sql = "INSERT INTO people (id, email, name, default_tenant, disabled, created, updated, revision) \
-                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING";
+        let sql = "INSERT INTO people (id, email, name, default_tenant, disabled, created, updated, revision, \
+                   verified) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING";
         let statement = query(sql)
             .bind(person.id.to_string())
             .bind(storable(person.email.as_str()).into_owned())
@@ -115,25 +118,27 @@ impl Write {
             .bind(i64::from(person.disabled))
             .bind(person.created.millis())
             .bind(person.updated.millis())
-            .bind(self.revision());
+            .bind(self.revision())
+            .bind(i64::from(person.verified));
         match self.execute(statement).await? {
             0 => Err(StoreError::Conflict(format!("there is a person with the address {} already", person.email))),
             _ => Ok(()),
         }
     }
 
-    /// Writes name, default tenancy and whether they are disabled; sets `updated` and `revision`. `Missing` when there
+    /// Writes name, default tenancy, and whether they are disabled and verified; sets `updated` and `revision`. `Missing` when there
     /// is none of that id.
     pub async fn update_person(&mut self, person: &Person) -> Result<(), StoreError> {
-        let sql = "UPDATE people SET name = $2, default_tenant = $3, disabled = $4, updated = $5, revision = $6 \
-                   WHERE id = $1";
+        let sql = "UPDATE people SET name = $2, default_tenant = $3, disabled = $4, updated = $5, revision = $6, \
+                   verified = $7 WHERE id = $1";
         let statement = query(sql)
             .bind(person.id.to_string())
             .bind(storable(&person.name).into_owned())
             .bind(person.default_tenant.map(|tenant| tenant.to_string()))
             .bind(i64::from(person.disabled))
             .bind(self.now().millis())
-            .bind(self.revision());
+            .bind(self.revision())
+            .bind(i64::from(person.verified));
         match self.execute(statement).await? {
             0 => Err(missing(person.id)),
             _ => self.rename_in_members(person.id, &person.name).await,
@@ -199,6 +204,7 @@ fn person_of(row: &AnyRow) -> Result<Person, StoreError> {
         name: row.text("name")?.to_owned(),
         default_tenant: row.optional("default_tenant", "tenant id", TenantId::parse)?,
         disabled: row.flag("disabled")?,
+        verified: row.flag("verified")?,
         created: row.time("created")?,
         updated: row.time("updated")?,
         revision: row.int("revision")?,

@@ -9,7 +9,7 @@ use super::connect::Statement;
 use super::row::{Row, storable, to_json};
 use super::{Page, Store, StoreError, Write};
 use crate::clock::Timestamp;
-use crate::model::{Position, Role, RoleName, Scope, TenantId};
+use crate::model::{MemberState, PersonId, Position, Role, RoleName, Scope, TenantId};
 
 /// A role of a tenant's own.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -108,6 +108,22 @@ impl Write {
         let invitations = query("SELECT COUNT(*) AS rows FROM invitations WHERE tenant = $1 AND role = $2");
         let invitations = self.one(invitations.bind(tenant.to_string()).bind(name.as_str())).await?;
         Ok(RoleUse { members: number(members.as_ref())?, invitations: number(invitations.as_ref())? })
+    }
+
+    /// Whoever has this role, in whatever state, and whether they are active members.
+    pub async fn members_of_role(
+        &mut self,
+        tenant: TenantId,
+        name: &RoleName,
+    ) -> Result<Vec<(PersonId, MemberState)>, StoreError> {
+        let statement = query("SELECT person, state FROM members WHERE tenant = $1 AND role = $2 ORDER BY person");
+        let rows = self.all(statement.bind(tenant.to_string()).bind(name.as_str())).await?;
+        rows.iter()
+            .map(|row| {
+                let row = Row::new(row, "members", "person");
+                Ok((row.person("person")?, row.parsed("state", "state", MemberState::parse)?))
+            })
+            .collect()
     }
 
     /// Whoever has this role, or is invited to it, has another.

@@ -6,7 +6,7 @@ use sqlx::query;
 use super::row::{Row, storable, to_json};
 use super::{Page, Store, StoreError, Write};
 use crate::clock::Timestamp;
-use crate::model::{Grant, Role, TenantId};
+use crate::model::{Grant, PersonId, Role, SessionId, TenantId};
 
 /// An API token as stored: SHA-256 of the secret, never the secret.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -21,15 +21,25 @@ pub struct TokenRow {
     pub scopes: Grant,
     /// Who made it, as the ledger knows them.
     pub maker: Option<String>,
-    /// The rank of a tenant's token.
+    /// The rank of a tenant's token; of an operator's, in the operator's own tenant. `None`: above every role.
     pub role: Option<Role>,
     /// The operator who acts within the tenant by it, as the ledger knows them.
     pub operator: Option<String>,
+    /// The person by whose rights it stands, through whatever other tokens it was made.
+    pub made_by: Option<PersonId>,
+    /// The session that an operator acts within the tenant from: it is worth nothing without.
+    pub session: Option<SessionId>,
+    /// The same, of an operator's token, by its name.
+    pub parent: Option<String>,
 }
 
 macro_rules! select {
     ($rest:literal) => {
-        concat!("SELECT name, hash, created, expires, tenant, scopes, maker, role, operator FROM tokens ", $rest)
+        concat!(
+            "SELECT name, hash, created, expires, tenant, scopes, maker, role, operator, made_by, session, parent \
+             FROM tokens ",
+            $rest
+        )
     };
 }
 
@@ -40,10 +50,12 @@ impl Store {
         self.one(statement).await?.as_ref().map(token_of).transpose()
     }
 
-    /// The operators' token of this name, expired or not.
-    pub async fn operator_token(&self, name: &str) -> Result<Option<TokenRow>, StoreError> {
-        let statement = query(select!("WHERE name = $1")).bind(key(None, name));
-        Ok(self.one(statement).await?.as_ref().map(token_of).transpose()?.filter(|row| row.tenant.is_none()))
+    /// A tenant's token of this name, or the operators'; expired or not.
+    pub async fn token(&self, tenant: Option<TenantId>, name: &str) -> Result<Option<TokenRow>, StoreError> {
+        let statement = query(select!("WHERE name = $1")).bind(key(tenant, name));
+        let row = self.one(statement).await?.as_ref().map(token_of).transpose()?;
+        // A name with a slash in it is no operator's, whatever it looks like.
+        Ok(row.filter(|row| row.tenant == tenant))
     }
 
     /// All operators' tokens, by name.
@@ -63,8 +75,8 @@ impl Store {
 impl Write {
     /// `Conflict` when there is one of that name (or secret).
     pub async fn insert_token(&mut self, token: &TokenRow) -> Result<(), StoreError> {
-        let sql = "INSERT INTO tokens (name, hash, created, expires, tenant, scopes, maker, role, operator) \
-                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING";
+        let sql = "INSERT INTO tokens (name, hash, created, expires, tenant, scopes, maker, role, operator, made_by, \
+                   session, parent) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT DO NOTHING";
         let statement = query(sql)
             .bind(key(token.tenant, &token.name))
             .bind(token.hash.as_slice())
@@ -74,7 +86,10 @@ impl Write {
             .bind(to_json(&token.scopes)?)
             .bind(token.maker.as_deref().map(|maker| storable(maker).into_owned()))
             .bind(token.role.map(Role::as_str))
-            .bind(token.operator.as_deref().map(|operator| storable(operator).into_owned()));
+            .bind(token.operator.as_deref().map(|operator| storable(operator).into_owned()))
+            .bind(token.made_by.map(|person| person.to_string()))
+            .bind(token.session.map(|session| session.to_string()))
+            .bind(token.parent.as_deref().map(|parent| key(None, parent)));
         match self.execute(statement).await? {
             0 => Err(StoreError::Conflict(format!("a token named {} exists already", token.name))),
             _ => Ok(()),
@@ -89,10 +104,19 @@ impl Write {
         Ok(row.filter(|row| row.tenant == tenant))
     }
 
-    /// False when there is none of that name, of that tenant or of the operators.
+    /// False when there is none of that name, of that tenant or of the operators. What somebody does within a tenant from it
+    /// ends with it.
     pub async fn delete_token(&mut self, tenant: Option<TenantId>, name: &str) -> Result<bool, StoreError> {
-        let statement = query("DELETE FROM tokens WHERE name = $1").bind(key(tenant, name));
-        Ok(self.execute(statement).await? > 0)
+        let key = key(tenant, name);
+        self.execute(query("DELETE FROM tokens WHERE parent = $1").bind(key.clone())).await?;
+        Ok(self.execute(query("DELETE FROM tokens WHERE name = $1").bind(key)).await? > 0)
+    }
+
+    /// Makes worthless what stands by a person's rights: in one tenant, or everywhere; returns how many tokens.
+    pub async fn delete_tokens_by(&mut self, person: PersonId, tenant: Option<TenantId>) -> Result<u64, StoreError> {
+        let sql = "DELETE FROM tokens WHERE made_by = $1 AND ($2 = '' OR tenant = $2)";
+        let tenant = tenant.map(|tenant| tenant.to_string()).unwrap_or_default();
+        self.execute(query(sql).bind(person.to_string()).bind(tenant)).await
     }
 
     /// All tokens of a tenant that goes.
@@ -123,5 +147,8 @@ fn token_of(row: &AnyRow) -> Result<TokenRow, StoreError> {
         maker: row.optional_text("maker")?.map(str::to_owned),
         role: row.optional("role", "role", Role::parse)?,
         operator: row.optional_text("operator")?.map(str::to_owned),
+        made_by: row.optional("made_by", "person id", PersonId::parse)?,
+        session: row.optional("session", "session id", SessionId::parse)?,
+        parent: row.optional_text("parent")?.map(str::to_owned),
     })
 }

@@ -42,6 +42,10 @@ pub enum Kind {
     Order,
     /// A picture of a branding.
     Picture,
+    /// What an operator does within a tenant in the place of its admins.
+    Impersonation,
+    /// By which somebody sets a password.
+    PasswordToken,
     /// A change of a tenant's plan that waits.
     PlanChange,
 }
@@ -61,6 +65,8 @@ impl Kind {
             Self::Invitation => "invitation",
             Self::Order => "order for a certificate of",
             Self::Picture => "picture",
+            Self::Impersonation => "impersonation by",
+            Self::PasswordToken => "password token",
             Self::PlanChange => "change of plan that waits for",
         }
     }

@@ -11,7 +11,7 @@ use super::import::{CHUNK, Column, Imported, Line, Seen, Table, sha256};
 use super::lineage::Known;
 use super::{Actor, CUSTOM_DOMAIN, Done, Tenancy, tokens};
 use crate::config::Config;
-use crate::model::{Domain, DomainName, DomainState, TenantId};
+use crate::model::{Domain, DomainName, DomainState, Scope, TenantId};
 use crate::store::Write;
 
 const COLUMNS: &[Column] = &[
@@ -41,15 +41,15 @@ struct Owners {
 
 impl Tenancy {
     /// Looks at a table of domains, and changes nothing: all faults, or what would come of it.
-    pub async fn check_domains(&self, table: &[u8]) -> Result<Imported, TenancyError> {
-        let (rows, _) = self.survey_domains(table).await?;
+    pub async fn check_domains(&self, actor: &Actor, table: &[u8]) -> Result<Imported, TenancyError> {
+        let (rows, _) = self.survey_domains(actor, table).await?;
         Ok(Imported { rows, sha256: sha256(table) })
     }
 
     /// Imports a table of domains, whole or not at all. Names that are not `verified` are claimed, and looked at one after
     /// the other; those that are become their tenants' at once, and certificates are ordered for them.
     pub async fn import_domains(&self, actor: &Actor, table: &[u8]) -> Result<Done<Imported>, TenancyError> {
-        let (rows, owners) = self.survey_domains(table).await?;
+        let (rows, owners) = self.survey_domains(actor, table).await?;
         let config = self.config();
         let sha256 = sha256(table);
         let now = self.clock.now();
@@ -89,7 +89,8 @@ impl Tenancy {
         self.finish(write, entry, Imported { rows, sha256 }).await
     }
 
-    async fn survey_domains(&self, table: &[u8]) -> Result<(u64, Owners), TenancyError> {
+    /// Who vouches for a name needs the same as one who does it for a single name.
+    async fn survey_domains(&self, actor: &Actor, table: &[u8]) -> Result<(u64, Owners), TenancyError> {
         let config = self.config();
         let mut table = Table::open(table, COLUMNS)?;
         let (mut seen, mut verified) = (Seen::default(), Seen::default());
@@ -103,6 +104,9 @@ impl Tenancy {
             for line in lines {
                 let number = line.number;
                 match claim_of(line, &config) {
+                    Ok(claim) if claim.verified && !actor.rights.has(Scope::TenantsManage) => {
+                        return Err(TenancyError::Forbidden(vec![Scope::TenantsManage]));
+                    }
                     Ok(claim) => claims.push(claim),
                     Err(error) => table.faults.add_all(number, error)?,
                 }

@@ -115,7 +115,8 @@ impl Tenancy {
         Ok(self.store.invitations(tenant, page).await?)
     }
 
-    /// Makes a new token for an invitation, good for another seven days. The one before is worth nothing.
+    /// Makes a new token for an invitation, good for another seven days. The one before is worth nothing, and whoever sends it
+    /// again is the one who invites.
     pub async fn resend_invitation(
         &self,
         actor: &Actor,
@@ -125,8 +126,8 @@ impl Tenancy {
         let (mut write, mut row) = self.open_invitation(actor, tenant, id).await?;
         let ((token, hash), before) = (generate()?, shown::invitation(&row));
         (row.hash, row.sent, row.expires) = (hash, write.now(), write.now() + INVITED_FOR);
-        row.revision = write.revision();
-        write.resend_invitation(row.id, &row.hash, row.expires).await?;
+        (row.inviter, row.revision) = (actor.name.clone(), write.revision());
+        write.resend_invitation(&row).await?;
         write.event(&event("invitation.resent", &row)).await?;
         let entry = actor.entry("invitation.resend", Some(row.tenant), row.id, json!({}));
         let entry = entry.changed(before, shown::invitation(&row));
@@ -150,7 +151,10 @@ impl Tenancy {
         row.filter(|row| row.expires > self.clock.now()).ok_or_else(no_invitation)
     }
 
-    /// Makes whoever accepts a member. A token counts once: of several who use it, the first is a member.
+    /// Makes whoever accepts a member. A token counts once: of several who use it, the first is a member; and for no longer
+    /// than whoever sent it could send it. Whoever is new is somebody whose address nobody has verified: the token was in
+    /// the hands of whoever invited them. That there is an account is told to whoever has a token for its address, as it
+    /// cannot be had without, and the ledger says so.
     pub async fn accept_invitation(
         &self,
         actor: &Actor,
@@ -162,7 +166,18 @@ impl Tenancy {
         // Looked at again while nobody else can write.
         let row = write.invitation_by_hash(&hash_token(token)).await?;
         let row = row.filter(|row| row.expires > write.now()).ok_or_else(no_invitation)?;
-        let person = who_joins(&mut write, &row, joiner).await?;
+        if !self.could_invite(&mut write, &state.tenant, &row).await? {
+            return Err(no_invitation());
+        }
+        let person = match who_joins(&mut write, &row, joiner).await {
+            Err(error @ TenancyError::Conflict(_)) => {
+                // Whoever holds a token could ask in this way whether somebody has an account: not unseen.
+                let detail = json!({ "code": "sign-in-to-accept", "inviter": row.inviter });
+                self.note(actor.entry("access.refused", Some(row.tenant), row.id, detail));
+                return Err(error);
+            }
+            other => other?,
+        };
         let before = write.member(row.tenant, person.id).await?;
         if let Some(before) = before.filter(|before| before.state == MemberState::Purging) {
             return Err(super::members::not_active(&before));
@@ -224,14 +239,13 @@ async fn who_joins(write: &mut Write, row: &InvitationRow, joiner: Joiner) -> Re
         (Joiner::Known(id), Some(person)) if person.id == id && !person.disabled => Ok(person),
         (Joiner::Known(_), _) => Err(no_invitation()),
         (Joiner::New { .. }, Some(_)) => {
-            let detail = "there is an account for the address that was invited: sign in, and accept then";
-            Err(TenancyError::conflict("", "person-exists", detail))
+            Err(TenancyError::conflict("", "sign-in-to-accept", "this invitation is accepted by signing in first"))
         }
         (Joiner::New { name, password }, None) => {
             let mut faults = Faults::default();
             let name = faults.take(checks::name("/name", &name));
             let name = faults.or(name)?;
-            let person = make_person(write, row.email.clone(), name).await?;
+            let person = make_person(write, row.email.clone(), name, false).await?;
             write.set_password(person.id, Some(&password)).await?;
             Ok(person)
         }

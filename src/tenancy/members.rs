@@ -10,7 +10,7 @@ use super::people::check_email;
 use super::tenants::current;
 use super::{Actor, Done, Expect, Tenancy, TenantState, checks, shown};
 use crate::config::Config;
-use crate::model::{CapName, Email, MemberState, Person, PersonId, Position, Role, Tenant, TenantId, UnitId};
+use crate::model::{CapName, Email, MemberState, Person, PersonId, Position, Role, TenantId, UnitId};
 use crate::store::{AuditEntry, Event, MemberFilter, MemberRow, Page, Write};
 
 /// How long somebody who was removed can be brought back.
@@ -88,10 +88,11 @@ impl Tenancy {
         self.handle(&mut write, &rights, state.tenant.id, &position).await?;
         let unit = unit_named(&mut write, state.tenant.id, "/unit", new.unit.as_deref()).await?;
         let person = match write.person_by_email(&email).await? {
-            Some(person) => person,
+            Some(person) if person.verified => person,
+            Some(_) => return Err(unverified(&email)),
             None => {
                 let name = name.unwrap_or_else(|| email.as_str().chars().take(checks::NAME_MAX).collect());
-                make_person(&mut write, email, name).await?
+                make_person(&mut write, email, name, true).await?
             }
         };
         let row = self.join(&mut write, &state, &person, position, unit).await?;
@@ -124,8 +125,13 @@ impl Tenancy {
         if let Some(unit) = &change.unit {
             row.unit = unit_named(&mut write, row.tenant, "/unit", unit.as_deref()).await?;
         }
+        let fell = match self.is_less(&mut write, row.tenant, &before.position, &row.position).await? {
+            true => self.fall(&mut write, row.tenant, row.person).await?,
+            false => 0,
+        };
         let row = put(&mut write, row).await?;
-        let entry = entry(actor, "member.change", &row, json!({})).changed(shown::member(&before), shown::member(&row));
+        let detail = json!({ "tokens_revoked": fell });
+        let entry = entry(actor, "member.change", &row, detail).changed(shown::member(&before), shown::member(&row));
         self.finish(write, entry, row).await
     }
 
@@ -199,19 +205,20 @@ impl Tenancy {
         tenant: Option<&str>,
     ) -> Result<Done<Person>, TenancyError> {
         let tenant = match tenant {
-            Some(key) => Some(self.find(key).await?),
+            Some(key) => Some((key, self.find(key).await?.id)),
             None => None,
         };
         let mut write = self.store.write().await?;
         let no_person = || TenancyError::NotFound(Kind::Person, person.to_string());
         let mut row = write.person(person).await?.ok_or_else(no_person)?;
-        if let Some(tenant) = &tenant
-            && !self.is_member(&mut write, person, tenant.id).await?
+        if let Some((key, tenant)) = tenant
+            && !self.is_member(&mut write, person, tenant).await?
         {
-            return Err(TenancyError::NotFound(Kind::Tenant, tenant.slug.to_string()));
+            // What was asked for, and nothing of what it led to.
+            return Err(TenancyError::NotFound(Kind::Tenant, key.to_owned()));
         }
         let before = shown::person(&row);
-        row.default_tenant = tenant.map(|tenant| tenant.id);
+        row.default_tenant = tenant.map(|(_, tenant)| tenant);
         write.update_person(&row).await?;
         (row.updated, row.revision) = (write.now(), write.revision());
         let entry = actor.entry("person.default-tenancy", None, person, json!({}));
@@ -316,9 +323,9 @@ impl Tenancy {
     /// Writes a membership that is over, and ends what that person is served of the tenant.
     pub(super) async fn end(&self, write: &mut Write, row: MemberRow) -> Result<MemberRow, TenancyError> {
         let row = put(write, row).await?;
-        let operator = self.config().tenancy.operator.clone();
+        self.fall(write, row.tenant, row.person).await?;
         let tenant = write.tenant(row.tenant).await?;
-        if tenant.is_some_and(|tenant: Tenant| Some(tenant.slug) == operator) {
+        if tenant.is_some_and(|tenant| self.is_operators(&tenant)) {
             // They looked after every tenant: whatever they had open, wherever, is over.
             write.end_sessions_of(row.person, None).await?;
         } else {
@@ -342,11 +349,16 @@ impl Tenancy {
 }
 
 /// A person who has no way to sign in yet.
-pub(super) async fn make_person(write: &mut Write, email: Email, name: String) -> Result<Person, TenancyError> {
+pub(super) async fn make_person(
+    write: &mut Write,
+    email: Email,
+    name: String,
+    verified: bool,
+) -> Result<Person, TenancyError> {
     let now = write.now();
     let (id, revision) = (PersonId::new(), write.revision());
-    let person =
-        Person { id, email, name, default_tenant: None, disabled: false, created: now, updated: now, revision };
+    let (default_tenant, disabled) = (None, false);
+    let person = Person { id, email, name, default_tenant, disabled, verified, created: now, updated: now, revision };
     write.insert_person(&person).await?;
     Ok(person)
 }
@@ -392,6 +404,15 @@ pub(super) fn event(kind: &str, row: &MemberRow) -> Event {
 /// A line of the ledger about a member, who is in it by id alone.
 pub(super) fn entry(actor: &Actor, action: &str, row: &MemberRow, detail: Value) -> AuditEntry {
     actor.entry(action, Some(row.tenant), row.person, detail)
+}
+
+/// Whoever has the account may not be whom the address belongs to.
+fn unverified(email: &Email) -> TenancyError {
+    let detail = format!(
+        "the account of {email} was made by whoever held an invitation, and nobody has shown that the address is theirs; \
+         verify it, or invite them"
+    );
+    TenancyError::conflict("/email", "unverified", detail)
 }
 
 pub(super) fn no_member(who: &str) -> TenancyError {

@@ -39,6 +39,10 @@ pub struct Membership {
 }
 
 impl Membership {
+    pub fn position(&self) -> Position {
+        Position { rank: self.role, custom: self.custom_role.clone() }
+    }
+
     /// What they may do, and where.
     pub fn rights(&self) -> Rights {
         Rights { realm: Realm::Tenant(self.tenant), scopes: self.scopes.clone(), rank: Some(self.role) }

@@ -23,6 +23,7 @@ mod export;
 mod follow;
 mod gated;
 mod hosts;
+mod impersonation;
 mod import;
 mod import_domains;
 mod import_tenants;
@@ -36,6 +37,7 @@ mod members;
 mod memberships;
 mod operators;
 mod parent;
+mod password_tokens;
 mod people;
 mod plan_state;
 mod plans;
@@ -46,6 +48,7 @@ mod roles;
 mod sessions;
 mod settings;
 mod shown;
+mod standing;
 mod status;
 mod tenants;
 mod timers;
@@ -79,6 +82,7 @@ pub use explained::{Explained, Sourced};
 pub use export::{Export, Part};
 pub use gated::{GatedPath, GatedRoute};
 pub use hosts::{HostAnswer, Via, Visit};
+pub use impersonation::{IMPERSONATION_MAX, Impersonation};
 pub use import::{FAULTS_TOLD, Imported};
 pub use invitations::{INVITED_FOR, IssuedInvitation, Joiner, MESSAGE_MAX, NewInvitation};
 pub use lineage::MAX_DEPTH;
@@ -86,6 +90,7 @@ pub use listing::{ListingState, PRIORITY_MAX};
 pub use lists::{DomainQuery, SEARCH_MAX, Stats, TenantQuery};
 pub use members::{MemberChange, NewMember, RESTORABLE};
 pub use memberships::{CUSTOM_ROLES, Membership};
+pub use password_tokens::{IssuedPasswordToken, PASSWORD_TOKEN_FOR};
 pub use people::PersonChange;
 pub use plan_state::{CapUse, PlanState};
 pub use plans::PlanOrder;
@@ -96,13 +101,13 @@ pub use sessions::{NewSession, Origin, Picked, SessionState, csrf_token};
 pub use settings::{SettingState, SettingsState};
 pub use status::Suspension;
 pub use tenants::{NewTenant, TenantChange, TenantState};
-pub use tokens::{IMPERSONATION_MAX, Impersonation, IssuedToken, NewToken, hash_token};
+pub use tokens::{IssuedToken, NewToken, hash_token};
 pub use units::{Heir, MOST_UNITS, UnitChange};
 
 use crate::audit::Notes;
 use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
-use crate::model::{Authority, Grounds, Rights, TenantId};
+use crate::model::{Authority, Grounds, PersonId, Rights, Role, TenantId};
 use crate::store::{AuditEntry, Page, Store, Write};
 
 /// The control plane's rules over one store. Clones share it.
@@ -146,6 +151,20 @@ pub struct Actor {
     pub rights: Rights,
     /// What the rights stand on; `None`: on nothing that could be taken away.
     pub authority: Option<Authority>,
+    pub credential: Credential,
+}
+
+/// What somebody makes ends with: that by which they were recognised.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Credential {
+    /// By whose rights they act: the person who is signed in, or by whose rights the token stands.
+    pub person: Option<PersonId>,
+    /// The token's name.
+    pub token: Option<String>,
+    /// When a token ends.
+    pub expires: Option<Timestamp>,
+    /// The rank that an operator's token has in the operator's own tenant. `None`: above every role.
+    pub rank: Option<Role>,
 }
 
 impl Actor {
@@ -158,6 +177,7 @@ impl Actor {
             request_id: None,
             rights: Rights::all(),
             authority: None,
+            credential: Credential::default(),
         }
     }
 }

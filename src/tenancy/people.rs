@@ -6,13 +6,15 @@ use serde_json::json;
 use super::error::{Fault, Faults, Kind, TenancyError};
 use super::{Actor, Done, Expect, Tenancy, checks, shown};
 use crate::model::{Email, Person, PersonId};
-use crate::store::{AuditEntry, Identity, Page, PasswordHash, StoreError};
+use crate::store::{AuditEntry, Identity, Page, PasswordHash, StoreError, Write};
 
 /// What can be changed of a person. What is `None` stays.
 #[derive(Clone, Debug, Default)]
 pub struct PersonChange {
     pub name: Option<String>,
     pub disabled: Option<bool>,
+    /// The address is theirs.
+    pub verified: Option<bool>,
 }
 
 impl Tenancy {
@@ -37,6 +39,7 @@ impl Tenancy {
             name,
             default_tenant: None,
             disabled: false,
+            verified: true,
             created: now,
             updated: now,
             revision: write.revision(),
@@ -79,7 +82,8 @@ impl Tenancy {
         Ok(self.store.person_by_identity(identity).await?)
     }
 
-    /// Renames or disables somebody. Whoever is disabled has no session any more, here and at the edge.
+    /// Renames or disables somebody, or says that the address is theirs. Whoever is disabled has no session any more, here
+    /// and at the edge, and a tenant's last owner is not. Operators are for those of their own rank to decide about.
     pub async fn change_person(
         &self,
         actor: &Actor,
@@ -93,10 +97,15 @@ impl Tenancy {
         let id = self.person(key).await?.id;
         let mut write = self.store.write().await?;
         let mut person = write.person(id).await?.ok_or_else(|| TenancyError::NotFound(Kind::Person, key.to_owned()))?;
+        self.handle_person(&mut write, actor, id).await?;
         expect.check(person.revision)?;
-        let before = shown::person(&person);
+        let (before, was_disabled) = (shown::person(&person), person.disabled);
         person.name = name.unwrap_or(person.name);
-        person.disabled = change.disabled.unwrap_or(person.disabled);
+        person.disabled = change.disabled.unwrap_or(was_disabled);
+        person.verified = change.verified.unwrap_or(person.verified);
+        if person.disabled && !was_disabled {
+            keep_owned(&mut write, id).await?;
+        }
         write.update_person(&person).await?;
         let ended = if person.disabled { write.end_sessions_of(id, None).await? } else { 0 };
         (person.revision, person.updated) = (write.revision(), write.now());
@@ -117,13 +126,16 @@ impl Tenancy {
         // As it was when this began: nobody else can write.
         let before = json!({ "password": self.store.password_of(person).await?.is_some() });
         write.set_password(person, Some(password)).await?;
+        write.delete_password_token(person).await?;
         let ended = write.end_sessions_of(person, keep).await?;
         let entry = actor.entry("person.password", None, person, json!({ "sessions_ended": ended }));
         let entry = AuditEntry { before: Some(before), after: Some(json!({ "password": true })), ..entry };
         self.finish(write, entry, ended).await
     }
 
-    /// From now on this identity signs in as that person.
+    /// From now on this identity, whose address the provider has verified, signs in as that person. Where nobody had verified
+    /// it before, whoever made the account may be somebody else: their password, sessions and tokens are worth nothing any
+    /// more.
     pub async fn link_identity(
         &self,
         actor: &Actor,
@@ -132,7 +144,17 @@ impl Tenancy {
     ) -> Result<Done<()>, TenancyError> {
         let mut write = self.store.write().await?;
         write.link_identity(identity, person).await?;
-        let entry = actor.entry("person.link", None, person, json!({})).made(json!({ "issuer": identity.issuer }));
+        let found = write.person(person).await?;
+        let taken_over = found.as_ref().is_some_and(|person| !person.verified);
+        if let Some(found) = found.filter(|_| taken_over) {
+            write.set_password(person, None).await?;
+            write.delete_password_token(person).await?;
+            write.end_sessions_of(person, None).await?;
+            write.delete_tokens_by(person, None).await?;
+            write.update_person(&Person { verified: true, ..found }).await?;
+        }
+        let detail = json!({ "taken_over": taken_over });
+        let entry = actor.entry("person.link", None, person, detail).made(json!({ "issuer": identity.issuer }));
         self.finish(write, entry, ()).await
     }
 
@@ -147,6 +169,14 @@ impl Tenancy {
         let entry = actor.entry("session.refuse", None, person, json!({ "why": why }));
         self.finish(write, entry, ()).await.map(drop)
     }
+}
+
+/// Refuses to keep the last owner of a tenant from signing in. Asked while nobody else can write.
+async fn keep_owned(write: &mut Write, person: PersonId) -> Result<(), TenancyError> {
+    let Some(tenant) = write.depends_on(person).await? else { return Ok(()) };
+    let named = write.tenant(tenant).await?.map_or_else(|| tenant.to_string(), |tenant| tenant.slug.to_string());
+    let detail = format!("they are the last owner of {named}; make somebody else an owner first");
+    Err(TenancyError::conflict("/disabled", "last-owner", detail))
 }
 
 /// An e-mail address in its one spelling.

@@ -1,5 +1,9 @@
 //! Who may make whom what. One rule for inviting, adding, changing, removing, and for roles that others have: whatever is
 //! made or unmade is of no higher rank than one's own, and holds no scope that one does not hold oneself.
+//!
+//! In the operator's own tenant an admin or owner is an operator, who may do everything everywhere: that is what such a
+//! position holds there, and only who holds all of it makes or unmakes one. A token of that tenant reaches no further than
+//! its tenant, and what one is there one is everywhere: it makes nobody anything there.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +11,7 @@ use super::domains::require_feature;
 use super::error::{Fault, TenancyError};
 use super::memberships::CUSTOM_ROLES;
 use super::{Actor, Tenancy, TenantState};
-use crate::model::{PersonId, Position, Rights, Role, RoleName, Scope, Tenant, TenantId};
+use crate::model::{PersonId, Position, Realm, Rights, Role, RoleName, Scope, Tenant, TenantId};
 use crate::store::Write;
 
 impl Rights {
@@ -31,17 +35,28 @@ impl Actor {
 }
 
 impl Tenancy {
-    /// What counts for an actor within a tenant. In the operator's own tenant its members are what they are there, and not
-    /// above every role as they are elsewhere: its admins make nobody its owner.
+    /// What counts for an actor within a tenant. In the operator's own tenant operators have the rank that they have there,
+    /// and are not above every role as they are elsewhere: its admins make nobody its owner.
     pub(super) async fn rights_within(&self, actor: &Actor, tenant: &Tenant) -> Result<Rights, TenancyError> {
-        let own = self.config().tenancy.operator.as_ref() == Some(&tenant.slug);
-        match actor.person().filter(|_| own && actor.rights.rank.is_none()) {
-            None => Ok(actor.rights.clone()),
-            Some(person) => {
-                let membership = self.membership(person, tenant.id).await?;
-                Ok(membership.map_or_else(Rights::none, |membership| membership.rights()))
-            }
+        if !self.is_operators(tenant) {
+            return Ok(actor.rights.clone());
         }
+        let Some(person) = actor.person() else {
+            return Ok(match actor.rights.realm {
+                Realm::Installation => Rights { rank: actor.credential.rank, ..actor.rights.clone() },
+                Realm::Tenant(_) => Rights::none(),
+            });
+        };
+        if actor.rights.realm != Realm::Installation {
+            return Ok(actor.rights.clone());
+        }
+        let membership = self.membership(person, tenant.id).await?;
+        Ok(membership.map_or_else(Rights::none, |there| Rights { rank: Some(there.role), ..actor.rights.clone() }))
+    }
+
+    /// Whether it is the operator's own tenant.
+    pub(super) fn is_operators(&self, tenant: &Tenant) -> bool {
+        self.config().tenancy.operator.as_ref() == Some(&tenant.slug)
     }
 
     /// Refuses what is about somebody of this position, if it is not the actor's to decide.
@@ -52,7 +67,20 @@ impl Tenancy {
         tenant: TenantId,
         position: &Position,
     ) -> Result<(), TenancyError> {
-        rights.may_handle(position.rank, &written_scopes(write, tenant, position).await?)
+        rights.may_handle(position.rank, &self.weight(write, tenant, position).await?)
+    }
+
+    /// All that a position lets somebody do: in the operator's own tenant, everything from admin upwards.
+    pub(super) async fn weight(
+        &self,
+        write: &mut Write,
+        tenant: TenantId,
+        position: &Position,
+    ) -> Result<BTreeSet<Scope>, TenancyError> {
+        if position.makes_operators() && write.tenant(tenant).await?.is_some_and(|tenant| self.is_operators(&tenant)) {
+            return Ok(Scope::ALL.iter().copied().collect());
+        }
+        written_scopes(write, tenant, position).await
     }
 
     /// The position that a word names, where it can be given to somebody: a built-in role, or one of the tenant's own for as
@@ -96,7 +124,7 @@ async fn written_scopes(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Realm, within_a_tenant};
+    use crate::model::within_a_tenant;
     use proptest::prelude::*;
 
     /// A change as a naive reading of the rule has it: the old and the new one each at most as high, and each scope held.

@@ -12,8 +12,8 @@ use super::domains::require_feature;
 use super::error::{Fault, Faults, Kind, TenancyError};
 use super::memberships::CUSTOM_ROLES;
 use super::{Actor, Done, Expect, Tenancy, checks, shown};
-use crate::model::{Position, Reach, Role, RoleName, Scope};
-use crate::store::{Page, RoleRow, RoleUse, StoreError};
+use crate::model::{MemberState, Position, Reach, Role, RoleName, Scope};
+use crate::store::{Page, RoleRow, RoleUse, StoreError, Write};
 
 /// The longest title of a role, in characters.
 pub const TITLE_MAX: usize = 60;
@@ -116,7 +116,8 @@ impl Tenancy {
         self.finish(write, entry, row).await
     }
 
-    /// Deletes a role. Whoever has it, or is invited to it, gets `replacement`; without one it must be nobody's.
+    /// Deletes a role. Whoever has it, or is invited to it, gets `replacement`, which is a change of each of these members and
+    /// needs what that needs; without one it must be nobody's.
     pub async fn delete_role(
         &self,
         actor: &Actor,
@@ -134,12 +135,16 @@ impl Tenancy {
         rights.may_handle(row.base, &row.scopes)?;
         let replaced = match replacement {
             Some(word) => {
+                if !rights.has(Scope::MembersManage) {
+                    return Err(TenancyError::Forbidden(vec![Scope::MembersManage]));
+                }
                 let by: Position = self.position(&mut write, &state, "/replacement", word).await?;
                 self.handle(&mut write, &rights, tenant, &by).await?;
                 if by.custom.as_ref() == Some(&name) {
                     let fault = Fault::new("/replacement", "same-role", "a role cannot take its own place");
                     return Err(TenancyError::Invalid(vec![fault]));
                 }
+                self.change_each(&mut write, actor, &row, &by).await?;
                 write.replace_role(tenant, &name, &by).await?
             }
             None => {
@@ -159,6 +164,29 @@ impl Tenancy {
             "invitations": replaced.invitations });
         let entry = actor.entry("role.delete", Some(tenant), &name, detail).gone(shown::role(&row));
         self.finish(write, entry, replaced).await
+    }
+
+    /// A line for each member who has another role from now on; what stood by more than that falls.
+    async fn change_each(
+        &self,
+        write: &mut Write,
+        actor: &Actor,
+        role: &RoleRow,
+        by: &Position,
+    ) -> Result<(), TenancyError> {
+        let before = Position { rank: role.base, custom: Some(role.name.clone()) };
+        let less = self.is_less(write, role.tenant, &before, by).await?;
+        for (person, state) in write.members_of_role(role.tenant, &role.name).await? {
+            let fell = match less && state == MemberState::Active {
+                true => self.fall(write, role.tenant, person).await?,
+                false => 0,
+            };
+            let detail = json!({ "role_deleted": role.name, "tokens_revoked": fell });
+            let entry = actor.entry("member.change", Some(role.tenant), person, detail);
+            let shown = |position: &Position| json!({ "role": position.name() });
+            write.audit(&entry.changed(shown(&before), shown(by))).await?;
+        }
+        Ok(())
     }
 }
 

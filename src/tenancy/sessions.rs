@@ -14,7 +14,7 @@ use super::tokens::{hash_token, random};
 use super::{Actor, Done, Tenancy, shown};
 use crate::clock::Timestamp;
 use crate::keyring::{Keyring, SiteCookie};
-use crate::model::{Person, PersonId, Rights, Role, SessionId, TenantId};
+use crate::model::{Person, PersonId, Rights, SessionId, TenantId};
 use crate::store::{Page, SessionRow, SiteSession, StoreError};
 
 /// 256 bits: nobody guesses one.
@@ -176,6 +176,9 @@ impl Tenancy {
     /// Ends all sessions of a person, here and at the edge; answers with how many there were.
     pub async fn end_sessions(&self, actor: &Actor, person: PersonId) -> Result<Done<u64>, TenancyError> {
         let mut write = self.store.write().await?;
+        if actor.person() != Some(person) {
+            self.handle_person(&mut write, actor, person).await?;
+        }
         let ended = write.end_sessions_of(person, None).await?;
         let entry = actor.entry("session.end-all", None, person, json!({}));
         let entry = entry.changed(json!({ "sessions": ended }), json!({ "sessions": 0 }));
@@ -258,14 +261,25 @@ impl Tenancy {
         }
     }
 
+    /// What somebody may do in one tenant; `None`: nothing.
+    pub(super) async fn rights_of_person(
+        &self,
+        person: PersonId,
+        tenant: TenantId,
+    ) -> Result<Option<Rights>, TenancyError> {
+        if self.is_operator(person).await? {
+            return Ok(Some(Rights::all()));
+        }
+        Ok(self.membership(person, tenant).await?.map(|membership| membership.rights()))
+    }
+
     pub(super) async fn is_operator(&self, person: PersonId) -> Result<bool, TenancyError> {
         let Some(operator) = self.operator_tenant().await? else { return Ok(false) };
         let membership = self.membership(person, operator.id).await?;
-        // A role of the tenant's own says itself what it lets them do.
-        Ok(membership.is_some_and(|membership| membership.custom_role.is_none() && membership.role >= Role::Admin))
+        Ok(membership.is_some_and(|membership| membership.position().makes_operators()))
     }
 
-    fn is_good(&self, session: &SessionRow, now: Timestamp) -> bool {
+    pub(super) fn is_good(&self, session: &SessionRow, now: Timestamp) -> bool {
         session.expires > now && now.since(session.seen) < self.config().admin.session_idle
     }
 }

@@ -43,7 +43,8 @@ pub(super) fn invitation(row: &InvitationRow) -> Value {
 }
 
 pub(super) fn token(row: &TokenRow) -> Value {
-    json!({ "scopes": row.scopes, "role": row.role, "expires": row.expires, "operator": row.operator })
+    json!({ "scopes": row.scopes, "role": row.role, "expires": row.expires, "operator": row.operator,
+        "made_by": row.made_by })
 }
 
 pub(super) fn session(row: &SessionRow) -> Value {
@@ -54,6 +55,6 @@ pub(super) fn session(row: &SessionRow) -> Value {
 pub(super) const PERSONAL: &[&str] = &["/before/name", "/after/name"];
 
 pub(super) fn person(person: &Person) -> Value {
-    json!({ "email": person.email, "name": person.name, "disabled": person.disabled,
+    json!({ "email": person.email, "name": person.name, "disabled": person.disabled, "verified": person.verified,
         "default_tenant": person.default_tenant })
 }

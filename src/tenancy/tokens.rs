@@ -1,18 +1,16 @@
 //! API tokens, the operators' and those of tenants. A token is shown once, when it is made; the store keeps its SHA-256.
 
-use std::time::Duration;
-
 use aws_lc_rs::{digest, rand};
 use serde_json::json;
 use zeroize::{Zeroize, Zeroizing};
 
 use super::error::{Fault, Faults, Kind, TenancyError};
-use super::{Actor, Done, Tenancy, checks, shown};
+use super::{Actor, Done, Tenancy, shown};
 use crate::clock::Timestamp;
-use crate::model::{Brand, Grant, Reach, Role, Scope, TenantId, within_a_tenant};
+use crate::model::{Brand, Grant, Reach, Role, Scope, SessionId, TenantId, within_a_tenant};
 use crate::store::{Page, StoreError, TokenRow, Write};
 
-const PREFIX_BYTES: usize = 4;
+pub(super) const PREFIX_BYTES: usize = 4;
 const SECRET_BYTES: usize = 32;
 const NAME_MAX: usize = 64;
 
@@ -46,70 +44,31 @@ pub struct NewToken {
     pub scopes: Option<Vec<String>>,
 }
 
-/// Why an operator acts within a tenant, and for how long.
-#[derive(Clone, Debug)]
-pub struct Impersonation {
-    pub reason: String,
-    /// 1 to [`IMPERSONATION_MAX`].
-    pub minutes: u32,
-}
-
-/// The longest time for which an operator acts within a tenant, in minutes.
-pub const IMPERSONATION_MAX: u32 = 60;
-
 impl Tenancy {
-    /// Makes a token: of a tenant (by id or slug), or of the operators.
+    /// Makes a token: of a tenant (by id or slug), or of the operators. One that a token makes ends with it at the latest.
     pub async fn create_token(
         &self,
         actor: &Actor,
         tenant: Option<&str>,
         new: &NewToken,
     ) -> Result<Done<IssuedToken>, TenancyError> {
-        let now = self.clock.now();
         let tenant = match tenant {
             Some(key) => Some(self.find(key).await?.id),
             None => None,
         };
         let mut faults = Faults::default();
         let name = faults.take(check_name(&new.name));
-        if new.expires.is_some_and(|at| at <= now) {
-            faults.add("/expires", "out-of-range", format!("a token expires in the future; it is {now} now"));
-        }
+        let expires = faults.take(check_end(new.expires, actor.credential.expires, self.clock.now()));
         let scopes = scopes(actor, tenant, new.scopes.as_deref(), &mut faults);
-        let name = faults.or(name)?;
+        let (name, expires) = faults.or(name.zip(expires))?;
         within_rights(actor, &scopes)?;
-        let role = tenant.map(|_| actor.rights.rank.unwrap_or(Role::Admin).min(Role::Admin));
-        let row = (name, new.expires, tenant, scopes, role, None);
-        let (write, issued) = self.issue(actor, row).await?;
+        let role = match tenant {
+            Some(_) => Some(actor.rights.rank.unwrap_or(Role::Admin).min(Role::Admin)),
+            None => self.operators_rank(actor).await?,
+        };
+        let wanted = Wanted { name, expires, tenant, scopes, role, operator: None, session: None, parent: None };
+        let (write, issued) = self.issue(actor, wanted).await?;
         let entry = actor.entry("token.create", tenant, &issued.row.name, json!({})).made(shown::token(&issued.row));
-        self.finish(write, entry, issued).await
-    }
-
-    /// Makes a token by which an operator acts within a tenant as one of its admins would, except that it makes no tokens,
-    /// which would outlive it. The tenant's ledger says who and why; who, with every line of what is done by it.
-    pub async fn impersonate(
-        &self,
-        actor: &Actor,
-        tenant: &str,
-        how: &Impersonation,
-    ) -> Result<Done<IssuedToken>, TenancyError> {
-        let tenant = self.find(tenant).await?.id;
-        let mut faults = Faults::default();
-        if !(1..=IMPERSONATION_MAX).contains(&how.minutes) {
-            let detail = format!("1 to {IMPERSONATION_MAX} minutes, and this is {}", how.minutes);
-            faults.add("/minutes", "out-of-range", detail);
-        }
-        let reason = faults.take(checks::text("/reason", &how.reason, checks::REASON_MAX));
-        let reason = faults.or(reason)?;
-        let held = |scope: &Scope| *scope != Scope::TokensManage && actor.rights.has(*scope);
-        let scopes = within_a_tenant().into_iter().filter(held).collect();
-        let expires = self.clock.now() + Duration::from_secs(u64::from(how.minutes) * 60);
-        let name = format!("as-admin-{}", hex::encode(random::<PREFIX_BYTES>()?));
-        let operator = Some(actor.name.clone());
-        let row = (name, Some(expires), Some(tenant), Grant::These(scopes), Some(Role::Admin), operator);
-        let (write, issued) = self.issue(actor, row).await?;
-        let entry = actor.entry("tenant.impersonate", Some(tenant), &issued.row.name, json!({ "reason": reason }));
-        let entry = entry.made(shown::token(&issued.row));
         self.finish(write, entry, issued).await
     }
 
@@ -124,7 +83,8 @@ impl Tenancy {
         Ok(self.store.tenant_tokens(tenant, page).await?)
     }
 
-    /// Makes a token worthless at once. The last of the operators' by which another could be made stays.
+    /// Makes a token worthless at once: one that holds nothing that the actor lacks, and is of no higher rank. The last of
+    /// the operators' that may do everything stays.
     pub async fn revoke_token(
         &self,
         actor: &Actor,
@@ -136,24 +96,64 @@ impl Tenancy {
             None => None,
         };
         let mut write = self.store.write().await?;
+        let row = write.token(tenant, name).await?;
+        let row = row.ok_or_else(|| TenancyError::NotFound(Kind::Token, name.to_owned()))?;
+        self.may_revoke(actor, &row).await?;
         // Looked at while nobody else can write, or two who revoke the last two tokens would both be allowed to.
         if tenant.is_none() && is_last(&self.store.tokens().await?, name, self.clock.now()) {
             let detail =
-                format!("{name:?} is the last token by which others can be made; create another before revoking it");
+                format!("{name:?} is the last token that may do everything; create another before revoking it");
             return Err(TenancyError::conflict("", "last-token", detail));
         }
-        let row = write.token(tenant, name).await?;
-        let row = row.ok_or_else(|| TenancyError::NotFound(Kind::Token, name.to_owned()))?;
         write.delete_token(tenant, name).await?;
         let entry = actor.entry("token.revoke", tenant, name, json!({})).gone(shown::token(&row));
         self.finish(write, entry, ()).await
     }
 
-    async fn issue(&self, actor: &Actor, row: Wanted) -> Result<(Write, IssuedToken), TenancyError> {
-        let (name, expires, tenant, scopes, role, operator) = row;
+    async fn may_revoke(&self, actor: &Actor, row: &TokenRow) -> Result<(), TenancyError> {
+        let known: Vec<Scope> = match row.tenant {
+            None => Scope::ALL.to_vec(),
+            Some(_) => within_a_tenant().into_iter().collect(),
+        };
+        let own = match row.tenant {
+            None => self.operators_rank(actor).await?,
+            Some(_) => actor.rights.rank,
+        };
+        match actor.rights.lacking(&row.scopes.held(&known)) {
+            lacking if !lacking.is_empty() => Err(TenancyError::Forbidden(lacking)),
+            // An operators' token without a rank is above every role.
+            _ => match (own, row.role.or(row.tenant.map(|_| Role::Guest))) {
+                (Some(own), wanted) if wanted.is_none_or(|wanted| wanted > own) => {
+                    Err(TenancyError::Outranked { wanted: wanted.unwrap_or(Role::Owner), own })
+                }
+                _ => Ok(()),
+            },
+        }
+    }
+
+    /// The rank that whoever this is has in the operator's own tenant. `None`: above every role.
+    async fn operators_rank(&self, actor: &Actor) -> Result<Option<Role>, TenancyError> {
+        let Some(operators) = self.operator_tenant().await? else { return Ok(actor.credential.rank) };
+        Ok(self.rights_within(actor, &operators).await?.rank)
+    }
+
+    pub(super) async fn issue(&self, actor: &Actor, wanted: Wanted) -> Result<(Write, IssuedToken), TenancyError> {
+        let Wanted { name, expires, tenant, scopes, role, operator, session, parent } = wanted;
         let secret = generate(&self.config().brand.key_prefix)?;
-        let (hash, created, maker) = (hash_token(&secret), self.clock.now(), Some(actor.name.clone()));
-        let row = TokenRow { name, hash, created, expires, tenant, scopes, maker, role, operator };
+        let row = TokenRow {
+            name,
+            hash: hash_token(&secret),
+            created: self.clock.now(),
+            expires,
+            tenant,
+            scopes,
+            maker: Some(actor.name.clone()),
+            role,
+            operator,
+            made_by: actor.credential.person,
+            session,
+            parent,
+        };
         let mut write = self.store.write().await?;
         if let Some(tenant) = tenant {
             // It may have gone since it was looked up.
@@ -169,8 +169,29 @@ impl Tenancy {
     }
 }
 
-/// Name, expiry, tenant, scopes, rank and operator of a token that is to be.
-type Wanted = (String, Option<Timestamp>, Option<TenantId>, Grant, Option<Role>, Option<String>);
+/// A token that is to be, when all is checked.
+pub(super) struct Wanted {
+    pub name: String,
+    pub expires: Option<Timestamp>,
+    pub tenant: Option<TenantId>,
+    pub scopes: Grant,
+    pub role: Option<Role>,
+    pub operator: Option<String>,
+    pub session: Option<SessionId>,
+    pub parent: Option<String>,
+}
+
+/// When a token ends that was to end at `wanted` and is made by one that ends at `own`.
+fn check_end(wanted: Option<Timestamp>, own: Option<Timestamp>, now: Timestamp) -> Result<Option<Timestamp>, Fault> {
+    let fault = |detail| Err(Fault::new("/expires", "out-of-range", detail));
+    match (wanted, own) {
+        (Some(at), _) if at <= now => fault(format!("a token expires in the future; it is {now} now")),
+        (Some(at), Some(own)) if at > own => {
+            fault(format!("a token ends no later than the one that makes it, which does at {own}"))
+        }
+        (wanted, own) => Ok(wanted.or(own)),
+    }
+}
 
 /// What a new token is to hold. Left out, it is what its maker holds, as far as it counts there.
 fn scopes(actor: &Actor, tenant: Option<TenantId>, wanted: Option<&[String]>, faults: &mut Faults) -> Grant {
@@ -206,11 +227,11 @@ fn within_rights(actor: &Actor, scopes: &Grant) -> Result<(), TenancyError> {
     }
 }
 
-/// Whether this token works and lets its holder make others, and no other does.
+/// Whether this token works and lets its holder do everything, and no other does.
 fn is_last(tokens: &[TokenRow], name: &str, now: Timestamp) -> bool {
-    let makes_others = |token: &TokenRow| token.scopes.held(Scope::ALL).contains(&Scope::TokensManage);
+    let does_all = |token: &TokenRow| token.scopes.held(Scope::ALL).len() == Scope::ALL.len();
     let works = |token: &TokenRow| token.expires.is_none_or(|at| at > now);
-    let usable: Vec<_> = tokens.iter().filter(|token| works(token) && makes_others(token)).collect();
+    let usable: Vec<_> = tokens.iter().filter(|token| works(token) && does_all(token)).collect();
     matches!(usable.as_slice(), [only] if only.name == name)
 }
 

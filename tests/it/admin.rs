@@ -1,6 +1,7 @@
 //! The admin API over a real socket, on a store of its own; and the command line against it.
 
 mod access;
+mod accounts;
 mod audit;
 mod audit_cli;
 mod authority;
@@ -22,6 +23,7 @@ mod plans;
 mod refusals;
 mod roles;
 mod service;
+mod standing;
 mod tenants;
 mod tokens;
 pub mod world;

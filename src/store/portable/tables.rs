@@ -68,11 +68,14 @@ pub(super) const TABLES: &[Table] = &[
     Table { name: "challenges", key: "id", columns: &[("id", Text), ("answer", Text), ("expires", Int)] },
     Table { name: "tokens", key: "name", columns: &[
         ("name", Text), ("hash", Bytes), ("created", Int), ("expires", Int), ("tenant", Text), ("scopes", Text),
-        ("maker", Text), ("role", Text), ("operator", Text),
+        ("maker", Text), ("role", Text), ("operator", Text), ("made_by", Text), ("session", Text), ("parent", Text),
     ] },
     Table { name: "people", key: "id", columns: &[
         ("id", Text), ("email", Text), ("name", Text), ("password", Text), ("default_tenant", Text), ("disabled", Int),
-        ("created", Int), ("updated", Int), ("revision", Int), ("erase_since", Int),
+        ("created", Int), ("updated", Int), ("revision", Int), ("erase_since", Int), ("verified", Int),
+    ] },
+    Table { name: "password_tokens", key: "person", columns: &[
+        ("person", Text), ("hash", Bytes), ("created", Int), ("expires", Int),
     ] },
     Table { name: "identities", key: "issuer, subject", columns: &[
         ("issuer", Text), ("subject", Text), ("person", Text), ("created", Int),

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::{ROWS, Rows};
 use crate::audit::LineView;
 use crate::model::{MemberState, Tenant};
-use crate::store::{AuditFilter, AuditOrder, MemberFilter, MemberSearch, Page};
+use crate::store::{AuditFilter, AuditOrder, EventFilter, MemberFilter, MemberSearch, Page};
 use crate::tenancy::Tenancy;
 
 /// The page's end: a page that is not full is the last.
@@ -64,7 +64,7 @@ pub async fn tokens(tenancy: &Tenancy, tenant: &Tenant, page: Page) -> Rows {
 }
 
 pub async fn events(tenancy: &Tenancy, tenant: &Tenant, page: Page) -> Rows {
-    let rows = tenancy.store.events(Some(tenant.id), None, &page).await?;
+    let rows = tenancy.store.events(&EventFilter { tenant: Some(tenant.id), ..EventFilter::default() }, &page).await?;
     let json = rows.iter().map(|row| {
         let event = &row.event;
         json!({ "cursor": row.cursor(), "at": row.at, "kind": event.kind, "subject": event.subject,

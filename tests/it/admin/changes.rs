@@ -11,13 +11,15 @@ use crate::certificates::pki::Pki;
 use crate::support::picture::png;
 
 /// Routes that are no writes, though their method could be one's; or that nothing here can carry out, and why.
-const ELSEWHERE: [&str; 9] = [
+const ELSEWHERE: [&str; 10] = [
     "POST /v1/audit/verify",
     "POST /v1/tenants/{tenant}/audit/verify",
     "POST /v1/routes/explain",
     "POST /v1/tenants/{tenant}/plan/preview",
     // Signed by a billing system: told by tests of that.
     "POST /v1/webhooks/billing",
+    // By the token that it ends: told by tests of who may make whom what.
+    "DELETE /v1/impersonation",
     // A look at DNS: what follows from it is told by tests of the room.
     "POST /v1/domains/{domain}/verify",
     // Nobody has issued a certificate.
@@ -275,6 +277,11 @@ async fn people(story: &mut Story) {
     story.does(None, "POST /v1/people", new, "person.create", made).await;
     let name = json!({"name": "Eva"});
     story.does(None, "PATCH /v1/people/eve@example.com", name, "person.change", Changed(&["name"])).await;
+    let issue = "POST /v1/people/eve@example.com/password-token";
+    let issued = story.does(None, issue, None, "person.password-token", Made(&["expires"])).await;
+    let redeem = json!({"token": issued["token"], "password": "tram velvet osprey"});
+    let at = "POST /v1/password-tokens/redeem";
+    story.does(None, at, redeem, "person.password", Changed(&["password"])).await;
     let erase = "DELETE /v1/people/eve@example.com?email=eve@example.com";
     story.does(None, erase, None, "person.erase", Nothing).await;
     let sessions = "DELETE /v1/people/new@example.com/sessions";

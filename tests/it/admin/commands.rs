@@ -33,6 +33,7 @@ const ELSEWHERE: &[(&str, &[&str])] = &[
         "a browser's session: a command has a token instead",
         &[
             "post /v1/invitations/accept",
+            "post /v1/password-tokens/redeem",
             "delete /v1/session",
             "get /v1/session",
             "post /v1/session",

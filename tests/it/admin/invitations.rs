@@ -69,7 +69,7 @@ async fn somebody_known_accepts_when_signed_in_and_nobody_else_does() {
     let body = json!({"token": invited["token"]});
     let at = "/v1/invitations/accept";
     eve.call(&world, "POST", at, body.clone()).await.refused(404, "invitation-not-found");
-    join(&world, &invited["token"]).await.refused(409, "person-exists");
+    join(&world, &invited["token"]).await.refused(409, "sign-in-to-accept");
     world.post(at, body.clone()).await.refused(404, "no-session");
     bob.call(&world, "POST", at, json!({"token": "0".repeat(64)})).await.refused(404, "invitation-not-found");
     bob.call(&world, "POST", at, body.clone()).await.expect(200);

@@ -16,8 +16,12 @@ pub struct Visitor {
 }
 
 impl Visitor {
+    pub fn cookie(&self) -> String {
+        format!("__Host-tenantry={}", self.secret)
+    }
+
     pub async fn call(&self, world: &World, method: &str, path: &str, body: Value) -> Reply {
-        let cookie = format!("__Host-tenantry={}", self.secret);
+        let cookie = self.cookie();
         let csrf = csrf_token(&self.secret);
         let headers = [
             ("authorization", "-"),

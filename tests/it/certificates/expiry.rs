@@ -32,7 +32,14 @@ async fn each_reminder_comes_once_however_often_and_wherever_one_looks() {
         world.clock.advance(DAY * days);
         assert_eq!(look().await, told, "after {days} more days");
     }
-    let events = world.store.events(None, Some("shop.example"), &Page { limit: 100, after: None }).await.unwrap();
+    let events = world
+        .store
+        .events(
+            &tenantry::store::EventFilter { subject: Some("shop.example"), ..Default::default() },
+            &Page { limit: 100, after: None },
+        )
+        .await
+        .unwrap();
     let reminders: Vec<_> = events.iter().filter(|e| e.event.kind == "certificate.expiring").collect();
     assert!(reminders.iter().all(|e| e.event.detail["id"] == id.as_str() && e.event.tenant.is_some()));
     let days: Vec<_> = reminders.iter().map(|e| e.event.detail["days"].as_u64().unwrap()).collect();

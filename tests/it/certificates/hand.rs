@@ -221,3 +221,34 @@ async fn the_most_talkative_log_has_nothing_of_a_key() {
         assert!(!log.contains(line), "{line}");
     }
 }
+
+#[tokio::test]
+async fn of_a_certificate_for_several_each_tenant_sees_its_own_names_and_ends_none() {
+    let (world, pki) = world().await;
+    world.tenant_with_domains("acme-two", &["two.example"]).await;
+    let pair = json!({"domain": "pair.example", "verified": true});
+    world.post("/v1/tenants/acme/domains", pair).await.expect(201);
+    let (chain, key) = pki.chain(&["shop.example", "pair.example"], 60);
+    let made = world.post("/v1/certificates", json!({"chain": chain, "key": key})).await.expect(201).clone();
+    let at = format!("/v1/certificates/{}", made["id"].as_str().unwrap());
+    let mut bearers = Vec::new();
+    for slug in ["acme", "acme-two"] {
+        let made = world.post(&format!("/v1/tenants/{slug}/tokens"), json!({"name": "own"})).await;
+        bearers.push(format!("Bearer {}", made.expect(201)["token"].as_str().unwrap()));
+    }
+    let as_who =
+        async |who: usize, method: &str| world.raw(method, &at, &[("authorization", bearers[who].as_str())], "").await;
+    assert_eq!(as_who(0, "GET").await.expect(200)["names"].as_array().unwrap().len(), 2);
+    as_who(1, "GET").await.refused(404, "certificate-not-found");
+    as_who(1, "DELETE").await.refused(404, "certificate-not-found");
+    // One of the names has moved on.
+    world
+        .sql("UPDATE domains SET tenant = (SELECT id FROM tenants WHERE slug = 'acme-two') WHERE name = 'pair.example'")
+        .await;
+    assert_eq!(as_who(0, "GET").await.expect(200)["names"], json!(["shop.example"]));
+    assert_eq!(as_who(1, "GET").await.expect(200)["names"], json!(["pair.example"]));
+    for who in [0, 1] {
+        as_who(who, "DELETE").await.refused(409, "shared-certificate");
+    }
+    world.call("DELETE", &at, Value::Null).await.expect(204);
+}

@@ -121,7 +121,14 @@ impl Room {
 
     /// What was told about the name, in order, and whom: the tenants' slugs.
     pub async fn events(&self) -> Vec<(String, String)> {
-        let rows = self.store.events(None, Some(NAME), &Page { limit: 1000, after: None }).await.unwrap();
+        let rows = self
+            .store
+            .events(
+                &tenantry::store::EventFilter { subject: Some(NAME), ..Default::default() },
+                &Page { limit: 1000, after: None },
+            )
+            .await
+            .unwrap();
         let mut events = Vec::new();
         for row in rows {
             let tenant = self.tenancy.show(&row.event.tenant.unwrap().to_string()).await.unwrap().tenant;

@@ -1,5 +1,8 @@
 //! Signing in through a real OpenID Connect provider, and everything that must not work.
 
+use serde_json::json;
+use tenantry::tenancy::{Actor, NewInvitation};
+
 use super::{PASSWORD, person};
 use crate::support::glewlwyd::Glewlwyd;
 use crate::support::visitor::{Said, Visitor};
@@ -168,4 +171,27 @@ async fn a_provider_that_is_not_there_is_said_to_be() {
     let said = Visitor::new(&world).get("/v1/session/oidc/gone/start").await;
     assert_eq!((said.status.as_u16(), said.code()), (502, "provider-unreachable"));
     assert_eq!(Visitor::new(&world).get("/v1/session/oidc/none/start").await.status, 404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_gives_an_account_to_whom_the_address_belongs() {
+    let (world, glewlwyd) = start("").await;
+    world.tenant("acme", "growth").await;
+    // Whoever held the invitation made the account.
+    let tenancy = world.running.tenancy();
+    let actor = Actor::new("test");
+    let new = NewInvitation { email: "ada@example.com".into(), role: "member".into(), ..Default::default() };
+    let invited = tenancy.invite(&actor, "acme", &new).await.unwrap().value;
+    let mut thief = Visitor::new(&world);
+    let body = json!({ "token": *invited.token, "name": "Ada", "password": PASSWORD });
+    assert_eq!(thief.post("/v1/invitations/join", body).await.status, 200);
+    assert_eq!(thief.sign_in("ada@example.com", PASSWORD).await.status, 201);
+    let id = thief.get("/v1/session").await.json["person"]["id"].clone();
+    glewlwyd.account("ada", "ada@example.com", true).await;
+    let mut ada = Visitor::new(&world);
+    assert_eq!(sign_in(&mut ada, &glewlwyd, "ada").await.status, 303);
+    assert_eq!(ada.get("/v1/session").await.json["person"]["id"], id);
+    assert_eq!(thief.get("/v1/session").await.status, 401);
+    assert_eq!(Visitor::new(&world).sign_in("ada@example.com", PASSWORD).await.status, 401);
+    assert!(tenancy.person("ada@example.com").await.unwrap().verified);
 }

@@ -31,6 +31,7 @@ async fn person(store: &Store, email: &str, name: &str) -> Person {
         name: name.to_owned(),
         default_tenant: None,
         disabled: false,
+        verified: true,
         created: Timestamp(1),
         updated: Timestamp(1),
         revision: 0,
@@ -256,7 +257,8 @@ async fn an_invitation_is_found_by_its_last_hash_alone(ground: Ground) {
     let found = store.invitation_by_hash(&[1; 32]).await.unwrap().unwrap();
     assert_eq!((found.id, &found.position, found.message.as_deref()), (row.id, &row.position, Some("wel\u{fffd}come")));
     let mut write = store.write().await.unwrap();
-    write.resend_invitation(row.id, &[3; 32], Timestamp(2_000)).await.unwrap();
+    let again = InvitationRow { hash: [3; 32], expires: Timestamp(2_000), ..row.clone() };
+    write.resend_invitation(&again).await.unwrap();
     write.commit().await.unwrap();
     assert!(store.invitation_by_hash(&[1; 32]).await.unwrap().is_none());
     assert_eq!(store.invitation_by_hash(&[3; 32]).await.unwrap().unwrap().expires, Timestamp(2_000));

@@ -23,6 +23,7 @@ fn somebody(email: &str) -> Person {
         name: "Ada\0Lovelace".into(),
         default_tenant: None,
         disabled: false,
+        verified: true,
         created: Timestamp(1),
         updated: Timestamp(1),
         revision: 0,

@@ -144,6 +144,9 @@ async fn tokens_are_found_by_their_hash(ground: Ground) {
         maker: None,
         role: None,
         operator: None,
+        made_by: None,
+        session: None,
+        parent: None,
     };
     let brief = TokenRow {
         name: "brief".into(),

@@ -84,7 +84,14 @@ impl House {
 
     /// The kinds of the events about a tenant, in order.
     async fn told(&self, slug: &str) -> Vec<String> {
-        let rows = self.store.events(None, Some(slug), &Page { limit: 1000, after: None }).await.unwrap();
+        let rows = self
+            .store
+            .events(
+                &tenantry::store::EventFilter { subject: Some(slug), ..Default::default() },
+                &Page { limit: 1000, after: None },
+            )
+            .await
+            .unwrap();
         rows.into_iter().map(|row| row.event.kind).collect()
     }
 

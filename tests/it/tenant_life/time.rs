@@ -201,7 +201,12 @@ async fn a_running_process_keeps_time_by_itself() {
     world.create(new).await;
     clock.advance(14 * DAY);
     let told = async || {
-        let rows = world.running.store().events(None, Some("beta"), &Page::default()).await.unwrap();
+        let rows = world
+            .running
+            .store()
+            .events(&tenantry::store::EventFilter { subject: Some("beta"), ..Default::default() }, &Page::default())
+            .await
+            .unwrap();
         rows.iter().any(|row| row.event.kind == "tenant.trial-ended")
     };
     let deadline = Instant::now() + Duration::from_secs(20);
