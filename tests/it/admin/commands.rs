@@ -126,7 +126,7 @@ fn examples(help: &str) -> Vec<String> {
 
 /// What the example reads is there.
 fn provide(line: &str, directory: &Path) {
-    let endings = [".pem", ".csv", ".css", ".svg", ".png", ".jsonl", ".json"];
+    let endings = [".pem", ".csv", ".css", ".svg", ".png", ".jsonl", ".json", "-token"];
     let mut words = line.split_whitespace().peekable();
     while let Some(word) = words.next() {
         let read = if word == "<" { words.peek().copied() } else { Some(word) };
