@@ -225,8 +225,8 @@ impl Ground {
             }
         }
         for (tenant, subject) in [(None, None), (Some(id), None), (None, Some("t1"))] {
-            let events =
-                async |page: Page| store.events(tenant, subject, &page).await.unwrap().last().map(EventRow::cursor);
+            let filter = EventFilter { tenant, subject, without: &[] };
+            let events = async |page: Page| store.events(&filter, &page).await.unwrap().last().map(EventRow::cursor);
             self.pages("events", events).await;
         }
         let people = async |page: Page| {

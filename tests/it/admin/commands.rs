@@ -176,7 +176,8 @@ async fn every_route_has_a_command_whose_example_works() {
         assert!(own.count() > 0, "tenantry {words}: its examples are of something else: {examples:?}");
         lines.extend(examples);
     }
-    let runs = stream::iter(&lines).map(|line| async { (line, run(line, &admin).await) }).buffer_unordered(4);
+    let admin = &admin;
+    let runs = stream::iter(&lines).map(|line| async move { (line, run(line, admin).await) }).buffer_unordered(4);
     for (line, output) in runs.collect::<Vec<_>>().await {
         let said = String::from_utf8_lossy(&output.stderr);
         assert_ne!(output.status.code(), Some(2), "{line}: {said}");

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tenantry::certificates::{Certificates, NewCertificate, Reach, Reason, Revoker};
+use tenantry::certificates::{CertificateQuery, Certificates, NewCertificate, Reach, Reason, Revoker};
 use tenantry::clock::Clock;
 use tenantry::model::{Certificate, CertificateSource, Rights};
 use tenantry::store::ISSUED;
@@ -188,8 +188,9 @@ async fn revocation_takes_a_certificate_from_every_visitor() {
     world.claim("acme", "shop.example", true).await;
     issued(&world, "shop.example", 90).await;
     let certificates = certificates(&world);
-    let id =
-        certificates.list(&Rights::all(), Some("SHOP.example"), &Default::default()).await.unwrap()[0].row.id.clone();
+    let query = CertificateQuery { name: Some("SHOP.example".into()), ..CertificateQuery::default() };
+    let found = certificates.list(&Rights::all(), &query, &Default::default()).await.unwrap();
+    let id = found.rows[0].row.id.clone();
     certificates.revoke(&actor(), &id, Reason::KeyCompromise, Reach::Authority).await.unwrap();
     assert!(client::tls(&world, "shop.example", &[]).await.is_err());
     let order = world.running.store().order("shop.example").await.unwrap().unwrap();

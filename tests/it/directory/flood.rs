@@ -93,6 +93,10 @@ impl Source for Numbers {
         Ok(Vec::new())
     }
 
+    async fn is_any_listed(&self, _tenants: &[TenantId]) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+
     async fn secret(&self, _name: &str) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
         Ok(None)
     }
