@@ -74,7 +74,7 @@ pub struct CheckpointView {
     /// How many lines the chain has had.
     number: i64,
     /// SHA-256 in hexadecimal.
-    #[schema(value_type = String)]
+    #[schema(value_type = String, example = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")]
     hash: Hash,
     #[schema(value_type = String, format = DateTime)]
     at: Timestamp,

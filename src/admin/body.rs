@@ -64,6 +64,11 @@ pub fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Opti
     serde::Deserialize::deserialize(deserializer)
 }
 
+/// A field that may be left out, and is not `null`: `#[serde(default, deserialize_with = "filled")]`.
+pub fn filled<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    serde::Deserialize::deserialize(deserializer).map(Some)
+}
+
 /// A field that may be left out, or `null`, which is not the same: `#[serde(default, deserialize_with = "maybe")]`.
 pub fn maybe<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
     present(deserializer).map(Some)

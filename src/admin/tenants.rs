@@ -9,7 +9,7 @@ use utoipa_axum::routes;
 use super::AdminState;
 use super::access::{Caller, Need, needs};
 use super::answer::{Tagged, Written};
-use super::body::{Body, maybe};
+use super::body::{Body, filled, maybe};
 use super::precondition::IfMatch;
 use super::problem::Problem;
 use super::query::{NoParams, Params, Segment};
@@ -49,6 +49,8 @@ pub struct CreateTenant {
 #[serde(deny_unknown_fields)]
 pub struct PatchTenant {
     /// The display name, 1–120 characters.
+    #[serde(default, deserialize_with = "filled")]
+    #[schema(value_type = Option<String>)]
     name: Option<String>,
     /// For operators: what the billing system calls it, 1–255 characters, or `null` for nothing any more. No two tenants have
     /// the same.

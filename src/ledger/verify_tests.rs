@@ -84,7 +84,11 @@ proptest! {
             2 => line.record.detail = "{\"a\":1}".into(),
             3 => line.record.after = Some("{}".into()),
             4 => line.hash = None,
-            5 => line.record.personal.push(Personal::default()),
+            5 => line.record.personal.push(Personal {
+                salt: Some(vec![1; 16]),
+                value: Some("\"x\"".into()),
+                ..Personal::default()
+            }),
             _ => line.prev = Some(Hash([1; 32])),
         }
         let number = line.number;

@@ -142,6 +142,7 @@ async fn what_prints_json_prints_it_everywhere() {
 
 #[tokio::test]
 async fn an_admin_listener_behind_tls_is_reached() {
+    tenantry::app::install_crypto().unwrap();
     let world = with_tenant().await;
     let ca = LocalCa::create(Clock::system()).unwrap();
     let front = Script::tls(&ca, "127.0.0.1", &["http/1.1"], |_| async { Response::new(full("{\"items\":[]}")) }).await;

@@ -186,7 +186,7 @@ async fn a_command_line_that_makes_no_sense_ends_with_2() {
         &["plan", "set", "a"],
         &["plan", "set", "a", "growth", "--inherit"],
         &["plan", "set", "a", "growth", "--when", "soon"],
-        &["tenant", "list", "--admin", "https://127.0.0.1:1"],
+        &["tenant", "list", "--admin", "ftp://127.0.0.1:1"],
         &["no-such-command"],
     ] {
         let (code, out, err) = run(&world, line).await;

@@ -1,6 +1,7 @@
 //! The list of events that belong to no change of a row, walked from end to end: each of them is brought about, and has its
 //! line in the ledger.
 
+use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -34,6 +35,7 @@ fn write_config(world: &World) -> String {
     std::fs::create_dir(&dir).unwrap();
     let (store, key) = (world.dir.path().join("tenantry.db"), dir.join("store.key"));
     std::fs::write(&key, base64::engine::general_purpose::STANDARD.encode([7; 32])).unwrap();
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
     let tenantry = format!(
         "[brand]\nbase = \"connect.localhost\"\n[[listener]]\nname = \"https\"\naddress = \"127.0.0.1:0\"\n[store]\n\
          url = \"sqlite:{}\"\nkey = \"file:{}\"\n",

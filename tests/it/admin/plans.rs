@@ -71,7 +71,7 @@ async fn a_change_waits_is_shown_and_is_dropped() {
     assert_eq!(shown.header("etag"), tag);
     let shown = shown.expect(200);
     assert_eq!((&shown["plan"], &shown["from"], &shown["change"]), (&json!("growth"), &json!("own"), &waits));
-    assert_eq!(shown["period"], json!({"ends": "2026-12-01T00:00:00Z", "from": "calendar"}));
+    assert_eq!(shown["period"], json!({"began": null, "ends": "2026-12-01T00:00:00Z", "from": "calendar"}));
     assert_eq!(shown["caps"][0], json!({"cap": "members", "used": 0, "limit": 10_000}));
     assert_eq!((&shown["over_cap"], &shown["change_waits_for"]), (&json!([]), &json!(null)));
 

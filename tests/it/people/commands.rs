@@ -56,6 +56,9 @@ async fn the_first_operator_is_made_on_the_machine() {
     assert_eq!((listed.as_array().unwrap().len(), &listed[0]["method"]), (1, &serde_json::json!("password")));
     assert_eq!(run(&["session", "end", "ada@example.com"]), "ended 1 session\n");
     assert_eq!(ada.get("/v1/session").await.status, 401);
+    let alone = tenantry(&["person", "disable", "ada@example.com"], &environment, "");
+    assert!(!alone.status.success() && String::from_utf8_lossy(&alone.stderr).contains("last owner"));
+    run(&["member", "add", "house", "eve@example.com", "--role", "owner"]);
     assert!(run(&["person", "disable", "ada@example.com"]).contains("true"));
     assert_eq!(Visitor::new(&world).sign_in("ada@example.com", "a quite new password").await.status, 401);
     assert!(run(&["person", "enable", "ada@example.com"]).contains("false"));

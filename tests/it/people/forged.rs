@@ -12,7 +12,7 @@ async fn start() -> (World, Provider, Clock) {
     let clock = manual();
     let provider = Provider::start().await;
     let settings = format!(
-        "[[admin.oidc]]\nname = \"own\"\nissuer = \"{}\"\nclient_id = \"{}\"\nclient_secret = \"secret\"\n",
+        "[[admin.oidc]]\nname = \"own\"\nissuer = \"{}\"\nclient_id = \"{}\"\nclient_secret = \"secret\"\nlink_by_email = true\n",
         provider.issuer,
         Provider::CLIENT
     );

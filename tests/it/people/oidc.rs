@@ -175,7 +175,7 @@ async fn a_provider_that_is_not_there_is_said_to_be() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_provider_gives_an_account_to_whom_the_address_belongs() {
-    let (world, glewlwyd) = start("").await;
+    let (world, glewlwyd) = start("link_by_email = true").await;
     world.tenant("acme", "growth").await;
     // Whoever held the invitation made the account.
     let tenancy = world.running.tenancy();

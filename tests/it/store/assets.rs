@@ -1,9 +1,9 @@
 //! Pictures and listings: what goes in comes out, and goes with its tenant.
 
-use tenantry::model::{Asset, EdgeSettings, ImageKind, Listing, MediaType, Status, TenantId};
+use tenantry::model::{Asset, DomainState, EdgeSettings, ImageKind, Listing, MediaType, Status, TenantId};
 use tenantry::store::StoreError;
 
-use super::{Ground, contract, host, insert, tenant};
+use super::{Ground, claim, contract, host, insert, tenant};
 
 contract!(pictures_are_found_by_their_bytes_and_go_with_their_tenant, listed_tenants_are_read_page_by_page);
 
@@ -54,6 +54,8 @@ async fn listed_tenants_are_read_page_by_page(ground: Ground) {
     tenants[6].edge = EdgeSettings { primary_domain: Some(host("shop.example")), ..EdgeSettings::default() };
     insert(&store, &tenants.iter().collect::<Vec<_>>()).await;
     let mut write = store.write().await.unwrap();
+    // A primary domain is told of while it is held.
+    write.insert_domain(&claim("shop.example", tenants[6].id, DomainState::Verified)).await.unwrap();
     for (n, tenant) in tenants.iter().enumerate() {
         write.set_listing(tenant.id, Listing { listed: n != 1, priority: n as i32 }).await.unwrap();
     }
