@@ -38,7 +38,8 @@ pub enum CertificateSort {
     Ends,
 }
 
-const COLUMNS: &str = "id, names, chain, source, authority, not_before, not_after, created, revoked, revision";
+const COLUMNS: &str = "id, names, chain, source, authority, not_before, not_after, created, revoked, tenant, \
+                       revision";
 
 impl Store {
     /// A page of certificates, ended and revoked ones included. `page.after` is [`Found::next`] of the page before, of the
