@@ -19,6 +19,7 @@ pub struct Pool {
 #[derive(Subcommand)]
 enum Command {
     /// List every backend of every pool of the node that answers
+    #[command(after_help = "Example:\n  tenantry pool list")]
     List,
 }
 
