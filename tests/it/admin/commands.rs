@@ -135,10 +135,11 @@ fn provide(line: &str, directory: &Path) {
         let read = if word == "<" { words.peek().copied() } else { Some(word) };
         let named = |name: &&str| word == "<" || endings.iter().any(|ending| name.ends_with(ending));
         if let Some(name) = read.filter(named).filter(|name| !name.contains('/')) {
-            // Checkpoints, or two lines of whatever it is.
-            let lines = match name.ends_with(".jsonl") {
-                true => format!("{}\n", json!({ "chain": CHAIN, "number": 1 })),
-                false => "one\ntwo\n".to_owned(),
+            // Checkpoints, a token, or two lines of whatever it is.
+            let lines = match name {
+                name if name.ends_with(".jsonl") => format!("{}\n", json!({ "chain": CHAIN, "number": 1 })),
+                name if name.ends_with("-token") => "a-token\n".to_owned(),
+                _ => "one\ntwo\n".to_owned(),
             };
             std::fs::write(directory.join(name), lines).unwrap();
         }
