@@ -5,6 +5,8 @@ mod prose;
 mod sample;
 mod shape;
 
+use std::collections::BTreeSet;
+
 use askama::Template;
 use aws_lc_rs::digest::{SHA256, digest};
 use axum::body::Bytes;
@@ -148,9 +150,7 @@ fn page(description: &str) -> Option<Bytes> {
         about: prose(word("/info/description")),
         style: STYLE,
         chapters: chapters(&description),
-        usual: members(&description["components"]["responses"])
-            .map(|(name, response)| answer(name, response))
-            .collect(),
+        usual: usual(&description),
         codes: CODES.iter().map(|code| (code, prose(code.meaning))).collect(),
         schemas: schemas(&description["components"]["schemas"]),
     };
@@ -200,6 +200,18 @@ fn needs(operation: &Value) -> &'static str {
         Some("anyone") => "Any token or session that works.",
         _ => "Nothing: no token is asked for.",
     }
+}
+
+/// The answers that operations refer to, each under the status that it comes with.
+fn usual(description: &Value) -> Vec<Answer> {
+    let operations = members(&description["paths"]).flat_map(|(_, item)| members(item));
+    let responses = operations.flat_map(|(_, operation)| members(&operation["responses"]));
+    let referred = responses.filter_map(|(status, response)| {
+        Some((status, response["$ref"].as_str()?.strip_prefix("#/components/responses/")?))
+    });
+    let referred: BTreeSet<_> = referred.collect();
+    let responses = &description["components"]["responses"];
+    referred.into_iter().map(|(status, name)| answer(status, &responses[name])).collect()
 }
 
 fn parameter(parameter: &Value) -> Field {

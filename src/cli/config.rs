@@ -25,8 +25,10 @@ pub struct Config {
 #[derive(Subcommand)]
 enum Command {
     /// Show what a reload would change
+    #[command(after_help = "Example:\n  tenantry config diff")]
     Diff,
     /// Show which configuration is in force, and what came of the last reload
+    #[command(after_help = "Example:\n  tenantry config show --json")]
     Show,
     Schema(Schema),
 }

@@ -11,7 +11,8 @@ use super::output;
 
 /// Have the running process replaced by the program that now lies in its place
 #[derive(Args)]
-#[command(after_help = "Example:\n  install -m 755 tenantry-new /usr/local/bin/tenantry && tenantry upgrade\n\n\
+#[command(after_help = "Example:\n  tenantry upgrade\n\n\
+    Before it: install -m 755 tenantry-new /usr/local/bin/tenantry, or wherever the running one came from.\n\
     The new program starts with the same arguments and the listening sockets. When it serves, the old one takes no more\n\
     connections and ends what is under way (process.drain_deadline). A program that does not come to serve changes\n\
     nothing. The same as SIGUSR2, with an answer.")]

@@ -35,7 +35,7 @@ impl Store {
         after: Timestamp,
         until: Timestamp,
     ) -> Result<Vec<CertificateRow>, StoreError> {
-        let sql = "SELECT id, names, chain, source, authority, not_before, not_after, created, revoked, revision \
+        let sql = "SELECT id, names, chain, source, authority, not_before, not_after, created, revoked, tenant, revision \
                    FROM certificates WHERE source = $1 AND not_after > $2 AND not_after <= $3 AND revoked IS NULL \
                    ORDER BY not_after, id";
         let statement = query(sql).bind(source.as_str()).bind(after.millis()).bind(until.millis());

@@ -124,6 +124,7 @@ fn word(name: &str) -> String {
         ("on", "sso"),
         ("off", "csv_export"),
         ("reason", "ticket-4711"),
+        ("hash", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"),
         ("password", "correct horse battery staple"),
         ("expires", "2030-01-31T12:00:00Z"),
     ];

@@ -67,6 +67,8 @@ const ELSEWHERE: &[(&str, &[&str])] = &[
     ),
 ];
 
+const CHAIN: &str = "installation";
+
 /// A server that is content with everything, and remembers it.
 async fn recorder() -> (Script, Arc<Mutex<BTreeSet<String>>>) {
     let asked = Arc::new(Mutex::new(BTreeSet::new()));
@@ -74,10 +76,11 @@ async fn recorder() -> (Script, Arc<Mutex<BTreeSet<String>>>) {
     let server = Script::http(move |request: Request<_>| {
         let line = format!("{} {}", request.method().as_str().to_lowercase(), request.uri().path());
         written.lock().unwrap().insert(line);
-        // A listing, and a process that is another one each time.
-        let answer = json!({ "items": [], "next_cursor": null, "pid": pids.fetch_add(1, Ordering::Relaxed) });
+        // A listing, a process that is another one each time, and the end of a check of a chain.
+        let pid = pids.fetch_add(1, Ordering::Relaxed);
+        let answer = json!({ "items": [], "next_cursor": null, "pid": pid, "done": true, "chain": CHAIN });
         let response = Response::builder().header("content-type", "application/json").header("etag", "\"1\"");
-        let response = response.body(script::full(answer.to_string())).unwrap();
+        let response = response.body(script::full(format!("{answer}\n"))).unwrap();
         async move { response }
     })
     .await;
@@ -132,7 +135,13 @@ fn provide(line: &str, directory: &Path) {
         let read = if word == "<" { words.peek().copied() } else { Some(word) };
         let named = |name: &&str| word == "<" || endings.iter().any(|ending| name.ends_with(ending));
         if let Some(name) = read.filter(named).filter(|name| !name.contains('/')) {
-            std::fs::write(directory.join(name), "one\ntwo\n").unwrap();
+            // Checkpoints, a token, or two lines of whatever it is.
+            let lines = match name {
+                name if name.ends_with(".jsonl") => format!("{}\n", json!({ "chain": CHAIN, "number": 1 })),
+                name if name.ends_with("-token") => "a-token\n".to_owned(),
+                _ => "one\ntwo\n".to_owned(),
+            };
+            std::fs::write(directory.join(name), lines).unwrap();
         }
     }
 }
@@ -172,6 +181,8 @@ async fn every_route_has_a_command_whose_example_works() {
         let examples = examples(help);
         assert!(!examples.is_empty(), "tenantry {words} --help has no example:\n{help}");
         assert!(help.contains("--json"), "tenantry {words} has no --json");
+        // Nothing else is ever run here.
+        assert!(examples.iter().all(|line| line.starts_with("tenantry ")), "tenantry {words}: {examples:?}");
         let own = examples.iter().filter(|line| line.contains(&format!("tenantry {words}")));
         assert!(own.count() > 0, "tenantry {words}: its examples are of something else: {examples:?}");
         lines.extend(examples);

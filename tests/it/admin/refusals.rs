@@ -102,7 +102,7 @@ fn readings() -> Vec<Case> {
         ("GET", "/v1/domains/nobody.example", Value::Null, 404, "domain-not-found", None),
         ("GET", "/v1/audit?tenant=nobody", Value::Null, 404, "tenant-not-found", None),
         ("GET", "/v1/nothing", Value::Null, 404, "not-found", None),
-        ("GET", "/", Value::Null, 404, "not-found", None),
+        ("GET", "/v1", Value::Null, 404, "not-found", None),
     ]
 }
 
