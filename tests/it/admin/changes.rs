@@ -282,8 +282,6 @@ async fn people(story: &mut Story) {
     let redeem = json!({"token": issued["token"], "password": "tram velvet osprey"});
     let at = "POST /v1/password-tokens/redeem";
     story.does(None, at, redeem, "person.password", Changed(&["password"])).await;
-    let erase = "DELETE /v1/people/eve@example.com?email=eve@example.com";
-    story.does(None, erase, None, "person.erase", Gone(&["disabled"])).await;
     let sessions = "DELETE /v1/people/new@example.com/sessions";
     let credentials = json!({"email": "new@example.com", "password": "tram velvet osprey"});
     let begun = Made(&["person", "method", "expires"]);
