@@ -48,7 +48,7 @@ impl Ledger {
     async fn prove_chain(&self, row: ChainRow, to: &mut Out<'_>) -> Result<(), AuditError> {
         let standing = to.keys.sign(Statement::Checkpoint, self.standing(&row.chain))?;
         to.sum.0 += 1;
-        to.send(&[Proof::Chain { standing, cut: row.cut, excused: to.excused }]).await?;
+        to.send(&[Proof::Chain { standing, cut: row.cut.map(Box::new), excused: to.excused }]).await?;
         let name = &row.chain.name;
         let mut cursor = ChainCursor::before(name);
         loop {

@@ -15,7 +15,7 @@ pub enum Proof {
         /// Where it stands.
         standing: Signed,
         /// Where it was cut; `null`: nowhere.
-        cut: Option<Signed>,
+        cut: Option<Box<Signed>>,
         /// The id of the last line of which something was erased before erasures were told of; 0: none was.
         excused: i64,
     },
@@ -58,7 +58,7 @@ impl Prover {
             return self.wrong("something comes after its end".to_owned());
         }
         match proof {
-            Proof::Chain { standing, cut, excused } => self.begin(&standing, cut.as_ref(), excused),
+            Proof::Chain { standing, cut, excused } => self.begin(&standing, cut.as_deref(), excused),
             Proof::Line(line) => match &mut self.open {
                 Some((_, verifier)) => {
                     self.found.lines += 1;

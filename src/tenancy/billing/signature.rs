@@ -128,7 +128,7 @@ mod tests {
     fn whatever_is_changed_is_noticed() {
         use SignatureError::{Id, Malformed, Mismatch, Timestamp as Time};
         let long = "a".repeat(ID_MAX + 1);
-        let many = vec![SIGNATURE; MOST + 1].join(" ");
+        let many = [SIGNATURE; MOST + 1].join(" ");
         for (id, at, signatures, body, why) in [
             ("msg_p5jXN8AQM9LWM0D4loKWxJel", AT, SIGNATURE, BODY, Mismatch),
             (ID, "1614265331", SIGNATURE, BODY, Mismatch),

@@ -74,7 +74,7 @@ async fn only_what_the_provider_says_to_us_now_and_in_its_own_hand_is_believed()
         let said = sign_in(&world, &provider, &clock, forged).await;
         assert_eq!((said.status.as_u16(), said.code()), (403, "provider-refused"), "{name} = {value}: {said:?}");
     }
-    let hands: [(&str, &(dyn Fn(Value) -> Option<String> + Sync)); 5] = [
+    let hands: [(&str, &Hand<'_>); 5] = [
         ("nobody", &|claims| Some(provider.unsigned(&claims))),
         ("everybody", &|claims| Some(provider.signed_with_the_public_key(&claims))),
         ("another", &|claims| Some(provider.signed_by_another(&claims))),
@@ -94,6 +94,9 @@ async fn only_what_the_provider_says_to_us_now_and_in_its_own_hand_is_believed()
     let honest = sign_in(&world, &provider, &clock, |claims| Some(provider.signed(&claims))).await;
     assert_eq!(honest.status, 303, "{honest:?}");
 }
+
+/// Makes the ID token out of honest claims, or none.
+type Hand<'a> = dyn Fn(Value) -> Option<String> + Sync + 'a;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_said_of_somebody_else_links_nobody() {
