@@ -17,7 +17,7 @@ use utoipa_axum::routes;
 use super::AdminState;
 use super::access::{Caller, Need, needs};
 use super::problem::Problem;
-use super::query::{Listing, PageParams, Params, Segment, bad_cursor};
+use super::query::{List, Listing, PageParams, Paging, Params, Segment};
 use crate::audit::{AuditError, Format, LineView, events};
 use crate::clock::Timestamp;
 use crate::model::{Scope, TenantId};
@@ -77,7 +77,7 @@ filtered! {
         /// How many to list, 1 to 200.
         #[param(value_type = Option<u32>, minimum = 1, maximum = 200, default = 50)]
         limit,
-        /// `next_cursor` of the page before. Opaque.
+        /// `next_cursor` of the page before, for the same list: the same caller, path and parameters but `limit`. Opaque.
         cursor,
         /// Only entries about this tenant: its id or slug; of one that is no more, its id.
         tenant,
@@ -90,7 +90,7 @@ filtered! {
         /// How many to list, 1 to 200.
         #[param(value_type = Option<u32>, minimum = 1, maximum = 200, default = 50)]
         limit,
-        /// `next_cursor` of the page before. Opaque.
+        /// `next_cursor` of the page before, for the same list: the same caller, path and parameters but `limit`. Opaque.
         cursor,
     }
 }
@@ -122,11 +122,12 @@ filtered! {
 async fn list(
     State(state): State<AdminState>,
     caller: Caller,
+    list: List,
     Params(mut params): Params<ListAudit>,
 ) -> Result<Json<Listing<LineView>>, Problem> {
     let tenant = tenant_of(&state, &caller, params.tenant.take()).await?;
     let filter = params.filter(tenant)?;
-    page(&state, filter, PageParams { limit: params.limit, cursor: params.cursor }).await
+    page(&state, filter, PageParams { limit: params.limit, cursor: params.cursor }.paging(list)?).await
 }
 
 /// List what happened to a tenant, newest first
@@ -137,10 +138,11 @@ async fn list(
 async fn list_own(
     State(state): State<AdminState>,
     Segment(tenant): Segment,
+    list: List,
     Params(mut params): Params<ListOwnAudit>,
 ) -> Result<Json<Listing<LineView>>, Problem> {
     let filter = params.filter(Some(state.tenancy.show(&tenant).await?.tenant.id))?;
-    page(&state, filter, PageParams { limit: params.limit, cursor: params.cursor }).await
+    page(&state, filter, PageParams { limit: params.limit, cursor: params.cursor }.paging(list)?).await
 }
 
 /// Export the audit ledger, oldest first
@@ -173,13 +175,9 @@ async fn export_own(
     exported(&state, &caller, params.format.take(), params.filter(Some(tenant))?)
 }
 
-async fn page(state: &AdminState, filter: AuditFilter, params: PageParams) -> Result<Json<Listing<LineView>>, Problem> {
-    let paging = params.paging("audit")?;
-    if paging.after().is_some_and(|id| id.parse::<i64>().is_err()) {
-        return Err(bad_cursor());
-    }
+async fn page(state: &AdminState, filter: AuditFilter, paging: Paging) -> Result<Json<Listing<LineView>>, Problem> {
     let lines = state.tenancy.ledger().lines(&filter, &paging.page()).await?;
-    Ok(Json(paging.listing(lines, |line| line.id.to_string(), |line| line)))
+    paging.listing(lines, |line| line.id.to_string(), |line| line)
 }
 
 fn exported(

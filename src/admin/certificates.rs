@@ -14,7 +14,7 @@ use super::access::{Caller, Need, Presented, needs};
 use super::answer::Written;
 use super::body::{Body, OptionalBody};
 use super::problem::Problem;
-use super::query::{Listing, NoParams, PageParams, Params, Segment, time, word};
+use super::query::{List, Listing, NoParams, PageParams, Params, Segment, time, word};
 use crate::certificates::{CertificateQuery, CertificateState, NewCertificate, Reach, Reason, Uploaded, Warning};
 use crate::clock::Timestamp;
 use crate::model::{CertificateSource, Scope};
@@ -78,7 +78,7 @@ pub struct ListCertificates {
     /// How many to list, 1 to 200.
     #[param(value_type = Option<u32>, minimum = 1, maximum = 200, default = 50)]
     limit: Option<String>,
-    /// `next_cursor` of the page before. Opaque.
+    /// `next_cursor` of the page before, for the same list: the same caller, path and parameters but `limit`. Opaque.
     cursor: Option<String>,
     /// Only those for this name, in any spelling; a wildcard is a name of its own.
     name: Option<String>,
@@ -131,13 +131,14 @@ pub struct RevokeCertificate {
 async fn list(
     State(state): State<AdminState>,
     Caller(actor): Caller,
+    list: List,
     Params(params): Params<ListCertificates>,
 ) -> Result<Json<Listing<CertificateView>>, Problem> {
     let (limit, cursor) = (params.limit.clone(), params.cursor.clone());
-    let (query, order) = query(params, actor.rights.only().is_some())?;
-    let paging = PageParams { limit, cursor }.paging(format!("certificates {order}"))?;
+    let query = query(params, actor.rights.only().is_some())?;
+    let paging = PageParams { limit, cursor }.paging(list)?;
     let found = state.certificates.list(&actor.rights, &query, &paging.exact()).await?;
-    Ok(Json(paging.found(found, CertificateView::from)))
+    paging.found(found, CertificateView::from)
 }
 
 /// Bring a certificate
@@ -235,8 +236,8 @@ async fn revoke(
     Ok(Written::new(&done).body(&CertificateView::from(done.value)))
 }
 
-/// What is asked for, and a word for its order.
-fn query(params: ListCertificates, is_tenant: bool) -> Result<(CertificateQuery, String), Problem> {
+/// What is asked for.
+fn query(params: ListCertificates, is_tenant: bool) -> Result<CertificateQuery, Problem> {
     let ListCertificates { name, prefix, source, not_after_from, not_after_before, sort, .. } = params;
     let contradiction = |name: &str, detail: &str| Err(Problem::parameter(Some(name), "contradiction", detail));
     if prefix.is_some() && (sort.is_some() || name.is_some()) {
@@ -254,12 +255,10 @@ fn query(params: ListCertificates, is_tenant: bool) -> Result<(CertificateQuery,
         until: time("not_after_before", not_after_before.as_deref())?,
     };
     let usual = if ends == Span::default() { "created" } else { "not_after" };
-    let order = sort.as_deref().unwrap_or(usual).to_owned();
-    let sorted = word("sort", "invalid-sort", Some(&order), &SORTS)?;
+    let sorted = word("sort", "invalid-sort", Some(sort.as_deref().unwrap_or(usual)), &SORTS)?;
     let (sort, descending) = sorted.unwrap_or_default();
     let source = word("source", "invalid-source", source.as_deref(), &sources)?;
-    let order = if prefix.is_some() { "prefix".to_owned() } else { order };
-    Ok((CertificateQuery { name, prefix, source, ends, sort, descending }, order))
+    Ok(CertificateQuery { name, prefix, source, ends, sort, descending })
 }
 
 /// The words of `sort`.

@@ -13,10 +13,10 @@ use super::answer::Written;
 use super::body::Body;
 use super::orders::OrderView;
 use super::problem::Problem;
-use super::query::{Listing, NoParams, PageParams, Params, Segment, bad_cursor, word};
+use super::query::{List, Listing, NoParams, PageParams, Params, Segment, word};
 use super::views::{DomainDetail, DomainView, HostView};
 use crate::domains::Diagnosis;
-use crate::model::{DomainName, DomainState, Hostname, Scope};
+use crate::model::{DomainState, Hostname, Scope};
 use crate::store::DomainSort;
 use crate::tenancy::{DomainQuery, NewDomain};
 
@@ -60,7 +60,7 @@ pub struct ListDomains {
     /// How many to list, 1 to 200.
     #[param(value_type = Option<u32>, minimum = 1, maximum = 200, default = 50)]
     limit: Option<String>,
-    /// `next_cursor` of the page before. Opaque.
+    /// `next_cursor` of the page before, for the same list: the same caller, path and parameters but `limit`. Opaque.
     cursor: Option<String>,
     /// Only those of this tenant: its id or slug.
     tenant: Option<String>,
@@ -122,14 +122,12 @@ async fn add(
 async fn list(
     State(state): State<AdminState>,
     Segment(key): Segment,
+    list: List,
     Params(params): Params<PageParams>,
 ) -> Result<Json<Listing<DomainView>>, Problem> {
-    let paging = params.paging("domains")?;
-    if paging.after().is_some_and(|name| DomainName::parse(name).is_err()) {
-        return Err(bad_cursor());
-    }
+    let paging = params.paging(list)?;
     let rows = state.tenancy.domains(&key, &paging.page()).await?;
-    Ok(Json(paging.listing(rows, |row| row.domain.name.to_string(), DomainView::from)))
+    paging.listing(rows, |row| row.domain.name.to_string(), DomainView::from)
 }
 
 /// List the domains of all tenants by name
@@ -139,11 +137,11 @@ async fn list(
 async fn list_all(
     State(state): State<AdminState>,
     caller: Caller,
+    list: List,
     Params(params): Params<ListDomains>,
 ) -> Result<Json<Listing<DomainView>>, Problem> {
     let ListDomains { limit, cursor, tenant, state: wanted, prefix, beneath, sort } = params;
-    let order = if beneath.is_some() { "beneath" } else { sort.as_deref().unwrap_or_default() };
-    let paging = PageParams { limit, cursor }.paging(format!("all-domains {order}"))?;
+    let paging = PageParams { limit, cursor }.paging(list)?;
     let states = DomainState::ALL.map(|state| (state.as_str(), state));
     let (sort, descending) = word("sort", "invalid-sort", sort.as_deref(), &SORTS)?.unwrap_or_default();
     let beneath = beneath.as_deref().map(|text| {
@@ -160,7 +158,7 @@ async fn list_all(
     };
     let tenant = caller.whose(&state, query.tenant.take()).await?;
     let found = state.tenancy.list_domains(&DomainQuery { tenant, ..query }, &paging.exact()).await?;
-    Ok(Json(paging.found(found, DomainView::from)))
+    paging.found(found, DomainView::from)
 }
 
 /// Show a domain

@@ -11,7 +11,7 @@ use utoipa_axum::routes;
 use super::AdminState;
 use super::access::{Caller, Need, needs};
 use super::problem::Problem;
-use super::query::{Listing, PageParams, Params, bad_cursor};
+use super::query::{List, Listing, PageParams, Params};
 use crate::clock::Timestamp;
 use crate::model::Scope;
 use crate::store::{EventFilter, EventRow, Page};
@@ -28,7 +28,7 @@ pub struct ListEvents {
     /// How many to list, 1 to 200.
     #[param(value_type = Option<u32>, minimum = 1, maximum = 200, default = 50)]
     limit: Option<String>,
-    /// `next_cursor` of the page before. Opaque.
+    /// `next_cursor` of the page before, for the same list: the same caller, path and parameters but `limit`. Opaque.
     cursor: Option<String>,
     /// Only events after the one of this `id`: for whoever polls.
     after: Option<String>,
@@ -66,13 +66,11 @@ const OF_MEMBERS: [&str; 2] = ["invitation", "member"];
 async fn list(
     State(state): State<AdminState>,
     caller: Caller,
+    list: List,
     Params(params): Params<ListEvents>,
 ) -> Result<Json<Listing<EventView>>, Problem> {
     let ListEvents { limit, cursor, after, tenant, subject } = params;
-    let paging = PageParams { limit, cursor }.paging("events")?;
-    if paging.after().is_some_and(|id| !is_id(id)) {
-        return Err(bad_cursor());
-    }
+    let paging = PageParams { limit, cursor }.paging(list)?;
     if let Some(after) = after.as_deref().filter(|after| !is_id(after)) {
         let detail = format!("after is the id of an event, such as 17.0, not {after:?}");
         return Err(Problem::parameter(Some("after"), "bad-id", detail));
@@ -86,7 +84,7 @@ async fn list(
     let without: &[&str] = if caller.0.rights.has(Scope::MembersRead) { &[] } else { &OF_MEMBERS };
     let filter = EventFilter { tenant, subject: subject.as_deref(), without };
     let rows = state.tenancy.store().events(&filter, &page).await?;
-    Ok(Json(paging.listing(rows, EventRow::cursor, EventView::from)))
+    paging.listing(rows, EventRow::cursor, EventView::from)
 }
 
 fn is_id(text: &str) -> bool {

@@ -14,7 +14,7 @@ use super::answer::Written;
 use super::body::Body;
 use super::members::MemberView;
 use super::problem::Problem;
-use super::query::{Listing, NoParams, PageParams, Params, Segment};
+use super::query::{List, Listing, NoParams, PageParams, Params, Segment};
 use super::session::SignedIn;
 use super::signin::About;
 use crate::clock::Timestamp;
@@ -113,12 +113,13 @@ pub struct JoinedView {
 async fn list(
     State(state): State<AdminState>,
     Segment(key): Segment,
+    list: List,
     Params(params): Params<PageParams>,
 ) -> Result<Json<Listing<InvitationView>>, Problem> {
-    let paging = params.paging("invitations")?;
+    let paging = params.paging(list)?;
     let now = state.tenancy.clock().now();
     let rows = state.tenancy.invitations(&key, &paging.page()).await?;
-    Ok(Json(paging.listing(rows, |row| row.email.to_string(), |row| InvitationView::of(row, now))))
+    paging.listing(rows, |row| row.email.to_string(), |row| InvitationView::of(row, now))
 }
 
 /// Invite somebody

@@ -13,7 +13,7 @@ use super::answer::{Tagged, Written};
 use super::body::{Body, maybe};
 use super::precondition::IfMatch;
 use super::problem::Problem;
-use super::query::{Listing, NoParams, PageParams, Params, Segment};
+use super::query::{List, Listing, NoParams, PageParams, Params, Segment};
 use crate::clock::Timestamp;
 use crate::model::{MemberState, Role, Scope, UnitId};
 use crate::store::{MemberFilter, MemberRow, MemberSearch};
@@ -91,7 +91,7 @@ pub struct ListMembers {
     /// How many to list, 1 to 200.
     #[param(value_type = Option<u32>, minimum = 1, maximum = 200, default = 50)]
     limit: Option<String>,
-    /// `next_cursor` of the page before. Opaque.
+    /// `next_cursor` of the page before, for the same list: the same caller, path and parameters but `limit`. Opaque.
     cursor: Option<String>,
     /// `active` (the default), `removed` or `purging`.
     #[param(value_type = Option<MemberState>)]
@@ -118,20 +118,20 @@ async fn list(
     State(state): State<AdminState>,
     Caller(actor): Caller,
     Segment(key): Segment,
+    list: List,
     Params(params): Params<ListMembers>,
 ) -> Result<Json<Listing<MemberView>>, Problem> {
     let filter = params.filter()?;
     let shadow = matches!(params.shadow.as_deref(), Some("true"));
     let by_name = matches!(filter.search, MemberSearch::Name(_));
-    let paging = PageParams { limit: params.limit, cursor: params.cursor };
-    let paging = paging.paging(if by_name { "members by name" } else { "members" })?;
+    let paging = PageParams { limit: params.limit, cursor: params.cursor }.paging(list)?;
     let rows = match shadow {
         false => state.tenancy.members(&key, &filter, &paging.page()).await?,
         true if actor.rights.only().is_none() => state.tenancy.shadow_members(&key, &filter, &paging.page()).await?,
         true => return Err(Problem::insufficient(&[Scope::TenantsManage])),
     };
     let cursor = |row: &MemberRow| if by_name { row.name_cursor() } else { row.email.to_string() };
-    Ok(Json(paging.listing(rows, cursor, |row| MemberView { shadow, ..MemberView::from(row) })))
+    paging.listing(rows, cursor, |row| MemberView { shadow, ..MemberView::from(row) })
 }
 
 /// Add a member without an invitation

@@ -11,7 +11,7 @@ use super::AdminState;
 use super::access::{Caller, Need, needs};
 use super::answer::Written;
 use super::problem::Problem;
-use super::query::{Listing, NoParams, PageParams, Params, Segment};
+use super::query::{List, Listing, NoParams, PageParams, Params, Segment};
 use crate::acme::queue::Outlook;
 use crate::certificates::QueuedOrder;
 use crate::clock::Timestamp;
@@ -60,12 +60,13 @@ pub struct OrderView {
 async fn list(
     State(state): State<AdminState>,
     Caller(actor): Caller,
+    list: List,
     Params(params): Params<PageParams>,
 ) -> Result<Json<Listing<OrderView>>, Problem> {
-    let paging = params.paging("orders")?;
+    let paging = params.paging(list)?;
     let rows = state.certificates.queue(&actor.rights, &paging.page()).await?;
     let outlook = state.acme.outlook().await?;
-    Ok(Json(paging.listing(rows, |order| order.row.name.clone(), |order| OrderView::seen(&outlook, order))))
+    paging.listing(rows, |order| order.row.name.clone(), |order| OrderView::seen(&outlook, order))
 }
 
 /// Show an order

@@ -13,7 +13,7 @@ use super::answer::{Tagged, Written};
 use super::body::Body;
 use super::precondition::IfMatch;
 use super::problem::Problem;
-use super::query::{Listing, NoParams, PageParams, Params, Segment};
+use super::query::{List, Listing, NoParams, PageParams, Params, Segment};
 use super::session::SessionView;
 use crate::clock::Timestamp;
 use crate::model::{Person, Scope};
@@ -83,7 +83,7 @@ pub struct ListParams {
     /// How many to list, 1 to 200.
     #[param(value_type = Option<u32>, minimum = 1, maximum = 200, default = 50)]
     limit: Option<String>,
-    /// `next_cursor` of the page before. Opaque.
+    /// `next_cursor` of the page before, for the same list: the same caller, path and parameters but `limit`. Opaque.
     cursor: Option<String>,
 }
 
@@ -114,12 +114,13 @@ pub struct ErasedPerson {
     responses((status = 200, description = "By e-mail address", body = Listing<PersonView>)))]
 async fn list(
     State(state): State<AdminState>,
+    list: List,
     Params(params): Params<ListParams>,
 ) -> Result<Json<Listing<PersonView>>, Problem> {
     let ListParams { email, limit, cursor } = params;
-    let paging = PageParams { limit, cursor }.paging("people")?;
+    let paging = PageParams { limit, cursor }.paging(list)?;
     let rows = state.tenancy.people(email.as_deref(), &paging.page()).await?;
-    Ok(Json(paging.listing(rows, |person| person.email.to_string(), PersonView::from)))
+    paging.listing(rows, |person| person.email.to_string(), PersonView::from)
 }
 
 /// Make a person
@@ -214,12 +215,13 @@ async fn erase(
 async fn sessions(
     State(state): State<AdminState>,
     Segment(key): Segment,
+    list: List,
     Params(params): Params<PageParams>,
 ) -> Result<Json<Listing<SessionView>>, Problem> {
-    let paging = params.paging("sessions")?;
+    let paging = params.paging(list)?;
     let person = state.tenancy.person(&key).await?;
     let rows = state.tenancy.sessions(person.id, &paging.page()).await?;
-    Ok(Json(paging.listing(rows, |row| row.id.to_string(), |row| SessionView::of(row, None))))
+    paging.listing(rows, |row| row.id.to_string(), |row| SessionView::of(row, None))
 }
 
 /// Sign a person out everywhere

@@ -1,22 +1,24 @@
-//! Queries and paths, strictly: unknown parameters are refused, and cursors that this server did not give.
+//! Queries and paths, strictly: unknown parameters are refused, and cursors that this installation did not give out for the
+//! same list. What a cursor carries is sealed: keys of lists are people's addresses, among others.
 
+use axum::Json;
 use axum::extract::{FromRequestParts, Path, Query};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
 
+use super::AdminState;
+use super::access::Caller;
 use super::problem::Problem;
 use crate::clock::Timestamp;
-use crate::store::{Found, Page};
+use crate::seal::Sealer;
+use crate::store::{Found, Page, StoreError};
 
 const LIMIT_DEFAULT: u32 = 50;
 const LIMIT_MAX: u32 = 200;
-/// The longest key of a list by name, and a slug.
-const KEY_MAX: usize = 600;
 
 /// The query, each parameter known and named at most once.
 pub struct Params<T>(pub T);
@@ -40,8 +42,15 @@ pub struct PageParams {
     /// How many to list, 1 to 200.
     #[param(value_type = Option<u32>, minimum = 1, maximum = 200, default = 50)]
     pub limit: Option<String>,
-    /// `next_cursor` of the page before. Opaque.
+    /// `next_cursor` of the page before, for the same list: the same caller, path and parameters but `limit`. Opaque.
     pub cursor: Option<String>,
+}
+
+/// The list that is asked for: all of the call that decides what is in it, and in which order.
+pub struct List {
+    /// What its cursors are sealed for.
+    name: String,
+    sealer: Sealer,
 }
 
 /// One page of a listing.
@@ -52,9 +61,9 @@ pub struct Listing<T> {
     pub next_cursor: Option<String>,
 }
 
-/// The page that was asked for, of a listing whose cursors are its own.
+/// The page that was asked for, of a list whose cursors are its own.
 pub struct Paging {
-    listing: String,
+    list: List,
     limit: u32,
     after: Option<String>,
 }
@@ -93,10 +102,33 @@ impl<S: Send + Sync> FromRequestParts<S> for TwoSegments {
     }
 }
 
+impl FromRequestParts<AdminState> for List {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AdminState) -> Result<Self, Problem> {
+        let Caller(actor) = Caller::from_request_parts(parts, state).await?;
+        let Params(mut query) = Params::<Vec<(String, String)>>::from_request_parts(parts, state).await?;
+        query.retain(|(parameter, _)| parameter != "limit" && parameter != "cursor");
+        query.sort();
+        let tenant = actor.rights.only().map(|own| own.to_string());
+        let name = json!([actor.name, tenant, parts.uri.path(), query]).to_string();
+        Ok(Self { name, sealer: state.tenancy.store().sealer().clone() })
+    }
+}
+
+impl List {
+    fn cursor(&self, key: &str) -> Result<String, Problem> {
+        Ok(self.sealer.give(&self.name, key).map_err(StoreError::from)?)
+    }
+
+    fn key(&self, cursor: &str) -> Result<String, Problem> {
+        self.sealer.take_back(&self.name, cursor).ok_or_else(bad_cursor)
+    }
+}
+
 impl PageParams {
-    /// Checks the parameters of a listing. `listing` keeps the cursors of different listings apart.
-    pub fn paging(&self, listing: impl Into<String>) -> Result<Paging, Problem> {
-        let listing = listing.into();
+    /// Checks the parameters that all lists have.
+    pub fn paging(&self, list: List) -> Result<Paging, Problem> {
         let limit = match &self.limit {
             None => LIMIT_DEFAULT,
             Some(text) => text.parse().ok().filter(|n| (1..=LIMIT_MAX).contains(n)).ok_or_else(|| {
@@ -104,8 +136,8 @@ impl PageParams {
                 Problem::parameter(Some("limit"), "out-of-range", detail)
             })?,
         };
-        let after = self.cursor.as_deref().map(|cursor| decode(&listing, cursor)).transpose()?;
-        Ok(Paging { listing, limit, after })
+        let after = self.cursor.as_deref().map(|cursor| list.key(cursor)).transpose()?;
+        Ok(Paging { list, limit, after })
     }
 }
 
@@ -115,29 +147,29 @@ impl Paging {
         Page { limit: self.limit + 1, after: self.after.clone() }
     }
 
-    /// The key that the page begins after.
-    pub fn after(&self) -> Option<&str> {
-        self.after.as_deref()
-    }
-
     /// What to ask of a listing that says itself whether there is more.
     pub fn exact(&self) -> Page {
         Page { limit: self.limit, after: self.after.clone() }
     }
 
     /// The page, and where the next one begins.
-    pub fn found<R, T>(&self, found: Found<R>, view: impl Fn(R) -> T) -> Listing<T> {
-        let next_cursor = found.next.map(|key| encode(&self.listing, &key));
-        Listing { items: found.rows.into_iter().map(view).collect(), next_cursor }
+    pub fn found<R, T>(&self, found: Found<R>, view: impl Fn(R) -> T) -> Result<Json<Listing<T>>, Problem> {
+        let next_cursor = found.next.map(|key| self.list.cursor(&key)).transpose()?;
+        Ok(Json(Listing { items: found.rows.into_iter().map(view).collect(), next_cursor }))
     }
 
     /// Cuts the one too many, whose predecessor's key is the next cursor.
-    pub fn listing<R, T>(&self, mut rows: Vec<R>, key: impl Fn(&R) -> String, view: impl Fn(R) -> T) -> Listing<T> {
+    pub fn listing<R, T>(
+        &self,
+        mut rows: Vec<R>,
+        key: impl Fn(&R) -> String,
+        view: impl Fn(R) -> T,
+    ) -> Result<Json<Listing<T>>, Problem> {
         let limit = self.limit as usize;
         let more = rows.len() > limit;
         rows.truncate(limit);
-        let next_cursor = rows.last().filter(|_| more).map(|last| encode(&self.listing, &key(last)));
-        Listing { items: rows.into_iter().map(view).collect(), next_cursor }
+        let next = rows.last().filter(|_| more).map(key);
+        self.found(Found { rows, next }, view)
     }
 }
 
@@ -167,21 +199,11 @@ where
     text.map(parse).transpose()
 }
 
-/// The refusal of a cursor that was not given out for this listing.
+/// The refusal of a cursor that was not given out for this list.
 pub fn bad_cursor() -> Problem {
-    let detail = "this is no cursor of this listing; take next_cursor from the page before, or leave it out";
-    Problem::parameter(Some("cursor"), "bad-cursor", detail)
-}
-
-fn encode(listing: &str, key: &str) -> String {
-    URL_SAFE_NO_PAD.encode(format!("{listing}:{key}"))
-}
-
-fn decode(listing: &str, cursor: &str) -> Result<String, Problem> {
-    let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| bad_cursor())?;
-    let text = String::from_utf8(bytes).map_err(|_| bad_cursor())?;
-    let key = text.strip_prefix(listing).and_then(|rest| rest.strip_prefix(':')).filter(|key| key.len() <= KEY_MAX);
-    key.map(str::to_owned).ok_or_else(bad_cursor)
+    let detail = "this is no cursor of this list; take next_cursor from the page before, asked with the same parameters, \
+                  or leave it out";
+    Problem::parameter(Some("cursor"), "invalid-cursor", detail)
 }
 
 #[cfg(test)]
@@ -189,15 +211,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cursors_lead_on_and_belong_to_one_listing() {
-        let params = |cursor: Option<String>| PageParams { limit: Some("2".into()), cursor };
-        let paging = params(None).paging("letters").unwrap_or_else(|_| panic!("good parameters"));
-        let page = paging.listing(vec!["a", "b", "c"], |l| (*l).to_owned(), |l| l);
-        assert_eq!(page.items, ["a", "b"]);
-        let next = params(page.next_cursor.clone()).paging("letters").unwrap_or_else(|_| panic!("own cursor"));
-        assert_eq!(next.after(), Some("b"));
-        assert!(next.listing(vec!["c"], |l| (*l).to_owned(), |l| l).next_cursor.is_none());
-        assert!(params(page.next_cursor).paging("numbers").is_err());
-        assert!(params(Some("???".into())).paging("letters").is_err());
+    fn cursors_lead_on_and_belong_to_one_list() {
+        let list = |name: &str| List { name: name.into(), sealer: Sealer::from_key_bytes(&[1; 32]).unwrap() };
+        let asked = |name: &str, cursor: Option<String>| {
+            PageParams { limit: Some("2".into()), cursor }.paging(list(name)).map_err(|problem| json!(problem))
+        };
+        let page = |paging: Paging, rows: Vec<&'static str>| {
+            paging.listing(rows, |l| (*l).to_owned(), |l| l).unwrap_or_else(|_| panic!("a page")).0
+        };
+        let first = page(asked("letters", None).unwrap_or_else(|why| panic!("{why}")), vec!["a", "b", "c"]);
+        assert_eq!(first.items, ["a", "b"]);
+        let next = asked("letters", first.next_cursor.clone()).unwrap_or_else(|why| panic!("{why}"));
+        assert_eq!(next.page().after.as_deref(), Some("b"));
+        assert!(page(next, vec!["c"]).next_cursor.is_none());
+        for (name, cursor) in [("numbers", first.next_cursor), ("letters", Some("???".into()))] {
+            let refused = asked(name, cursor).err().unwrap_or_default();
+            assert_eq!(refused["errors"][0]["code"], "invalid-cursor", "{refused}");
+        }
     }
 }

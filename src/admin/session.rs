@@ -17,9 +17,9 @@ use super::body::Body;
 use super::cookies::{self, SESSION, WithCookies};
 use super::people::PersonSummary;
 use super::problem::Problem;
-use super::query::{Listing, NoParams, PageParams, Params, Segment};
+use super::query::{List, Listing, NoParams, PageParams, Params, Segment};
 use crate::clock::Timestamp;
-use crate::model::{Role, Scope, SessionId, Status};
+use crate::model::{Role, Scope, SessionId, Status, TenantId};
 use crate::store::SessionRow;
 use crate::tenancy::{Membership, SessionState, csrf_token};
 
@@ -180,14 +180,18 @@ async fn change_password(
 ///
 /// Operators can pick any tenant besides; those are not listed.
 #[utoipa::path(get, path = "/v1/session/tenancies", operation_id = "listOwnTenancies", tag = "sessions",
-    responses((status = 200, description = "All of them, by slug", body = Listing<TenancyView>)))]
+    params(PageParams),
+    responses((status = 200, description = "A page of them, the oldest tenant first", body = Listing<TenancyView>)))]
 async fn tenancies(
     State(state): State<AdminState>,
     SignedIn(known, _): SignedIn,
-    Params(NoParams {}): Params<NoParams>,
+    list: List,
+    Params(params): Params<PageParams>,
 ) -> Result<Json<Listing<TenancyView>>, Problem> {
-    let items = TenancyView::all(&state, &known).await?;
-    Ok(Json(Listing { items, next_cursor: None }))
+    let paging = params.paging(list)?;
+    let rows = state.tenancy.memberships(known.person.id, &paging.page()).await?;
+    let picked = known.session.tenant;
+    paging.listing(rows, |row| row.tenant.to_string(), |row| TenancyView::of(row, picked))
 }
 
 /// Leave a tenancy
@@ -253,12 +257,13 @@ async fn pick(
 async fn list(
     State(state): State<AdminState>,
     SignedIn(known, _): SignedIn,
+    list: List,
     Params(params): Params<PageParams>,
 ) -> Result<Json<Listing<SessionView>>, Problem> {
-    let paging = params.paging("sessions")?;
+    let paging = params.paging(list)?;
     let rows = state.tenancy.sessions(known.person.id, &paging.page()).await?;
     let current = Some(known.session.id);
-    Ok(Json(paging.listing(rows, |row| row.id.to_string(), |row| SessionView::of(row, current))))
+    paging.listing(rows, |row| row.id.to_string(), |row| SessionView::of(row, current))
 }
 
 /// Sign out everywhere
@@ -344,11 +349,9 @@ impl SessionDetail {
 }
 
 impl TenancyView {
-    async fn all(state: &AdminState, known: &SessionState) -> Result<Vec<Self>, Problem> {
-        let mut all = state.tenancy.memberships(known.person.id).await?;
-        all.sort_by(|one, other| one.slug.cmp(&other.slug));
-        let view = |membership: Membership| Self {
-            picked: known.session.tenant == Some(membership.tenant),
+    fn of(membership: Membership, picked: Option<TenantId>) -> Self {
+        Self {
+            picked: picked == Some(membership.tenant),
             tenant: membership.tenant.to_string(),
             slug: membership.slug.to_string(),
             name: membership.name,
@@ -356,7 +359,6 @@ impl TenancyView {
             role: membership.role,
             custom_role: membership.custom_role.map(|name| name.to_string()),
             default: membership.default,
-        };
-        Ok(all.into_iter().map(view).collect())
+        }
     }
 }

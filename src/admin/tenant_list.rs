@@ -10,7 +10,7 @@ use utoipa_axum::routes;
 use super::AdminState;
 use super::access::{Need, needs};
 use super::problem::Problem;
-use super::query::{Listing, PageParams, Params, time, word};
+use super::query::{List, Listing, PageParams, Params, time, word};
 use super::views::TenantView;
 use crate::clock::Timestamp;
 use crate::model::{DomainState, Scope, Status};
@@ -46,7 +46,7 @@ pub struct ListTenants {
     /// How many to list, 1 to 200.
     #[param(value_type = Option<u32>, minimum = 1, maximum = 200, default = 50)]
     limit: Option<String>,
-    /// `next_cursor` of the page before, with the same `sort` and `search`. Opaque.
+    /// `next_cursor` of the page before, for the same list: the same caller, path and parameters but `limit`. Opaque.
     cursor: Option<String>,
     /// What a slug, a word of the name, or a domain that the tenant holds begins with; without regard to case, diacritics
     /// and punctuation of the name. Orders the list by what is found.
@@ -152,20 +152,17 @@ pub struct DomainStats {
     responses((status = 200, description = "A page of tenants", body = Listing<TenantView>)))]
 pub async fn list(
     State(state): State<AdminState>,
+    list: List,
     Params(params): Params<ListTenants>,
 ) -> Result<Json<Listing<TenantView>>, Problem> {
-    let listing = match (&params.search, &params.sort) {
-        (Some(_), Some(_)) => {
-            let detail = "a search is in the order of what is found; leave sort out, or search";
-            return Err(Problem::parameter(Some("sort"), "contradiction", detail));
-        }
-        (Some(_), None) => "tenants?".to_owned(),
-        (None, sort) => format!("tenants {}", sort.as_deref().unwrap_or_default()),
-    };
-    let paging = PageParams { limit: params.limit.clone(), cursor: params.cursor.clone() }.paging(listing)?;
+    if params.search.is_some() && params.sort.is_some() {
+        let detail = "a search is in the order of what is found; leave sort out, or search";
+        return Err(Problem::parameter(Some("sort"), "contradiction", detail));
+    }
+    let paging = PageParams { limit: params.limit.clone(), cursor: params.cursor.clone() }.paging(list)?;
     let query = query(params)?;
     let found = state.tenancy.list(&query, &paging.exact()).await?;
-    Ok(Json(paging.found(found, TenantView::from)))
+    paging.found(found, TenantView::from)
 }
 
 /// Count tenants and domains

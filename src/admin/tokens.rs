@@ -15,7 +15,7 @@ use super::access::{Caller, Need, needs};
 use super::answer::Written;
 use super::body::Body;
 use super::problem::Problem;
-use super::query::{Listing, NoParams, PageParams, Params, Segment};
+use super::query::{List, Listing, NoParams, PageParams, Params, Segment};
 use crate::clock::Timestamp;
 use crate::model::{Scope, within_a_tenant};
 use crate::store::TokenRow;
@@ -113,15 +113,19 @@ async fn create(
     Ok(issued(done, location))
 }
 
-/// List the operators' tokens
-#[utoipa::path(get, path = "/v1/tokens", operation_id = "listTokens", tag = "tokens",
-    responses((status = 200, description = "Every token, without its text", body = Listing<TokenView>)))]
+/// List the operators' tokens by name
+///
+/// Expired ones too, for 30 days after their end.
+#[utoipa::path(get, path = "/v1/tokens", operation_id = "listTokens", tag = "tokens", params(PageParams),
+    responses((status = 200, description = "A page of tokens, without their texts", body = Listing<TokenView>)))]
 async fn list(
     State(state): State<AdminState>,
-    Params(NoParams {}): Params<NoParams>,
+    list: List,
+    Params(params): Params<PageParams>,
 ) -> Result<Json<Listing<TokenView>>, Problem> {
-    let items = state.tenancy.tokens().await?.into_iter().map(TokenView::from).collect();
-    Ok(Json(Listing { items, next_cursor: None }))
+    let paging = params.paging(list)?;
+    let rows = state.tenancy.tokens(None, &paging.page()).await?;
+    paging.listing(rows, |row| row.name.clone(), TokenView::from)
 }
 
 /// Revoke an operator's token at once
@@ -169,11 +173,12 @@ async fn create_for_tenant(
 async fn list_of_tenant(
     State(state): State<AdminState>,
     Segment(key): Segment,
+    list: List,
     Params(params): Params<PageParams>,
 ) -> Result<Json<Listing<TokenView>>, Problem> {
-    let paging = params.paging("tenant-tokens")?;
-    let rows = state.tenancy.tenant_tokens(&key, &paging.page()).await?;
-    Ok(Json(paging.listing(rows, |row| row.name.clone(), TokenView::from)))
+    let paging = params.paging(list)?;
+    let rows = state.tenancy.tokens(Some(&key), &paging.page()).await?;
+    paging.listing(rows, |row| row.name.clone(), TokenView::from)
 }
 
 /// Revoke a tenant's token at once

@@ -100,12 +100,9 @@ impl Token {
                 issued(json, &client.send(Method::POST, &path(tenant.as_deref(), ""), body).await?.body);
             }
             Command::List { tenant } => {
-                let tokens = match &tenant {
-                    Some(_) => client.all(&path(tenant.as_deref(), "")).await?.into(),
-                    None => client.get("/v1/tokens").await?.body["items"].take(),
-                };
+                let tokens = client.all(&path(tenant.as_deref(), "")).await?;
                 let columns = [("NAME", "/name"), ("CREATED", "/created"), ("EXPIRES", "/expires")];
-                rows(json, tokens, &[&columns[..], &[("BY", "/maker"), ("MAY", "/scopes")]].concat());
+                rows(json, tokens.into(), &[&columns[..], &[("BY", "/maker"), ("MAY", "/scopes")]].concat());
             }
             Command::Revoke { name, tenant } => {
                 client.delete(&path(tenant.as_deref(), &format!("/{}", segment(&name)))).await?;

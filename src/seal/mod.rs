@@ -6,6 +6,7 @@
 //! another row does not open there. The key id says which key made it, so that a second key can live beside the first.
 
 mod key;
+mod token;
 
 use std::fmt;
 use std::sync::Arc;
@@ -26,7 +27,10 @@ pub struct Sealer {
 
 struct Key {
     id: KeyId,
+    /// For secrets at rest.
     aead: RandomizedNonceKey,
+    /// For what is given out and comes back.
+    tokens: RandomizedNonceKey,
 }
 
 /// Which key sealed an envelope: derived from the key, and says nothing about it.
@@ -73,9 +77,9 @@ impl Sealer {
         // AEAD key are derived apart, so that the id printed in an error tells nothing.
         let root = hkdf::Prk::new_less_safe(hkdf::HKDF_SHA256, key);
         let id = KeyId(*derive::<8>(&root, b"tenantry seal v1: key id")?);
-        let derived = derive::<KEY_BYTES>(&root, b"tenantry seal v1: AES-256-GCM")?;
-        let aead = RandomizedNonceKey::new(&AES_256_GCM, &*derived).map_err(|_| SealError::Library("take the key"))?;
-        Ok(Self { newest: Arc::new(Key { id, aead }), old: Vec::new() })
+        let aead = cipher(&root, b"tenantry seal v1: AES-256-GCM")?;
+        let tokens = cipher(&root, b"tenantry seal v1: AES-256-GCM, tokens")?;
+        Ok(Self { newest: Arc::new(Key { id, aead, tokens }), old: Vec::new() })
     }
 
     /// The same, and it opens what `old` can open.
@@ -106,14 +110,47 @@ impl Sealer {
 
     /// Seals `secret` for one place only: `purpose` is `<table>/<key>`, and has to be given again to open it.
     pub fn seal(&self, purpose: &str, secret: &[u8]) -> Result<Vec<u8>, SealError> {
+        self.newest.seal(&self.newest.aead, purpose, secret)
+    }
+
+    /// Opens an envelope that [`Sealer::seal`] made for the same purpose.
+    pub fn open(&self, purpose: &str, envelope: &[u8]) -> Result<Zeroizing<Vec<u8>>, SealError> {
+        self.open_with(|key| &key.aead, purpose, envelope)
+    }
+
+    fn open_with(
+        &self,
+        cipher: impl Fn(&Key) -> &RandomizedNonceKey,
+        purpose: &str,
+        envelope: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, SealError> {
+        let (found, nonce, sealed) =
+            split(envelope).ok_or_else(|| SealError::NoEnvelope { purpose: purpose.into() })?;
+        let key = std::iter::once(&self.newest)
+            .chain(&self.old)
+            .find(|key| key.id == found)
+            .ok_or_else(|| SealError::OtherKey { purpose: purpose.into(), found, have: self.newest.id })?;
+        let mut secret = Zeroizing::new(sealed.to_vec());
+        let aad = Aad::from(associated_data(found, purpose));
+        let length = cipher(key)
+            .open_in_place(Nonce::assume_unique_for_key(nonce), aad, &mut secret)
+            .map_err(|_| SealError::Altered { purpose: purpose.into() })?
+            .len();
+        secret.truncate(length);
+        Ok(secret)
+    }
+}
+
+impl Key {
+    fn seal(&self, cipher: &RandomizedNonceKey, purpose: &str, secret: &[u8]) -> Result<Vec<u8>, SealError> {
         // One allocation of the final size: growing would leave a copy of the plaintext behind.
         let mut envelope = Vec::with_capacity(HEADER + secret.len() + TAG);
         envelope.push(VERSION);
-        envelope.extend_from_slice(&self.newest.id.0);
+        envelope.extend_from_slice(&self.id.0);
         envelope.extend_from_slice(&[0; NONCE_LEN]);
         envelope.extend_from_slice(secret);
-        let aad = Aad::from(associated_data(self.newest.id, purpose));
-        match self.newest.aead.seal_in_place_separate_tag(aad, &mut envelope[HEADER..]) {
+        let aad = Aad::from(associated_data(self.id, purpose));
+        match cipher.seal_in_place_separate_tag(aad, &mut envelope[HEADER..]) {
             Ok((nonce, tag)) => {
                 envelope[HEADER - NONCE_LEN..HEADER].copy_from_slice(nonce.as_ref());
                 envelope.extend_from_slice(tag.as_ref());
@@ -124,25 +161,6 @@ impl Sealer {
                 Err(SealError::Library("seal"))
             }
         }
-    }
-
-    /// Opens an envelope that [`Sealer::seal`] made for the same purpose.
-    pub fn open(&self, purpose: &str, envelope: &[u8]) -> Result<Zeroizing<Vec<u8>>, SealError> {
-        let (found, nonce, sealed) =
-            split(envelope).ok_or_else(|| SealError::NoEnvelope { purpose: purpose.into() })?;
-        let key = std::iter::once(&self.newest)
-            .chain(&self.old)
-            .find(|key| key.id == found)
-            .ok_or_else(|| SealError::OtherKey { purpose: purpose.into(), found, have: self.newest.id })?;
-        let mut secret = Zeroizing::new(sealed.to_vec());
-        let aad = Aad::from(associated_data(found, purpose));
-        let length = key
-            .aead
-            .open_in_place(Nonce::assume_unique_for_key(nonce), aad, &mut secret)
-            .map_err(|_| SealError::Altered { purpose: purpose.into() })?
-            .len();
-        secret.truncate(length);
-        Ok(secret)
     }
 }
 
@@ -167,6 +185,11 @@ impl<const N: usize> hkdf::KeyType for Length<N> {
     fn len(&self) -> usize {
         N
     }
+}
+
+fn cipher(root: &hkdf::Prk, info: &[u8]) -> Result<RandomizedNonceKey, SealError> {
+    let derived = derive::<KEY_BYTES>(root, info)?;
+    RandomizedNonceKey::new(&AES_256_GCM, &*derived).map_err(|_| SealError::Library("take the key"))
 }
 
 fn derive<const N: usize>(root: &hkdf::Prk, info: &[u8]) -> Result<Zeroizing<[u8; N]>, SealError> {

@@ -13,8 +13,8 @@ use super::connect::{Place, Statement};
 use super::*;
 use crate::clock::Timestamp;
 use crate::model::{
-    Branding, Certificate, CertificateSource, Domain, DomainName, DomainState, Hostname, Life, Listing, PlanName, Slug,
-    Status, Tenant, TenantId,
+    Branding, Certificate, CertificateSource, Domain, DomainName, DomainState, Hostname, Life, Listing, PersonId,
+    PlanName, Slug, Status, Tenant, TenantId,
 };
 
 #[allow(dead_code)]
@@ -233,6 +233,16 @@ impl Ground {
             store.people(Some("a"), &page).await.unwrap().last().map(|person| person.email.to_string())
         };
         self.pages("people", people).await;
+        for tenant in [None, Some(id)] {
+            let tokens =
+                async |page: Page| store.tokens(tenant, &page).await.unwrap().last().map(|token| token.name.clone());
+            self.pages("tokens", tokens).await;
+        }
+        let somebody = PersonId::new();
+        let tenancies = async |page: Page| {
+            store.memberships_of(somebody, &page).await.unwrap().last().map(|member| member.tenant.to_string())
+        };
+        self.pages("memberships", tenancies).await;
     }
 
     /// The first page, and the one behind it.

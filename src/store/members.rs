@@ -84,12 +84,13 @@ impl Store {
         self.all(statement.bind(page.limit())).await?.iter().map(member_of).collect()
     }
 
-    /// Whose active member somebody is, by tenant: at most [`Page::MOST`].
-    pub async fn memberships_of(&self, person: PersonId) -> Result<Vec<MemberRow>, StoreError> {
-        let statement = query(select!("WHERE m.person = $1 AND m.state = $2 ORDER BY m.tenant LIMIT $3"));
+    /// Whose active member somebody is, by tenant. `page.after` is a tenant's id.
+    pub async fn memberships_of(&self, person: PersonId, page: &Page) -> Result<Vec<MemberRow>, StoreError> {
+        let after = storable(page.after.as_deref().unwrap_or_default()).into_owned();
         let statement =
-            statement.bind(person.to_string()).bind(MemberState::Active.as_str()).bind(i64::from(Page::MOST));
-        self.all(statement).await?.iter().map(member_of).collect()
+            query(select!("WHERE m.person = $1 AND m.state = $2 AND m.tenant > $3 ORDER BY m.tenant LIMIT $4"));
+        let statement = statement.bind(person.to_string()).bind(MemberState::Active.as_str());
+        self.all(statement.bind(after).bind(page.limit())).await?.iter().map(member_of).collect()
     }
 
     /// How many active members a tenant has.

@@ -8,6 +8,7 @@ use super::connect::Statement;
 use super::row::Row;
 use super::{Store, StoreError, Write};
 use crate::model::Change;
+use crate::seal::Sealer;
 
 /// The secrets whose change every edge has to hear of.
 const SIGNING_KEYS: [&str; 2] = ["assertion-key", "session-key"];
@@ -23,6 +24,11 @@ impl Store {
         let Some(row) = row else { return Ok(None) };
         let sealed = Row::new(row, "secrets", "name").bytes("sealed")?;
         Ok(Some(self.0.sealer.open(&purpose(name), sealed)?))
+    }
+
+    /// The keys that its secrets are under: all nodes have them, and had them yesterday.
+    pub fn sealer(&self) -> &Sealer {
+        &self.0.sealer
     }
 }
 

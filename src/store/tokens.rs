@@ -58,16 +58,18 @@ impl Store {
         Ok(row.filter(|row| row.tenant == tenant))
     }
 
-    /// All operators' tokens, by name.
-    pub async fn tokens(&self) -> Result<Vec<TokenRow>, StoreError> {
-        self.all(query(select!("WHERE tenant IS NULL ORDER BY name"))).await?.iter().map(token_of).collect()
-    }
-
-    /// A tenant's tokens by name. `page.after` is a name.
-    pub async fn tenant_tokens(&self, tenant: TenantId, page: &Page) -> Result<Vec<TokenRow>, StoreError> {
-        let after = key(Some(tenant), page.after.as_deref().unwrap_or_default());
-        let statement = query(select!("WHERE tenant = $1 AND name > $2 ORDER BY name LIMIT $3"));
-        let statement = statement.bind(tenant.to_string()).bind(after).bind(page.limit());
+    /// A tenant's tokens by name, or the operators'. `page.after` is a name.
+    pub async fn tokens(&self, tenant: Option<TenantId>, page: &Page) -> Result<Vec<TokenRow>, StoreError> {
+        let after = key(tenant, page.after.as_deref().unwrap_or_default());
+        let statement = match tenant {
+            None => query(select!("WHERE tenant IS NULL AND name > $1 ORDER BY name LIMIT $2")),
+            Some(_) => query(select!("WHERE name > $1 AND tenant = $3 ORDER BY name LIMIT $2")),
+        };
+        let statement = statement.bind(after).bind(page.limit());
+        let statement = match tenant {
+            None => statement,
+            Some(tenant) => statement.bind(tenant.to_string()),
+        };
         self.all(statement).await?.iter().map(token_of).collect()
     }
 }

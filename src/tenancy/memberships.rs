@@ -12,7 +12,7 @@ use super::{Tenancy, TenancyError};
 use crate::model::{
     Feature, Person, PersonId, Position, Realm, Rights, Role, RoleName, Scope, Slug, Status, Tenant, TenantId, UnitId,
 };
-use crate::store::{MemberRow, RoleRow};
+use crate::store::{MemberRow, Page, RoleRow};
 
 /// The feature that lets roles of a tenant's own count in full.
 pub const CUSTOM_ROLES: &str = "custom_roles";
@@ -51,12 +51,12 @@ impl Membership {
 
 impl Tenancy {
     /// The tenants that somebody is a member of, by id; shadow memberships, of which there is one for each tenant, left
-    /// out. None for whom nobody knows, or who is disabled.
-    pub async fn memberships(&self, person: PersonId) -> Result<Vec<Membership>, TenancyError> {
+    /// out. None for whom nobody knows, or who is disabled. `page.after` is the last id of the page before.
+    pub async fn memberships(&self, person: PersonId, page: &Page) -> Result<Vec<Membership>, TenancyError> {
         let Some(person) = self.able(person).await? else { return Ok(Vec::new()) };
         let mut known = Known::default();
         let mut memberships = Vec::new();
-        for row in self.store.memberships_of(person.id).await? {
+        for row in self.store.memberships_of(person.id, page).await? {
             if let Some(tenant) = self.store.tenant(row.tenant).await? {
                 memberships.push(self.membership_of(&person, &row, tenant, &mut known).await?);
             }

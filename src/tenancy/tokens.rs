@@ -72,15 +72,13 @@ impl Tenancy {
         self.finish(write, entry, issued).await
     }
 
-    /// Every token of the operators, expired ones too.
-    pub async fn tokens(&self) -> Result<Vec<TokenRow>, TenancyError> {
-        Ok(self.store.tokens().await?)
-    }
-
-    /// A tenant's tokens by name, expired ones too; `page.after` is the last name of the page before.
-    pub async fn tenant_tokens(&self, tenant: &str, page: &Page) -> Result<Vec<TokenRow>, TenancyError> {
-        let tenant = self.find(tenant).await?.id;
-        Ok(self.store.tenant_tokens(tenant, page).await?)
+    /// A tenant's tokens by name, or the operators', expired ones too; `page.after` is the last name of the page before.
+    pub async fn tokens(&self, tenant: Option<&str>, page: &Page) -> Result<Vec<TokenRow>, TenancyError> {
+        let tenant = match tenant {
+            Some(key) => Some(self.find(key).await?.id),
+            None => None,
+        };
+        Ok(self.store.tokens(tenant, page).await?)
     }
 
     /// Makes a token worthless at once: one that holds nothing that the actor lacks, and is of no higher rank. The last of
@@ -100,7 +98,7 @@ impl Tenancy {
         let row = row.ok_or_else(|| TenancyError::NotFound(Kind::Token, name.to_owned()))?;
         self.may_revoke(actor, &row).await?;
         // Looked at while nobody else can write, or two who revoke the last two tokens would both be allowed to.
-        if tenant.is_none() && is_last(&self.store.tokens().await?, name, self.clock.now()) {
+        if self.is_last(&row).await? {
             let detail =
                 format!("{name:?} is the last token that may do everything; create another before revoking it");
             return Err(TenancyError::conflict("", "last-token", detail));
@@ -128,6 +126,29 @@ impl Tenancy {
                 }
                 _ => Ok(()),
             },
+        }
+    }
+
+    /// Whether this is an operators' token that works and lets its holder do everything, and no other does.
+    async fn is_last(&self, row: &TokenRow) -> Result<bool, StoreError> {
+        let now = self.clock.now();
+        let counts = |token: &TokenRow| {
+            let works = token.expires.is_none_or(|at| at > now);
+            works && token.scopes.held(Scope::ALL).len() == Scope::ALL.len()
+        };
+        if row.tenant.is_some() || !counts(row) {
+            return Ok(false);
+        }
+        let mut page = Page { limit: Page::MOST, after: None };
+        loop {
+            let tokens = self.store.tokens(None, &page).await?;
+            if tokens.iter().any(|token| token.name != row.name && counts(token)) {
+                return Ok(false);
+            }
+            if tokens.len() < Page::MOST as usize {
+                return Ok(true);
+            }
+            page.after = tokens.last().map(|token| token.name.clone());
         }
     }
 
@@ -225,14 +246,6 @@ fn within_rights(actor: &Actor, scopes: &Grant) -> Result<(), TenancyError> {
         lacking if lacking.is_empty() => Ok(()),
         lacking => Err(TenancyError::Forbidden(lacking)),
     }
-}
-
-/// Whether this token works and lets its holder do everything, and no other does.
-fn is_last(tokens: &[TokenRow], name: &str, now: Timestamp) -> bool {
-    let does_all = |token: &TokenRow| token.scopes.held(Scope::ALL).len() == Scope::ALL.len();
-    let works = |token: &TokenRow| token.expires.is_none_or(|at| at > now);
-    let usable: Vec<_> = tokens.iter().filter(|token| works(token) && does_all(token)).collect();
-    matches!(usable.as_slice(), [only] if only.name == name)
 }
 
 /// Random bytes from the cryptographic generator.

@@ -15,6 +15,7 @@ mod edge;
 mod idempotency;
 mod imports;
 mod invitations;
+mod lists;
 mod members;
 mod members_cli;
 mod noted;

@@ -55,7 +55,7 @@ pub async fn certificates(tenancy: &Tenancy, tenant: &Tenant, page: Page) -> Row
 }
 
 pub async fn tokens(tenancy: &Tenancy, tenant: &Tenant, page: Page) -> Rows {
-    let rows = tenancy.store.tenant_tokens(tenant.id, &page).await?;
+    let rows = tenancy.store.tokens(Some(tenant.id), &page).await?;
     let json = rows.iter().map(|token| {
         json!({ "name": token.name, "scopes": token.scopes, "maker": token.maker, "role": token.role,
             "operator": token.operator, "created": token.created, "expires": token.expires })

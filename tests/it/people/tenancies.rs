@@ -73,6 +73,11 @@ async fn a_tenancy_is_picked_by_its_members_for_as_long_as_they_are() {
     let listed = visitor.get("/v1/session/tenancies").await.json["items"].clone();
     let facts: Vec<_> = listed.as_array().unwrap().iter().map(|item| (&item["slug"], &item["role"])).collect();
     assert_eq!(facts, [(&json!("acme"), &json!("member")), (&json!("beta"), &json!("owner"))]);
+    let first = visitor.get("/v1/session/tenancies?limit=1").await.json;
+    let path = format!("/v1/session/tenancies?limit=1&cursor={}", first["next_cursor"].as_str().unwrap());
+    let last = visitor.get(&path).await.json;
+    assert_eq!((&first["items"][0], &last["items"][0]), (&listed[0], &listed[1]));
+    assert_eq!(last["next_cursor"], json!(null));
     for slug in ["house", "nobodys"] {
         let said = visitor.post("/v1/session/tenancy", json!({ "tenant": slug })).await;
         assert_eq!((said.status.as_u16(), said.code()), (404, "tenant-not-found"), "{slug}");

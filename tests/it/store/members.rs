@@ -112,8 +112,8 @@ async fn a_member_comes_back_as_it_went_in_and_is_counted_while_active(ground: G
     let revision = write.commit().await.unwrap();
     let now = store.member(acme.id, bob.person).await.unwrap().unwrap();
     assert_eq!((now.state, now.due, now.revision), (MemberState::Removed, Some(due), revision));
-    assert_eq!(store.memberships_of(bob.person).await.unwrap(), []);
-    assert_eq!(store.memberships_of(ada.person).await.unwrap(), [ada]);
+    assert_eq!(store.memberships_of(bob.person, &page(0, None)).await.unwrap(), []);
+    assert_eq!(store.memberships_of(ada.person, &page(0, None)).await.unwrap(), [ada]);
     assert_eq!(store.due_members(due, 10).await.unwrap(), [(acme.id, bob.person)]);
     assert!(store.due_members(due - Duration::from_millis(1), 10).await.unwrap().is_empty());
     let mut write = store.write().await.unwrap();
@@ -286,7 +286,7 @@ async fn a_tenant_that_goes_takes_them_all_along(ground: Ground) {
     let removed = write.delete_tenant(acme.id).await.unwrap().0;
     write.commit().await.unwrap();
     assert_eq!((removed["members"], removed["units"], removed["invitations"]), (1, 1, 1), "{removed:?}");
-    assert!(store.memberships_of(ada.person).await.unwrap().is_empty());
+    assert!(store.memberships_of(ada.person, &page(0, None)).await.unwrap().is_empty());
     assert_eq!(store.member_count(acme.id).await.unwrap(), 0);
     assert!(store.person(ada.person).await.unwrap().is_some(), "people are not a tenant's");
 }

@@ -163,7 +163,8 @@ async fn tokens_are_found_by_their_hash(ground: Ground) {
     write.commit().await.unwrap();
     assert_eq!(store.token_by_hash(&[7; 32]).await.unwrap(), Some(forever.clone()));
     assert_eq!(store.token_by_hash(&[9; 32]).await.unwrap(), None);
-    assert_eq!(store.tokens().await.unwrap(), [brief, forever]);
+    assert_eq!(store.tokens(None, &page(1, None)).await.unwrap(), [brief]);
+    assert_eq!(store.tokens(None, &page(2, Some("brief"))).await.unwrap(), [forever]);
     let mut write = store.write().await.unwrap();
     assert!(write.delete_token(None, "ci").await.unwrap());
     assert!(!write.delete_token(None, "ci").await.unwrap());
