@@ -74,7 +74,8 @@ pub async fn run(store: Store, clock: Clock) {
     }
 }
 
-/// Forgets what nobody asks for any more: certificates that ended long ago, old events, buckets that are full again.
+/// Forgets what nobody asks for any more: certificates and tokens that ended long ago, old events, buckets that are full
+/// again. Any number of nodes may do it at once.
 pub async fn tidy(store: &Store, clock: &Clock) -> Result<(), StoreError> {
     let now = clock.now();
     loop {
@@ -90,6 +91,8 @@ pub async fn tidy(store: &Store, clock: &Clock) -> Result<(), StoreError> {
     aside.prune_events(now - KEPT_EVENTS).await?;
     aside.prune_calls(now - KEPT_CALLS).await?;
     aside.prune_billing_events(now - KEPT_BILLING_EVENTS).await?;
+    aside.prune_tokens(now - KEPT_TOKENS).await?;
+    aside.prune_password_tokens().await?;
     aside.commit().await
 }
 
@@ -126,6 +129,8 @@ const KEPT_CALLS: Duration = Duration::from_secs(86_400);
 /// How long a webhook of the billing system is known again. Far longer than an old one is believed, and than anybody tries to
 /// deliver one.
 const KEPT_BILLING_EVENTS: Duration = Duration::from_secs(7 * 86_400);
+/// Tokens that have ended are listed for those who wonder why something works no more; their names are free again after.
+const KEPT_TOKENS: Duration = Duration::from_secs(30 * 86_400);
 const KEPT_EVENTS: Duration = Duration::from_secs(90 * 86_400);
 /// Rows that one transaction removes.
 const BATCH: u32 = 500;

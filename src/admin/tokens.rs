@@ -166,6 +166,8 @@ async fn create_for_tenant(
 }
 
 /// List a tenant's tokens by name
+///
+/// Expired ones too, for 30 days after their end.
 #[utoipa::path(get, path = "/v1/tenants/{tenant}/tokens", operation_id = "listTenantTokens", tag = "tokens",
     params(("tenant" = String, Path, description = "Id or slug"), PageParams),
     responses(

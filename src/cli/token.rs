@@ -57,7 +57,7 @@ enum Command {
         #[arg(short, long, value_name = "DIR", conflicts_with_all = ["expires", "tenant", "scopes"])]
         config: Option<PathBuf>,
     },
-    /// List the operators' tokens, or a tenant's, without their text
+    /// List the operators' tokens, or a tenant's, without their text; what has expired for 30 days more
     #[command(after_help = "Examples:\n  tenantry token list\n  tenantry token list --tenant acme")]
     List {
         /// Slug or id [default: the operators']

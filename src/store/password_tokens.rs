@@ -4,7 +4,7 @@
 use sqlx::query;
 
 use super::row::Row;
-use super::{Store, StoreError, Write};
+use super::{Aside, Store, StoreError, Write};
 use crate::clock::Timestamp;
 use crate::model::PersonId;
 
@@ -42,5 +42,13 @@ impl Write {
 
     pub async fn delete_password_token(&mut self, person: PersonId) -> Result<(), StoreError> {
         self.execute(query("DELETE FROM password_tokens WHERE person = $1").bind(person.to_string())).await.map(drop)
+    }
+}
+
+impl Aside {
+    /// Forgets those whose time is over; returns how many.
+    pub async fn prune_password_tokens(&mut self) -> Result<u64, StoreError> {
+        let now = self.now().millis();
+        self.execute(query("DELETE FROM password_tokens WHERE expires <= $1").bind(now)).await
     }
 }

@@ -4,7 +4,7 @@ use sqlx::any::AnyRow;
 use sqlx::query;
 
 use super::row::{Row, storable, to_json};
-use super::{Page, Store, StoreError, Write};
+use super::{Aside, Page, Store, StoreError, Write};
 use crate::clock::Timestamp;
 use crate::model::{Grant, PersonId, Role, SessionId, TenantId};
 
@@ -124,6 +124,13 @@ impl Write {
     /// All tokens of a tenant that goes.
     pub(super) async fn delete_tokens_of(&mut self, tenant: TenantId) -> Result<u64, StoreError> {
         self.execute(query("DELETE FROM tokens WHERE tenant = $1").bind(tenant.to_string())).await
+    }
+}
+
+impl Aside {
+    /// Forgets the tokens that ended before; returns how many.
+    pub async fn prune_tokens(&mut self, before: Timestamp) -> Result<u64, StoreError> {
+        self.execute(query("DELETE FROM tokens WHERE expires < $1").bind(before.millis())).await
     }
 }
 

@@ -3,6 +3,9 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tenantry::clock::Timestamp;
+use tenantry::jobs;
+use tenantry::tenancy::hash_token;
 
 use super::members::{member, sign_in, tenant};
 use super::world::{Reply, World};
@@ -102,6 +105,11 @@ async fn whom_an_operator_made_gets_a_password_by_a_token_that_counts_once_for_a
     redeem(&second, "short").await.refused(422, "invalid");
     world.clock.advance(Duration::from_secs(3600));
     redeem(&second, PASSWORD).await.refused(404, "password-token-not-found");
+    let hash = hash_token(second.as_str().unwrap());
+    let kept = async || world.store.password_token(&hash, Timestamp(0)).await.unwrap().is_some();
+    assert!(kept().await);
+    jobs::tidy(&world.store, &world.clock).await.unwrap();
+    assert!(!kept().await, "its time is over");
     let third = world.post(at, json!(null)).await.expect(200)["token"].clone();
     redeem(&third, PASSWORD).await.expect(200);
     redeem(&third, PASSWORD).await.refused(404, "password-token-not-found");

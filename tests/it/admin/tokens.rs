@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
+use tenantry::jobs;
 
 use super::world::World;
 
@@ -31,6 +32,49 @@ async fn a_token_works_until_it_is_revoked_or_expires_and_is_shown_once() {
     world.call("DELETE", "/v1/tokens/test", json!(null)).await.refused(409, "last-token");
     let ledger = serde_json::to_string(&world.ledger().await).unwrap();
     assert!(ledger.contains("token.revoke") && !ledger.contains("arc_live_"));
+}
+
+#[tokio::test]
+async fn tokens_are_listed_by_pages() {
+    let world = World::new().await;
+    for name in ["a", "b"] {
+        world.post("/v1/tokens", json!({"name": name})).await.expect(201);
+    }
+    let first = world.get("/v1/tokens?limit=2").await.expect(200).clone();
+    let names = |page: &Value| -> Vec<Value> {
+        page["items"].as_array().unwrap().iter().map(|token| token["name"].clone()).collect()
+    };
+    assert_eq!(names(&first), ["a", "b"]);
+    let path = format!("/v1/tokens?limit=2&cursor={}", first["next_cursor"].as_str().unwrap());
+    let last = world.get(&path).await.expect(200).clone();
+    assert_eq!((names(&last), &last["next_cursor"]), (vec![json!("test")], &json!(null)));
+}
+
+#[tokio::test]
+async fn a_token_that_ended_is_listed_for_thirty_days_and_its_name_is_free_then() {
+    const DAY: Duration = Duration::from_secs(86_400);
+    let world = World::new().await;
+    world.tenant_with_domains("acme", &[]).await;
+    let short = json!({"name": "short", "expires": "2026-11-22T12:00:00Z"});
+    for path in ["/v1/tokens", "/v1/tenants/acme/tokens"] {
+        world.post(path, short.clone()).await.expect(201);
+    }
+    let listed = async |path: &str| world.get(path).await.expect(200)["items"].to_string().contains("\"short\"");
+    world.clock.advance(31 * DAY);
+    jobs::tidy(&world.store, &world.clock).await.unwrap();
+    for path in ["/v1/tokens", "/v1/tenants/acme/tokens"] {
+        assert!(listed(path).await, "{path}: 30 days");
+    }
+    world.clock.advance(DAY);
+    jobs::tidy(&world.store, &world.clock).await.unwrap();
+    for path in ["/v1/tokens", "/v1/tenants/acme/tokens"] {
+        assert!(!listed(path).await, "{path}");
+        world.post(path, json!({"name": "short"})).await.expect(201);
+    }
+    // What never ends stays.
+    world.clock.advance(400 * DAY);
+    jobs::tidy(&world.store, &world.clock).await.unwrap();
+    assert!(listed("/v1/tokens").await && listed("/v1/tenants/acme/tokens").await);
 }
 
 #[tokio::test]
