@@ -149,7 +149,9 @@ async fn list_own(
 #[utoipa::path(get, path = "/v1/audit/export", operation_id = "exportAudit", tag = "audit", params(ExportAudit),
     responses(
         (status = 200, description = "All entries that were asked for, as they are read. An answer that breaks off is not \
-            whole", content((LineView = "application/x-ndjson"), (String = "text/csv")))))]
+            whole", content((LineView = "application/x-ndjson"), (String = "text/csv"))),
+        (status = 429, description = "This node does as many exports and checks of the ledger as it does at once, or one \
+            of the tenant's; see Retry-After", body = Problem, content_type = "application/problem+json")))]
 async fn export(
     State(state): State<AdminState>,
     caller: Caller,
@@ -164,7 +166,9 @@ async fn export(
     params(("tenant" = String, Path, description = "Its id or slug"), ExportOwnAudit),
     responses(
         (status = 200, description = "All entries that were asked for, as they are read. An answer that breaks off is not \
-            whole", content((LineView = "application/x-ndjson"), (String = "text/csv")))))]
+            whole", content((LineView = "application/x-ndjson"), (String = "text/csv"))),
+        (status = 429, description = "This node does as many exports and checks of the ledger as it does at once, or one \
+            of the tenant's; see Retry-After", body = Problem, content_type = "application/problem+json")))]
 async fn export_own(
     State(state): State<AdminState>,
     caller: Caller,
@@ -190,6 +194,7 @@ fn exported(
     let detail = json!({ "format": format, "actor": filter.actor, "action": filter.action, "from": filter.from,
         "until": filter.until });
     let entry = caller.0.entry(events::AUDIT_EXPORT, filter.tenant, "audit", detail);
+    let place = state.readings.place(&caller.0.rights)?;
     let (sender, receiver) = mpsc::channel(2);
     if format.as_deref() == Some("proof") {
         let whole = AuditFilter { tenant: filter.tenant, ..AuditFilter::default() };
@@ -199,7 +204,7 @@ fn exported(
         }
         let chain = filter.tenant.map(|tenant| tenant.to_string());
         state.tenancy.note(entry);
-        let work = async move { ledger.prove(chain.as_deref(), sender).await };
+        let work = async move { place.during(ledger.prove(chain.as_deref(), sender)).await };
         let response = streamed(JSON_LINES, receiver, work);
         return Ok(attached(response, "attachment; filename=\"audit-proof.jsonl\""));
     }
@@ -209,7 +214,7 @@ fn exported(
         Format::Csv => ("text/csv; charset=utf-8; header=present", "attachment; filename=\"audit.csv\""),
         Format::JsonLines => (JSON_LINES, "attachment; filename=\"audit.jsonl\""),
     };
-    let work = async move { ledger.export(&filter, format, sender).await.map(drop) };
+    let work = async move { place.during(ledger.export(&filter, format, sender)).await.map(drop) };
     Ok(attached(streamed(kind, receiver, work), name))
 }
 

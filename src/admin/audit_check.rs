@@ -97,15 +97,16 @@ pub struct Compare {
     description = "Reads the ledger from its first line to its last and tells which were changed, removed, moved or put in. \
         The answer is a JSON object a line, sent while it is found out; the last has `done`.",
     responses(
-        (status = 200, description = "What is found", body = CheckLine, content_type = "application/x-ndjson")))]
+        (status = 200, description = "What is found", body = CheckLine, content_type = "application/x-ndjson"),
+        (status = 429, description = "This node does as many exports and checks of the ledger as it does at once, or one \
+            of the tenant's; see Retry-After", body = Problem, content_type = "application/problem+json")))]
 async fn verify(
     State(state): State<AdminState>,
     caller: Caller,
     Params(which): Params<WhichChain>,
 ) -> Result<Response, Problem> {
     let tenant = tenant_of(&state, &caller, which.tenant).await?;
-    noted(&state, &caller, tenant);
-    Ok(checked(state.tenancy.ledger(), tenant.map(|tenant| tenant.to_string())))
+    checked(&state, &caller, tenant)
 }
 
 /// Check a tenant's chain of the ledger
@@ -113,7 +114,9 @@ async fn verify(
     description = "The answer is a JSON object a line, sent while it is found out; the last has `done`.",
     params(("tenant" = String, Path, description = "Its id or slug")),
     responses(
-        (status = 200, description = "What is found", body = CheckLine, content_type = "application/x-ndjson")))]
+        (status = 200, description = "What is found", body = CheckLine, content_type = "application/x-ndjson"),
+        (status = 429, description = "This node does as many exports and checks of the ledger as it does at once, or one \
+            of the tenant's; see Retry-After", body = Problem, content_type = "application/problem+json")))]
 async fn verify_own(
     State(state): State<AdminState>,
     caller: Caller,
@@ -121,8 +124,7 @@ async fn verify_own(
     Params(NoParams {}): Params<NoParams>,
 ) -> Result<Response, Problem> {
     let tenant = state.tenancy.show(&tenant).await?.tenant.id;
-    noted(&state, &caller, Some(tenant));
-    Ok(checked(state.tenancy.ledger(), Some(tenant.to_string())))
+    checked(&state, &caller, Some(tenant))
 }
 
 /// Hold the ledger against checkpoints that were kept outside
@@ -198,13 +200,11 @@ async fn keys(
     Ok(Json(state.tenancy.ledger().keys().await?.jwks()))
 }
 
-/// That it is checked is in the ledger, too: whoever looks is seen.
-fn noted(state: &AdminState, caller: &Caller, tenant: Option<TenantId>) {
+/// A JSON object a line, while the check runs. That it runs is in the ledger, too: whoever looks is seen.
+fn checked(state: &AdminState, caller: &Caller, tenant: Option<TenantId>) -> Result<Response, Problem> {
+    let place = state.readings.place(&caller.0.rights)?;
     state.tenancy.note(caller.0.entry(events::AUDIT_VERIFY, tenant, "audit", json!({})));
-}
-
-/// A JSON object a line, while the check runs.
-fn checked(ledger: Ledger, chain: Option<String>) -> Response {
+    let (ledger, chain) = (state.tenancy.ledger(), tenant.map(|tenant| tenant.to_string()));
     let (sender, receiver) = mpsc::channel(16);
     let (reports, mut told) = mpsc::channel(16);
     let work = async move {
@@ -224,7 +224,7 @@ fn checked(ledger: Ledger, chain: Option<String>) -> Response {
         let (checked, passed) = tokio::join!(check, pass_on);
         checked.map(drop).and(passed)
     };
-    streamed(JSON_LINES, receiver, work)
+    Ok(streamed(JSON_LINES, receiver, place.during(work)))
 }
 
 async fn compared(ledger: &Ledger, body: Compare, own: Option<String>) -> Result<Json<Comparison>, Problem> {

@@ -112,6 +112,7 @@ pub const CODES: &[Code] = &[
     of(422, "invalid", "Fields break a rule; `errors` names each by its JSON pointer"),
     of(429, "import-under-way", "One import at a time; see Retry-After"),
     of(429, "rate-limited", "Too often; see Retry-After"),
+    of(429, "readings-under-way", "As many exports and checks of the ledger are under way as may be; see Retry-After"),
     of(500, "internal", "The system of record gave an answer that makes no sense; the log says more"),
     of(502, "provider-unreachable", "The provider of identities does not answer"),
     of(502, "provider-unusable", "The provider of identities answers with what cannot be used"),

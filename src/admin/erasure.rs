@@ -107,14 +107,17 @@ async fn cancel(
         ("member" = String, Path, description = "The person's id or e-mail address")),
     responses(
         (status = 200, description = "Person, membership, and the ledger's lines by and about them: at most 10,000, or \
-            `audit_truncated`", body = serde_json::Value)))]
+            `audit_truncated`", body = serde_json::Value),
+        (status = 429, description = "This node does as many exports and checks of the ledger as it does at once, or one \
+            of the tenant's; see Retry-After", body = Problem, content_type = "application/problem+json")))]
 async fn export(
     State(state): State<AdminState>,
     Caller(actor): Caller,
     Segment((key, who)): Segment<(String, String)>,
     Params(NoParams {}): Params<NoParams>,
 ) -> Result<Response, Problem> {
-    let done = state.tenancy.export_member(&actor, &key, &who).await?;
+    let place = state.readings.place(&actor.rights)?;
+    let done = place.during(state.tenancy.export_member(&actor, &key, &who)).await?;
     let name = format!("attachment; filename=\"member-{}.json\"", done.value.member.person);
     Ok(([(header::CONTENT_DISPOSITION, name)], Json(done.value.to_json())).into_response())
 }

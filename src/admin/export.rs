@@ -14,6 +14,7 @@ use super::AdminState;
 use super::access::{Caller, Need, needs};
 use super::problem::Problem;
 use super::query::{NoParams, Params, Segment};
+use super::readings::Place;
 use crate::model::Scope;
 use crate::tenancy::{Export, Part};
 
@@ -28,16 +29,19 @@ pub fn routes() -> OpenApiRouter<AdminState> {
         in it: neither keys nor tokens.",
     params(("tenant" = String, Path, description = "Id or slug")),
     responses(
-        (status = 200, description = "The archive", content_type = "application/x-tar", body = Vec<u8>)))]
+        (status = 200, description = "The archive", content_type = "application/x-tar", body = Vec<u8>),
+        (status = 429, description = "This node does as many exports and checks of the ledger as it does at once, or one \
+            of the tenant's; see Retry-After", body = Problem, content_type = "application/problem+json")))]
 async fn export(
     State(state): State<AdminState>,
     Caller(actor): Caller,
     Segment(key): Segment,
     Params(NoParams {}): Params<NoParams>,
 ) -> Result<Response, Problem> {
+    let place = state.readings.place(&actor.rights)?;
     let export = state.tenancy.export(&actor, &key).await?;
     let disposition = format!("attachment; filename=\"{}.tar\"", export.slug());
-    let archive = Archive { export, tar: Some(Builder::new(Vec::new())) };
+    let archive = Archive { export, tar: Some(Builder::new(Vec::new())), _place: place };
     let body = Body::from_stream(stream::try_unfold(archive, Archive::step));
     let headers = [(header::CONTENT_TYPE, "application/x-tar".to_owned()), (header::CONTENT_DISPOSITION, disposition)];
     Ok((headers, body).into_response())
@@ -48,6 +52,7 @@ struct Archive {
     export: Export,
     /// `None` once it is closed.
     tar: Option<Builder<Vec<u8>>>,
+    _place: Place,
 }
 
 impl Archive {

@@ -38,6 +38,7 @@ mod probes;
 mod problem;
 mod process;
 mod query;
+mod readings;
 mod reference;
 mod roles;
 mod routes;
@@ -69,6 +70,7 @@ pub use problem::Problem;
 pub use process::{Process, ProcessState, Succession, UpgradeRefused};
 pub use serve::serve;
 
+use self::readings::Readings;
 use crate::acme::Acme;
 use crate::certificates::Certificates;
 use crate::domains::Domains;
@@ -96,6 +98,8 @@ pub struct AdminState {
     page: Arc<OnceLock<Option<Bytes>>>,
     /// One import at a time.
     imports: Arc<Semaphore>,
+    /// A few exports and checks at a time.
+    readings: Readings,
 }
 
 /// The rooms that the API translates to.
@@ -114,7 +118,8 @@ pub struct Services {
 impl AdminState {
     pub fn new(services: Services, health: Arc<dyn Health>, metrics: Arc<Metrics>) -> Self {
         let Services { tenancy, signin, certificates, domains, acme, configuration, traffic, process } = services;
-        let (openapi, page, imports) = (Arc::default(), Arc::default(), Arc::new(Semaphore::new(1)));
+        let (openapi, page) = (Arc::default(), Arc::default());
+        let (imports, readings) = (Arc::new(Semaphore::new(1)), Readings::default());
         Self {
             tenancy,
             signin,
@@ -129,6 +134,7 @@ impl AdminState {
             openapi,
             page,
             imports,
+            readings,
         }
     }
 

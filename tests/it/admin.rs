@@ -21,6 +21,7 @@ mod members_cli;
 mod noted;
 mod openapi;
 mod plans;
+mod readings;
 mod refusals;
 mod roles;
 mod service;
