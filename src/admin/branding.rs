@@ -73,7 +73,7 @@ pub struct DroppedView {
     params(("tenant" = String, Path, description = "Id or slug")),
     responses(
         (status = 200, description = "Its own branding and what holds", body = BrandingView,
-            headers(("ETag", description = "The tenant's revision")))))]
+            headers(("ETag", description = "The tenant's revision, and a digest of this answer")))))]
 async fn show(
     State(state): State<AdminState>,
     Segment(key): Segment,
@@ -207,7 +207,7 @@ async fn delete_picture(
     params(("tenant" = String, Path, description = "Id or slug")),
     responses(
         (status = 200, description = "Its listing", body = Listing,
-            headers(("ETag", description = "The tenant's revision")))))]
+            headers(("ETag", description = "The tenant's revision, and a digest of this answer")))))]
 async fn show_listing(
     State(state): State<AdminState>,
     Segment(key): Segment,

@@ -62,7 +62,7 @@ pub struct EffectiveLimits {
     params(("tenant" = String, Path, description = "Id or slug")),
     responses(
         (status = 200, description = "Its own settings and what holds", body = EdgeView,
-            headers(("ETag", description = "The tenant's revision")))))]
+            headers(("ETag", description = "The tenant's revision, and a digest of this answer")))))]
 async fn show(
     State(state): State<AdminState>,
     Segment(key): Segment,

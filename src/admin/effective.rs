@@ -69,7 +69,7 @@ pub struct ExplainedView {
     params(("tenant" = String, Path, description = "Id or slug")),
     responses(
         (status = 200, description = "Every value, with whose word it is", body = ExplainedView,
-            headers(("ETag", description = "The tenant's own revision: what holds can change without it")))))]
+            headers(("ETag", description = "The tenant's revision, and a digest of this answer")))))]
 async fn show(
     State(state): State<AdminState>,
     Segment(key): Segment,

@@ -164,7 +164,7 @@ async fn add(
         ("member" = String, Path, description = "The person's id or e-mail address")),
     responses(
         (status = 200, description = "The member, in whatever state", body = MemberView,
-            headers(("ETag", description = "Its revision")))))]
+            headers(("ETag", description = "Its revision, and a digest of this answer")))))]
 async fn show(
     State(state): State<AdminState>,
     Segment((key, who)): Segment<(String, String)>,

@@ -20,7 +20,8 @@ use super::{codes, cookies};
         description = "Tenants, the people in them, their plans, domains and certificates, and the record of it all. Every refusal is `application/problem+json` \
             (RFC 9457) with a stable `code`. Every answer carries `X-Request-Id`. The answer to a write carries \
             `Tenantry-Revision`, and `Tenantry-Applied: false` in the rare case that the node that answers does not \
-            serve the change yet.",
+            serve the change yet. An `ETag` begins with the revision of the thing and ends with a digest of the answer, \
+            which differs where what is inherited does; `If-Match` compares revisions, and takes one in quotes as well.",
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
     servers((url = "/", description = "The listener that serves this description")),

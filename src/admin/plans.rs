@@ -2,8 +2,6 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::header;
-use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -11,10 +9,10 @@ use utoipa_axum::routes;
 
 use super::AdminState;
 use super::access::{Caller, Need, needs};
-use super::answer::Written;
+use super::answer::{Tagged, Written};
 use super::body::{Body, maybe, present};
 use super::plan_views::{PlanStateView, PreviewView};
-use super::precondition::{IfMatch, etag};
+use super::precondition::IfMatch;
 use super::problem::Problem;
 use super::query::{NoParams, Params, Segment};
 use super::tenants::written;
@@ -62,15 +60,14 @@ pub struct PreviewPlan {
     params(("tenant" = String, Path, description = "Id or slug")),
     responses(
         (status = 200, description = "The plan that holds", body = PlanStateView,
-            headers(("ETag", description = "The tenant's own revision: what holds can change without it")))))]
+            headers(("ETag", description = "The tenant's revision, and a digest of this answer")))))]
 async fn show(
     State(state): State<AdminState>,
     Segment(key): Segment,
     Params(NoParams {}): Params<NoParams>,
-) -> Result<Response, Problem> {
+) -> Result<Tagged<PlanStateView>, Problem> {
     let found = state.tenancy.plan_state(&key).await?;
-    let tag = etag(found.state.tenant.revision);
-    Ok(([(header::ETAG, tag)], Json(PlanStateView::from(found))).into_response())
+    Ok(Tagged(found.state.tenant.revision, found.into()))
 }
 
 /// Say what a change of plan or switches would do

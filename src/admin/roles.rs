@@ -132,7 +132,8 @@ async fn create(
     params(("tenant" = String, Path, description = "Id or slug"),
         ("role" = String, Path, description = "The role's name")),
     responses(
-        (status = 200, description = "The role", body = RoleView, headers(("ETag", description = "Its revision")))))]
+        (status = 200, description = "The role", body = RoleView,
+            headers(("ETag", description = "Its revision, and a digest of this answer")))))]
 async fn show(
     State(state): State<AdminState>,
     Segment((key, name)): Segment<(String, String)>,

@@ -77,7 +77,7 @@ pub struct ContactList {
     params(("tenant" = String, Path, description = "Id or slug")),
     responses(
         (status = 200, description = "Every setting of the catalogue, with what holds", body = SettingsView,
-            headers(("ETag", description = "The tenant's revision")))))]
+            headers(("ETag", description = "The tenant's revision, and a digest of this answer")))))]
 async fn show(
     State(state): State<AdminState>,
     Segment(key): Segment,
@@ -136,7 +136,7 @@ async fn patch(
     params(("tenant" = String, Path, description = "Id or slug")),
     responses(
         (status = 200, description = "In the order given", body = ContactList,
-            headers(("ETag", description = "The tenant's revision")))))]
+            headers(("ETag", description = "The tenant's revision, and a digest of this answer")))))]
 async fn show_contacts(
     State(state): State<AdminState>,
     Segment(key): Segment,

@@ -73,7 +73,8 @@ pub struct SetFeatures {
 #[utoipa::path(post, path = "/v1/tenants", operation_id = "createTenant", tag = "tenants", request_body = CreateTenant,
     responses(
         (status = 201, description = "Created", body = TenantView,
-            headers(("Location", description = "Where it is"), ("ETag", description = "Its revision"))),
+            headers(("Location", description = "Where it is"),
+                ("ETag", description = "Its revision, and a digest of this answer"))),
         (status = 409, description = "The slug is taken or retired", body = Problem,
             content_type = "application/problem+json")))]
 async fn create(
@@ -94,7 +95,7 @@ async fn create(
     params(("tenant" = String, Path, description = "Id or slug")),
     responses(
         (status = 200, description = "The tenant", body = TenantView,
-            headers(("ETag", description = "Its revision")))))]
+            headers(("ETag", description = "Its revision, and a digest of this answer")))))]
 async fn show(
     State(state): State<AdminState>,
     Segment(key): Segment,

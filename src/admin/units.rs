@@ -39,7 +39,7 @@ pub struct UnitView {
     created: Timestamp,
     #[schema(value_type = String, format = DateTime)]
     updated: Timestamp,
-    /// Its ETag.
+    /// What its ETag begins with; as `If-Match` it does by itself.
     revision: i64,
 }
 

@@ -59,7 +59,7 @@ pub struct TenantView {
     created: Timestamp,
     #[schema(value_type = String, format = DateTime)]
     updated: Timestamp,
-    /// The revision of the store that last wrote it; its ETag.
+    /// The revision of the store that last wrote it: what its ETag begins with.
     revision: i64,
     effective: EffectiveView,
 }

@@ -26,6 +26,7 @@ mod refusals;
 mod roles;
 mod service;
 mod standing;
+mod tags;
 mod tenants;
 mod tokens;
 pub mod world;

@@ -68,7 +68,8 @@ async fn a_change_waits_is_shown_and_is_dropped() {
     assert_eq!((&reply.expect(200)["plan"], &reply.json["plan_change"]), (&json!("growth"), &waits));
     let tag = reply.header("etag").to_owned();
     let shown = within(&world, token, "GET", "/v1/tenants/acme/plan", json!(null)).await;
-    assert_eq!(shown.header("etag"), tag);
+    // Another view of the same revision.
+    assert_eq!(shown.header("etag").split_once('-').unwrap().0, tag.split_once('-').unwrap().0);
     let shown = shown.expect(200);
     assert_eq!((&shown["plan"], &shown["from"], &shown["change"]), (&json!("growth"), &json!("own"), &waits));
     assert_eq!(shown["period"], json!({"began": null, "ends": "2026-12-01T00:00:00Z", "from": "calendar"}));
