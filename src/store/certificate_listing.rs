@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use sqlx::any::AnyRow;
 
-use super::certificates::row_of;
+use super::certificates::{columns, row_of};
 use super::connect::Lease;
 use super::keyset::{Key, LAST, Order, Stretch, key_of, of_cursor, statement, to_cursor};
 use super::paged::{Condition, Found, List, MOST_EXAMINED};
@@ -38,7 +38,7 @@ pub enum CertificateSort {
     Ends,
 }
 
-const COLUMNS: &str = "id, names, chain, source, authority, not_before, not_after, created, revoked, tenant, revision";
+const COLUMNS: &str = columns!();
 
 impl Store {
     /// A page of certificates, ended and revoked ones included. `page.after` is [`Found::next`] of the page before, of the

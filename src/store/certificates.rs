@@ -42,13 +42,17 @@ macro_rules! best {
     };
 }
 
+/// What [`row_of`] reads, wherever a certificate is asked for.
+macro_rules! columns {
+    () => {
+        "id, names, chain, source, authority, not_before, not_after, created, revoked, tenant, revision"
+    };
+}
+pub(super) use columns;
+
 macro_rules! select {
     ($($rest:expr),+) => {
-        concat!(
-            "SELECT c.id, c.names, c.chain, c.source, c.authority, c.not_before, c.not_after, c.created, c.revoked, \
-             c.tenant, c.revision FROM certificates c ",
-            $($rest),+
-        )
+        concat!("SELECT ", columns!(), " FROM certificates c ", $($rest),+)
     };
 }
 

@@ -167,16 +167,24 @@ pub(super) struct Lease {
     in_transaction: bool,
     /// How long it waits for any answer but those that say otherwise.
     patience: Duration,
+    /// The connection is closed behind it, whatever comes of it.
+    last: bool,
 }
 
 impl Lease {
     pub async fn of(pool: &AnyPool) -> Result<Self, StoreError> {
-        Ok(Self { connection: Some(pool.acquire().await?), in_doubt: false, in_transaction: false, patience: ANSWER })
+        let connection = Some(pool.acquire().await?);
+        Ok(Self { connection, in_doubt: false, in_transaction: false, patience: ANSWER, last: false })
     }
 
     /// For what is much at once: statements of thousands of rows, and a commit that writes all of them to the disk.
     pub fn be_patient(&mut self) {
         self.patience = BULK;
+    }
+
+    /// Nobody uses the connection after this: what it was told for one purpose, and the memory it took, goes with it.
+    pub fn be_last(&mut self) {
+        self.last = true;
     }
 
     pub async fn one(&mut self, statement: Statement<'_>) -> Result<Option<AnyRow>, StoreError> {
@@ -237,8 +245,9 @@ impl Drop for Lease {
             drop(connection.detach());
         } else if self.in_transaction {
             // The connection goes back to its pool when the server has let go of the transaction's locks.
-            let patience = self.patience;
-            let mut lease = Self { connection: Some(connection), in_doubt: true, in_transaction: false, patience };
+            let (patience, last) = (self.patience, self.last);
+            let mut lease =
+                Self { connection: Some(connection), in_doubt: true, in_transaction: false, patience, last };
             match Handle::try_current() {
                 Ok(runtime) => drop(runtime.spawn(async move {
                     let undo = async |connection: &mut AnyConnection| connection.execute(raw_sql("ROLLBACK")).await;
@@ -246,6 +255,8 @@ impl Drop for Lease {
                 })),
                 Err(_) => drop(lease),
             }
+        } else if self.last {
+            drop(connection.detach());
         }
     }
 }

@@ -69,8 +69,7 @@ impl Engine {
         match (self, role) {
             // synchronous=FULL: a commit is on disk before it is answered, so that it survives not only the process
             // (NORMAL would do) but the machine losing power; an acknowledged suspension, or a certificate that the CA
-            // counted, must not vanish. Writes are rare here, the extra fsync is not. The one writer has a cache that an
-            // import does not fall out of.
+            // counted, must not vanish. Writes are rare here, the extra fsync is not.
             (Self::Sqlite, Role::Writer) => {
                 "PRAGMA busy_timeout = 9000; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; \
                  PRAGMA temp_store = MEMORY; PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -65536;"
@@ -121,6 +120,15 @@ impl Engine {
             Self::Postgres => Some(
                 "SELECT set_config('statement_timeout', '300s', true), set_config('tenantry.counts', 'later', true)",
             ),
+        }
+    }
+
+    /// Told a connection that is to write very many rows alone: it may use so much memory (1 GiB) as it takes to keep their
+    /// pages until they are whole. With less, each is written, forgotten and read again many times.
+    pub fn alone(self) -> Option<&'static str> {
+        match self {
+            Self::Sqlite => Some("PRAGMA cache_size = -1048576"),
+            Self::Postgres => None,
         }
     }
 

@@ -36,18 +36,26 @@ impl Store {
         Ok(taken)
     }
 
-    /// The tenants with these ids or slugs.
+    /// The tenants with these ids or slugs. One that both its id and its slug are asked for is there twice.
     pub async fn tenants_named(&self, keys: &[&str]) -> Result<Vec<Tenant>, StoreError> {
+        let mut found = self.tenants_where("slug", keys).await?;
+        let ids: Vec<&str> = keys.iter().copied().filter(|key| TenantId::parse(key).is_some()).collect();
+        found.append(&mut self.tenants_where("id", &ids).await?);
+        Ok(found)
+    }
+
+    /// The tenants with these ids, in no order.
+    pub async fn tenants_with(&self, ids: &[TenantId]) -> Result<Vec<Tenant>, StoreError> {
+        let ids: Vec<String> = ids.iter().map(TenantId::to_string).collect();
+        self.tenants_where("id", &ids.iter().map(String::as_str).collect::<Vec<_>>()).await
+    }
+
+    async fn tenants_where(&self, column: &'static str, keys: &[&str]) -> Result<Vec<Tenant>, StoreError> {
         let mut found = Vec::new();
         for some in keys.chunks(MOST_KEYS) {
-            let places = places(some.len());
-            let sql = format!(
-                "SELECT {COLUMNS} FROM tenants WHERE slug IN ({places}) UNION SELECT {COLUMNS} FROM tenants WHERE id IN ({places})"
-            );
-            let rows = self
-                .all(statement(sql, some.iter().map(|key| Key::text(key))).persistent(some.len() == MOST_KEYS))
-                .await?;
-            for row in &rows {
+            let sql = format!("SELECT {COLUMNS} FROM tenants WHERE {column} IN ({})", places(some.len()));
+            let asked = statement(sql, some.iter().map(|key| Key::text(key))).persistent(some.len() == MOST_KEYS);
+            for row in &self.all(asked).await? {
                 found.push(tenant_of(row)?);
             }
         }

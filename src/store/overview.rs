@@ -2,7 +2,7 @@
 
 use sqlx::query;
 
-use super::certificates::row_of;
+use super::certificates::{columns, row_of};
 use super::domains::domain_of;
 use super::events::event_of;
 use super::keyset::LAST;
@@ -35,9 +35,12 @@ impl Store {
         after: Timestamp,
         until: Timestamp,
     ) -> Result<Vec<CertificateRow>, StoreError> {
-        let sql = "SELECT id, names, chain, source, authority, not_before, not_after, created, revoked, tenant, revision \
-                   FROM certificates WHERE source = $1 AND not_after > $2 AND not_after <= $3 AND revoked IS NULL \
-                   ORDER BY not_after, id";
+        let sql = concat!(
+            "SELECT ",
+            columns!(),
+            " FROM certificates WHERE source = $1 AND not_after > $2 AND not_after <= $3 AND revoked IS NULL \
+             ORDER BY not_after, id"
+        );
         let statement = query(sql).bind(source.as_str()).bind(after.millis()).bind(until.millis());
         self.all(statement).await?.iter().map(row_of).collect()
     }

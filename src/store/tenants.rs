@@ -107,7 +107,8 @@ impl Write {
     }
 
     /// Inserts many at once, as [`Write::insert_tenant`] does one; returns how many went in. Fewer than there are: of the others
-    /// the slug is taken, and the transaction is to be given up. Whether a slug is retired and the parents are there is for the caller to know. Notes nothing.
+    /// the slug is taken, and the transaction is to be given up. Whether a slug is retired and the parents are there is for the
+    /// caller to know. Notes nothing.
     pub async fn insert_tenants(&mut self, tenants: &[Tenant]) -> Result<u64, StoreError> {
         let mut inserted = 0;
         for some in tenants.chunks(AT_ONCE) {

@@ -66,7 +66,14 @@ impl Store {
     /// commit; until then the rows have the revision that was the last one. Otherwise they wait, or give up.
     pub async fn bulk(&self) -> Result<Write, StoreError> {
         let mut write = match self.0.engine.beside_others() {
-            None => Write { bulk: Bulk::Turn, ..self.write().await? },
+            None => {
+                let mut write = Write { bulk: Bulk::Turn, ..self.write().await? };
+                if let Some(sql) = self.0.engine.alone() {
+                    write.aside.lease.be_last();
+                    write.aside.execute(query(sql)).await?;
+                }
+                write
+            }
             Some(sql) => {
                 let mut aside = self.aside().await?;
                 aside.execute(query(sql)).await?;

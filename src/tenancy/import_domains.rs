@@ -145,9 +145,9 @@ impl Tenancy {
         let mut strangers: Vec<&str> = keys.iter().copied().filter(|key| !owners.known.contains_key(*key)).collect();
         strangers.sort_unstable();
         strangers.dedup();
-        for tenant in self.store.tenants_named(&strangers).await? {
-            let (id, slug) = (tenant.id, tenant.slug.to_string());
-            let state = self.state_of(tenant, &mut owners.parents).await?;
+        let tenants = self.store.tenants_named(&strangers).await?;
+        for state in self.states_of(tenants, &mut owners.parents).await? {
+            let (id, slug) = (state.tenant.id, state.tenant.slug.to_string());
             let owner = match require_feature(CUSTOM_DOMAIN, &state, config) {
                 Ok(()) => Ok(id),
                 Err(error @ TenancyError::PlanRequired { .. }) => {

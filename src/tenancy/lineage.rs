@@ -1,6 +1,6 @@
 //! A tenant with its parents, and what holds for it. Reads only.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use super::error::{Kind, TenancyError};
 use super::{Tenancy, TenantState};
@@ -34,6 +34,26 @@ impl Tenancy {
     pub(super) async fn state_of(&self, tenant: Tenant, known: &mut Known) -> Result<TenantState, TenancyError> {
         let parents = self.parents_of(&tenant, known).await?;
         Ok(self.assemble(tenant, &parents, &self.config())?)
+    }
+
+    /// [`Tenancy::state_of`] for many: their parents are read a generation at a time, not one by one.
+    pub(super) async fn states_of(
+        &self,
+        tenants: Vec<Tenant>,
+        known: &mut Known,
+    ) -> Result<Vec<TenantState>, TenancyError> {
+        let mut above: BTreeSet<TenantId> = tenants.iter().filter_map(|tenant| tenant.parent).collect();
+        for _ in 0..MAX_DEPTH {
+            let strangers: Vec<TenantId> = above.into_iter().filter(|id| !known.0.contains_key(id)).collect();
+            let found = self.store.tenants_with(&strangers).await?;
+            above = found.iter().filter_map(|tenant| tenant.parent).collect();
+            known.0.extend(found.into_iter().map(|tenant| (tenant.id, tenant)));
+        }
+        let mut states = Vec::with_capacity(tenants.len());
+        for tenant in tenants {
+            states.push(self.state_of(tenant, known).await?);
+        }
+        Ok(states)
     }
 
     /// A tenant and those above it, nearest first.

@@ -80,11 +80,7 @@ impl Tenancy {
             (Some(text), _) => self.store.search_tenants(text, &filter, page).await?,
             (None, sort) => self.store.list_tenants(&filter, sort.unwrap_or_default(), query.descending, page).await?,
         };
-        let mut known = Known::default();
-        let mut rows = Vec::with_capacity(found.rows.len());
-        for tenant in found.rows {
-            rows.push(self.state_of(tenant, &mut known).await?);
-        }
+        let rows = self.states_of(found.rows, &mut Known::default()).await?;
         Ok(Found { rows, next: found.next })
     }
 

@@ -5,10 +5,10 @@
 //! in every other tenant too, from the moment they join until the moment they leave, a new tenant included. It counts for
 //! no cap, and no tenant can end it. Where somebody is a member of their own as well, the higher of the two counts.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use super::lineage::Known;
-use super::{Tenancy, TenancyError};
+use super::{Tenancy, TenancyError, TenantState};
 use crate::model::{
     Feature, Person, PersonId, Position, Realm, Rights, Role, RoleName, Scope, Slug, Status, Tenant, TenantId, UnitId,
 };
@@ -54,11 +54,15 @@ impl Tenancy {
     /// out. None for whom nobody knows, or who is disabled. `page.after` is the last id of the page before.
     pub async fn memberships(&self, person: PersonId, page: &Page) -> Result<Vec<Membership>, TenancyError> {
         let Some(person) = self.able(person).await? else { return Ok(Vec::new()) };
-        let mut known = Known::default();
+        let rows = self.store.memberships_of(person.id, page).await?;
+        let tenants: Vec<TenantId> = rows.iter().map(|row| row.tenant).collect();
+        let states = self.states_of(self.store.tenants_with(&tenants).await?, &mut Known::default()).await?;
+        let mut states: HashMap<TenantId, TenantState> =
+            states.into_iter().map(|state| (state.tenant.id, state)).collect();
         let mut memberships = Vec::new();
-        for row in self.store.memberships_of(person.id, page).await? {
-            if let Some(tenant) = self.store.tenant(row.tenant).await? {
-                memberships.push(self.membership_of(&person, &row, tenant, &mut known).await?);
+        for row in rows {
+            if let Some(state) = states.remove(&row.tenant) {
+                memberships.push(self.membership_of(&person, &row, state).await?);
             }
         }
         Ok(memberships)
@@ -68,12 +72,14 @@ impl Tenancy {
     pub async fn membership(&self, person: PersonId, tenant: TenantId) -> Result<Option<Membership>, TenancyError> {
         let Some(person) = self.able(person).await? else { return Ok(None) };
         let Some(tenant) = self.store.tenant(tenant).await? else { return Ok(None) };
-        let mut known = Known::default();
         let own = match self.store.member(tenant.id, person.id).await?.filter(MemberRow::is_active) {
-            Some(row) => Some(self.membership_of(&person, &row, tenant.clone(), &mut known).await?),
+            Some(row) => {
+                let state = self.state_of(tenant.clone(), &mut Known::default()).await?;
+                Some(self.membership_of(&person, &row, state).await?)
+            }
             None => None,
         };
-        let shadow = self.shadow(&person, &tenant, &mut known).await?;
+        let shadow = self.shadow(&person, &tenant).await?;
         Ok(match (own, shadow) {
             (Some(own), Some(shadow)) if shadow.role > own.role => Some(shadow),
             (None, shadow) => shadow,
@@ -93,19 +99,15 @@ impl Tenancy {
         Ok(self.store.person(person).await?.filter(|person| !person.disabled))
     }
 
-    async fn shadow(
-        &self,
-        person: &Person,
-        tenant: &Tenant,
-        known: &mut Known,
-    ) -> Result<Option<Membership>, TenancyError> {
+    async fn shadow(&self, person: &Person, tenant: &Tenant) -> Result<Option<Membership>, TenancyError> {
         let Some(operator) = self.operator_tenant().await?.filter(|operator| operator.id != tenant.id) else {
             return Ok(None);
         };
         let Some(row) = self.store.member(operator.id, person.id).await?.filter(MemberRow::is_active) else {
             return Ok(None);
         };
-        let there = self.membership_of(person, &row, operator, known).await?;
+        let operator = self.state_of(operator, &mut Known::default()).await?;
+        let there = self.membership_of(person, &row, operator).await?;
         Ok(Some(Membership {
             tenant: tenant.id,
             slug: tenant.slug.clone(),
@@ -122,16 +124,13 @@ impl Tenancy {
         &self,
         person: &Person,
         row: &MemberRow,
-        tenant: Tenant,
-        known: &mut Known,
+        TenantState { tenant, effective, .. }: TenantState,
     ) -> Result<Membership, TenancyError> {
         let role = match &row.position.custom {
             Some(name) => self.store.role(tenant.id, name).await?,
             None => None,
         };
-        let state = self.state_of(tenant, known).await?;
-        let scopes = scopes_of(&row.position, role.as_ref(), &state.effective.features);
-        let tenant = state.tenant;
+        let scopes = scopes_of(&row.position, role.as_ref(), &effective.features);
         Ok(Membership {
             tenant: tenant.id,
             slug: tenant.slug,
