@@ -76,6 +76,9 @@ impl FromRequest<AdminState> for Table {
 /// The installation's ledger has one line of it: how many rows, and the SHA-256 of the table as it was sent, which is what
 /// `sha256sum` says of the file. Keep the file: that line stands for it. A tenant's own ledger begins with what is done
 /// to it afterwards.
+///
+/// With PostgreSQL others write meanwhile. SQLite has one writer: others wait, and after ten seconds are refused with 503,
+/// and the import takes up to 1 GiB of memory; tables of some ten thousand rows each keep both short.
 #[utoipa::path(post, path = "/v1/imports/tenants", operation_id = "importTenants", tag = "tenants", params(ImportParams),
     request_body(content = String, content_type = "text/csv"),
     responses(

@@ -306,7 +306,11 @@ impl Failure {
         for error in problem["errors"].as_array().into_iter().flatten() {
             let place = error["pointer"].as_str().or(error["parameter"].as_str()).unwrap_or_default();
             let detail = error["detail"].as_str().unwrap_or_default();
-            text.push_str(&format!("  {}: {}\n", printable(place), printable(detail)));
+            // A fault that is alone has been told above.
+            match problem["detail"] == error["detail"] {
+                true => text.push_str(&format!("  at {}\n", printable(place))),
+                false => text.push_str(&format!("  {}: {}\n", printable(place), printable(detail))),
+            }
         }
         let word = |key: &str| problem[key].as_str().map(printable).unwrap_or_default();
         text.push_str(&format!("  ({} {}, request {})\n", problem["status"], word("code"), word("request_id")));

@@ -6,8 +6,8 @@ use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, query};
 
 use super::feed::feed_row;
-use super::links::batches;
 use super::row::Row;
+use super::values::batches;
 use super::{Aside, AuditEntry, Store, StoreError, Write};
 use crate::ledger::{ANCHOR, Anchor, Chain, Hash, INSTALLATION, digest_of_anchors};
 
@@ -140,7 +140,7 @@ impl Aside {
         self.audit_beside(&[entry]).await?;
         let rows = self.all(query("SELECT audit FROM feed WHERE id = 1")).await?;
         let line = feed_row(rows.first())?.int("audit")?;
-        for heads in batches(&heads) {
+        for heads in batches(&heads, 3) {
             let places = (0..heads.len()).map(|row| 3 * row + 2);
             let places: Vec<_> = places.map(|at| format!("($1, ${at}, ${}, ${})", at + 1, at + 2)).collect();
             let sql = format!("INSERT INTO audit_anchors (line, chain, number, hash) VALUES {}", places.join(", "));

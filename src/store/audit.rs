@@ -11,8 +11,12 @@ use sqlx::{AssertSqlSafe, query};
 
 use super::connect::Statement;
 use super::feed::feed_row;
-use super::links::{Links, batches, chains_of, insert_lines, insert_personal, select_heads, upsert_heads, with_line};
+use super::links::{
+    HEAD_WIDTH, LINE_WIDTH, Links, PERSONAL_WIDTH, chains_of, insert_lines, insert_personal, select_heads,
+    upsert_heads, with_line,
+};
 use super::row::{Row, storable};
+use super::values::batches;
 use super::{Aside, Page, Store, StoreError, Write};
 use crate::clock::Timestamp;
 use crate::ledger::{self, Hash, Linked, Personal, Record, Split};
@@ -216,20 +220,20 @@ impl Aside {
         let rows = self.all(counted.bind(entries.len() as i64)).await?;
         let feed = feed_row(rows.first())?;
         let mut links = Links::new(self.now(), feed.int("revision")?, feed.int("audit")? - entries.len() as i64);
-        for names in batches(&chains_of(entries)) {
+        for names in batches(&chains_of(entries), 1) {
             let heads = self.all(select_heads(names)).await?;
             links.take(&heads)?;
         }
         let lines = entries.iter().map(|entry| links.link(entry)).collect::<Result<Vec<_>, _>>()?;
-        for lines in batches(&lines) {
+        for lines in batches(&lines, LINE_WIDTH) {
             self.execute(insert_lines(lines)).await?;
         }
         let personal: Vec<_> = lines.iter().flat_map(|(_, line)| with_line(&line.record)).collect();
-        for personal in batches(&personal) {
+        for personal in batches(&personal, PERSONAL_WIDTH) {
             self.execute(insert_personal(personal)).await?;
         }
         let heads = links.heads();
-        for heads in batches(&heads) {
+        for heads in batches(&heads, HEAD_WIDTH) {
             self.execute(upsert_heads(heads, &links)).await?;
         }
         Ok(())

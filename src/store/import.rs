@@ -6,14 +6,13 @@ use super::domains::{COLUMNS as DOMAIN_COLUMNS, domain_of};
 use super::keyset::{Key, statement};
 use super::row::Row;
 use super::tenants::{COLUMNS, tenant_of};
+use super::values::{batches, places, rows_at_once};
 use super::{Store, StoreError, Write};
 use crate::clock::Timestamp;
 use crate::model::{Domain, DomainName, Tenant, TenantId, reversed_labels};
 
 /// The most keys that one question names.
 pub const MOST_KEYS: usize = 500;
-/// Rows of one statement.
-const AT_ONCE: usize = 250;
 /// The waiting order of [`Write::want_orders`], as JSON.
 const WAITS: &str = "{\"stage\":\"waiting\"}";
 
@@ -22,9 +21,9 @@ impl Store {
     pub async fn taken_slugs(&self, slugs: &[&str]) -> Result<Vec<String>, StoreError> {
         let mut taken = Vec::new();
         for some in slugs.chunks(MOST_KEYS) {
-            let places = places(some.len());
+            let keys = listed(some.len());
             let sql = format!(
-                "SELECT slug FROM tenants WHERE slug IN ({places}) UNION SELECT slug FROM retired_slugs WHERE slug IN ({places})"
+                "SELECT slug FROM tenants WHERE slug IN ({keys}) UNION SELECT slug FROM retired_slugs WHERE slug IN ({keys})"
             );
             for row in &self
                 .all(statement(sql, some.iter().map(|slug| Key::text(slug))).persistent(some.len() == MOST_KEYS))
@@ -53,7 +52,7 @@ impl Store {
     async fn tenants_where(&self, column: &'static str, keys: &[&str]) -> Result<Vec<Tenant>, StoreError> {
         let mut found = Vec::new();
         for some in keys.chunks(MOST_KEYS) {
-            let sql = format!("SELECT {COLUMNS} FROM tenants WHERE {column} IN ({})", places(some.len()));
+            let sql = format!("SELECT {COLUMNS} FROM tenants WHERE {column} IN ({})", listed(some.len()));
             let asked = statement(sql, some.iter().map(|key| Key::text(key))).persistent(some.len() == MOST_KEYS);
             for row in &self.all(asked).await? {
                 found.push(tenant_of(row)?);
@@ -66,7 +65,7 @@ impl Store {
     pub async fn claims_to(&self, names: &[&DomainName]) -> Result<Vec<Domain>, StoreError> {
         let mut found = Vec::new();
         for some in names.chunks(MOST_KEYS) {
-            let sql = format!("SELECT {DOMAIN_COLUMNS} FROM domains WHERE name IN ({})", places(some.len()));
+            let sql = format!("SELECT {DOMAIN_COLUMNS} FROM domains WHERE name IN ({})", listed(some.len()));
             for row in &self
                 .all(
                     statement(sql, some.iter().map(|name| Key::text(&name.to_string())))
@@ -86,7 +85,7 @@ impl Store {
         for some in names.chunks(MOST_KEYS) {
             let sql = format!(
                 "SELECT name, tenant FROM cooldowns WHERE name IN ({}) AND until > ${}",
-                places(some.len()),
+                listed(some.len()),
                 some.len() + 1
             );
             let values = some.iter().map(|name| Key::text(&name.to_string())).chain([Key::Int(now.millis())]);
@@ -106,11 +105,11 @@ impl Write {
     pub async fn insert_domains(&mut self, domains: &[(Domain, Timestamp)]) -> Result<u64, StoreError> {
         const WIDTH: usize = 9;
         let mut inserted = 0;
-        for some in domains.chunks(AT_ONCE) {
+        for some in batches(domains, WIDTH) {
             let sql = format!(
                 "INSERT INTO domains (name, tenant, state, token, created, updated, revision, next_check, reversed) \
                  VALUES {} ON CONFLICT DO NOTHING",
-                rows(some.len(), WIDTH)
+                places(some.len(), WIDTH)
             );
             let revision = self.revision();
             let values = some.iter().flat_map(|(domain, due)| {
@@ -126,7 +125,7 @@ impl Write {
                     Key::Text(reversed_labels(&domain.name)),
                 ]
             });
-            inserted += self.execute(statement(sql, values).persistent(some.len() == AT_ONCE)).await?;
+            inserted += self.execute(statement(sql, values).persistent(some.len() == rows_at_once(WIDTH))).await?;
             if let Some(counted) = self.counted() {
                 some.iter().for_each(|(domain, _)| counted.domain(domain.state));
             }
@@ -138,11 +137,11 @@ impl Write {
     pub async fn want_orders(&mut self, names: &[(String, TenantId, i64)]) -> Result<(), StoreError> {
         const WIDTH: usize = 12;
         let now = Key::Int(self.now().millis());
-        for some in names.chunks(AT_ONCE) {
+        for some in batches(names, WIDTH) {
             let sql = format!(
                 "INSERT INTO orders (name, names, tenant, stage, data, turn, not_before, failures, lease, fence, created, \
                  updated) VALUES {} ON CONFLICT DO NOTHING",
-                rows(some.len(), WIDTH)
+                places(some.len(), WIDTH)
             );
             let values = some.iter().flat_map(|(name, tenant, turn)| {
                 [
@@ -160,7 +159,7 @@ impl Write {
                     now.clone(),
                 ]
             });
-            self.execute(statement(sql, values).persistent(some.len() == AT_ONCE)).await?;
+            self.execute(statement(sql, values).persistent(some.len() == rows_at_once(WIDTH))).await?;
         }
         Ok(())
     }
@@ -171,7 +170,7 @@ impl Write {
         for some in tenants.chunks(MOST_KEYS) {
             let sql = format!(
                 "SELECT tenant, MAX(turn) AS turn FROM orders WHERE stage = 'waiting' AND tenant IN ({}) GROUP BY tenant",
-                places(some.len())
+                listed(some.len())
             );
             for row in &self.all(statement(sql, some.iter().map(|id| Key::Text(id.to_string())))).await? {
                 let row = Row::new(row, "orders", "tenant");
@@ -186,7 +185,7 @@ impl Write {
         let mut found = Vec::new();
         for some in tenants.chunks(MOST_KEYS) {
             let keep = self.store().0.engine.keep();
-            let sql = format!("SELECT id FROM tenants WHERE id IN ({}) ORDER BY id{keep}", places(some.len()));
+            let sql = format!("SELECT id FROM tenants WHERE id IN ({}) ORDER BY id{keep}", listed(some.len()));
             for row in &self.all(statement(sql, some.iter().map(|id| Key::Text(id.to_string())))).await? {
                 found.push(Row::new(row, "tenants", "id").tenant("id")?);
             }
@@ -202,7 +201,7 @@ impl Write {
         }
         let mut number = 0;
         for some in slugs.chunks(MOST_KEYS) {
-            let sql = format!("SELECT slug FROM retired_slugs WHERE slug IN ({})", places(some.len()));
+            let sql = format!("SELECT slug FROM retired_slugs WHERE slug IN ({})", listed(some.len()));
             number += self.all(statement(sql, some.iter().map(|slug| Key::text(slug)))).await?.len() as u64;
         }
         Ok(number)
@@ -210,12 +209,6 @@ impl Write {
 }
 
 /// `$1, $2, …`
-fn places(number: usize) -> String {
+fn listed(number: usize) -> String {
     (1..=number).map(|n| format!("${n}")).collect::<Vec<_>>().join(", ")
-}
-
-/// `($1, $2), ($3, $4), …`
-fn rows(number: usize, width: usize) -> String {
-    let row = |n: usize| (1..=width).map(|column| format!("${}", n * width + column)).collect::<Vec<_>>().join(", ");
-    (0..number).map(|n| format!("({})", row(n))).collect::<Vec<_>>().join(", ")
 }

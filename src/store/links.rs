@@ -13,6 +13,7 @@ use super::StoreError;
 use super::audit::{AuditEntry, FROM, columns};
 use super::connect::Statement;
 use super::row::{Row, storable, to_json};
+use super::values::places;
 use crate::clock::Timestamp;
 use crate::ledger::{self, Hash, INSTALLATION, Linked, Personal, Record, Split};
 
@@ -123,7 +124,7 @@ pub(super) fn select_heads(names: &[String]) -> Statement<'static> {
 }
 
 pub(super) fn insert_lines(lines: &[(Option<String>, Linked)]) -> Statement<'static> {
-    let sql = format!("INSERT INTO audit ({}) VALUES {}", columns!(), places(lines.len(), 16));
+    let sql = format!("INSERT INTO audit ({}) VALUES {}", columns!(), places(lines.len(), LINE_WIDTH));
     let mut statement = query(AssertSqlSafe(sql)).persistent(lines.len() == 1);
     for (chain, Linked { number, prev, hash, record }) in lines {
         statement = statement
@@ -153,7 +154,8 @@ pub(super) fn with_line(record: &Record) -> Vec<(i64, Personal)> {
 
 pub(super) fn insert_personal(all: &[(i64, Personal)]) -> Statement<'static> {
     let sql = "INSERT INTO audit_personal (line, place, person, salt, value, digest) VALUES ";
-    let statement = query(AssertSqlSafe(format!("{sql}{}", places(all.len(), 6)))).persistent(all.len() == 1);
+    let statement =
+        query(AssertSqlSafe(format!("{sql}{}", places(all.len(), PERSONAL_WIDTH)))).persistent(all.len() == 1);
     all.iter().fold(statement, |statement, (line, Personal { place, person, salt, value, digest })| {
         let statement = statement.bind(*line).bind(place.clone()).bind(person.clone());
         statement.bind(salt.clone()).bind(value.clone()).bind(digest.clone())
@@ -164,7 +166,7 @@ pub(super) fn upsert_heads(heads: &[(String, i64, Hash)], links: &Links) -> Stat
     let sql = format!(
         "INSERT INTO audit_chains (chain, number, head, due, revision) VALUES {} ON CONFLICT (chain) DO UPDATE SET \
          number = excluded.number, head = excluded.head, revision = excluded.revision",
-        places(heads.len(), 5)
+        places(heads.len(), HEAD_WIDTH)
     );
     let statement = query(AssertSqlSafe(sql)).persistent(heads.len() == 1);
     let due = (links.at + LEAST_AGE).millis();
@@ -173,20 +175,9 @@ pub(super) fn upsert_heads(heads: &[(String, i64, Hash)], links: &Links) -> Stat
     })
 }
 
-/// `($1, $2), ($3, …`: numbers only, nothing of anybody's input.
-fn places(rows: usize, width: usize) -> String {
-    let row = |row: usize| {
-        let places: Vec<_> = (1..=width).map(|column| format!("${}", row * width + column)).collect();
-        format!("({})", places.join(", "))
-    };
-    (0..rows).map(row).collect::<Vec<_>>().join(", ")
-}
-
-pub(super) fn batches<T>(all: &[T]) -> impl Iterator<Item = &[T]> {
-    all.chunks(BATCH)
-}
-
-/// Rows in one statement.
-const BATCH: usize = 200;
+/// Parameters of a row of each table.
+pub(super) const LINE_WIDTH: usize = 16;
+pub(super) const PERSONAL_WIDTH: usize = 6;
+pub(super) const HEAD_WIDTH: usize = 5;
 /// No plan keeps lines for less: a new chain is looked at no sooner.
 const LEAST_AGE: Duration = Duration::from_secs(30 * 86_400);

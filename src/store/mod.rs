@@ -53,6 +53,7 @@ mod sessions;
 mod tenants;
 mod tokens;
 mod units;
+mod values;
 mod write;
 
 use std::fmt;

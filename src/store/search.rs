@@ -9,6 +9,7 @@ use super::listing::TenantFilter;
 use super::paged::{Condition, Found};
 use super::row::{Row, storable};
 use super::tenants::{COLUMNS, tenant_of};
+use super::values::{batches, places, rows_at_once};
 use super::{Page, Store, StoreError, Write};
 use crate::model::{Slug, Tenant, TenantId, later_words, search_key};
 
@@ -186,12 +187,12 @@ impl Write {
     pub(super) async fn insert_words(&mut self, names: &[(&str, &str)]) -> Result<(), StoreError> {
         let words: Vec<(&str, &str)> =
             names.iter().flat_map(|(slug, key)| later_words(key).map(move |word| (word, *slug))).collect();
-        for some in words.chunks(WORDS_AT_ONCE) {
-            let places: Vec<String> = (0..some.len()).map(|n| format!("(${}, ${})", n * 2 + 1, n * 2 + 2)).collect();
-            let sql =
-                format!("INSERT INTO tenant_words (word, slug) VALUES {} ON CONFLICT DO NOTHING", places.join(", "));
+        for some in batches(&words, WIDTH) {
+            let places = places(some.len(), WIDTH);
+            let sql = format!("INSERT INTO tenant_words (word, slug) VALUES {places} ON CONFLICT DO NOTHING");
             let values = some.iter().flat_map(|(word, slug)| [Key::text(word), Key::text(slug)]);
-            self.execute(statement(sql, values).persistent(some.len() <= 4)).await?;
+            self.execute(statement(sql, values).persistent(some.len() <= 4 || some.len() == rows_at_once(WIDTH)))
+                .await?;
         }
         Ok(())
     }
@@ -207,6 +208,7 @@ impl Write {
     }
 }
 
-const WORDS_AT_ONCE: usize = 400;
+/// A word and a slug.
+const WIDTH: usize = 2;
 /// The most that is found and looked at for one page: each is looked up by itself, which takes longer than reading on.
 const MOST_FOUND: usize = 1_000;

@@ -8,6 +8,7 @@ use sqlx::{AssertSqlSafe, query};
 use super::connect::Statement;
 use super::row::{Row, storable, to_json};
 use super::search::name_key;
+use super::values::{batches, places, rows_at_once};
 use super::{Page, Store, StoreError, Write};
 use crate::clock::Timestamp;
 use crate::model::{Change, Life, PlanChange, PlanName, SetBy, Slug, Status, Subscription, Tenant, TenantId};
@@ -111,9 +112,10 @@ impl Write {
     /// caller to know. Notes nothing.
     pub async fn insert_tenants(&mut self, tenants: &[Tenant]) -> Result<u64, StoreError> {
         let mut inserted = 0;
-        for some in tenants.chunks(AT_ONCE) {
+        for some in batches(tenants, WIDTH) {
             let keys: Vec<String> = some.iter().map(|tenant| name_key(&tenant.name)).collect();
-            let mut statement = query(AssertSqlSafe(insertion(some.len()))).persistent(some.len() == AT_ONCE);
+            let mut statement =
+                query(AssertSqlSafe(insertion(some.len()))).persistent(some.len() == rows_at_once(WIDTH));
             for (tenant, key) in some.iter().zip(&keys) {
                 statement = bind_row(statement, tenant, key, self.revision())?;
             }
@@ -251,8 +253,6 @@ fn bind_facts<'q>(statement: Statement<'q>, tenant: &'q Tenant) -> Result<Statem
         .bind(life.before.map(Status::as_str)))
 }
 
-/// Rows of one statement; times their columns, fewer than the parameters that a statement may have.
-const AT_ONCE: usize = 250;
 /// The columns of [`bind_row`].
 const INSERTED: &str = "id, name, status, plan, features_on, features_off, parent, branding, edge, suspend_reason, reason_public, \
      trial_ends, cancelled, archived, phase_ends, domains_until, due, plan_next, plan_next_at, period_end, billing_ref, \
@@ -260,9 +260,7 @@ const INSERTED: &str = "id, name, status, plan, features_on, features_off, paren
 const WIDTH: usize = 31;
 
 fn insertion(rows: usize) -> String {
-    let row = |n: usize| (1..=WIDTH).map(|column| format!("${}", n * WIDTH + column)).collect::<Vec<_>>().join(", ");
-    let places: Vec<String> = (0..rows).map(|n| format!("({})", row(n))).collect();
-    format!("INSERT INTO tenants ({INSERTED}) VALUES {} ON CONFLICT DO NOTHING", places.join(", "))
+    format!("INSERT INTO tenants ({INSERTED}) VALUES {} ON CONFLICT DO NOTHING", places(rows, WIDTH))
 }
 
 fn bind_row<'q>(

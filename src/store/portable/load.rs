@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use sqlx::{AnyConnection, AssertSqlSafe, Connection, Executor, Row as _, query, raw_sql};
 use tokio::sync::mpsc;
 
+use super::super::values::{places, rows_at_once};
 use super::tables::{FEED, Kind, TABLES, Table};
 use super::told::write_line;
 use super::{FORMAT, Header, Sum};
@@ -33,8 +34,6 @@ pub struct Restored {
 
 /// Farther than any follower of either store can be: each sees that what it knows is not the truth any more.
 const JUMP: i64 = 1_000_000_000;
-/// Rows in one statement; times the columns of a table, fewer than the parameters that a statement may have.
-const BATCH: usize = 200;
 
 /// Puts what `lines` say into the store at `url`, in place of everything that is there. The store must be empty (no
 /// tenants, domains, certificates and tokens) unless `replace`. The lines are checked to their end before anything counts.
@@ -135,7 +134,7 @@ async fn fill(
                 let table = table.ok_or_else(|| corrupt("a row comes before its table"))?;
                 batch.push(taken(table, row, sealer, &mut parents)?);
                 sum.rows += 1;
-                if batch.len() == BATCH {
+                if batch.len() == rows_at_once(table.columns.len()) {
                     insert(connection, table, &mut batch).await?;
                 }
             }
@@ -199,13 +198,8 @@ async fn insert(connection: &mut AnyConnection, table: &Table, batch: &mut Vec<V
     let sql = if table.name == FEED {
         "UPDATE feed SET revision = $2, pruned = $3, audit = $4, seal_check = $5 WHERE id = $1".to_owned()
     } else {
-        let width = columns.len();
-        let places = (0..rows.len()).map(|row| {
-            let row: Vec<_> = (1..=width).map(|column| format!("${}", row * width + column)).collect();
-            format!("({})", row.join(", "))
-        });
-        let places: Vec<_> = places.collect();
-        format!("INSERT INTO {} ({}) VALUES {}", table.name, columns.join(", "), places.join(", "))
+        let places = places(rows.len(), columns.len());
+        format!("INSERT INTO {} ({}) VALUES {places}", table.name, columns.join(", "))
     };
     let mut statement = query(AssertSqlSafe(sql)).persistent(false);
     for row in rows {
