@@ -17,7 +17,7 @@ use utoipa_axum::routes;
 use super::AdminState;
 use super::access::{Caller, Need, needs};
 use super::problem::Problem;
-use super::query::{Listing, PageParams, Params, Segment, bad_cursor};
+use super::query::{Listing, PageParams, Params, Segment};
 use crate::audit::{AuditError, Format, LineView, events};
 use crate::clock::Timestamp;
 use crate::model::{Scope, TenantId};
@@ -175,11 +175,8 @@ async fn export_own(
 
 async fn page(state: &AdminState, filter: AuditFilter, params: PageParams) -> Result<Json<Listing<LineView>>, Problem> {
     let paging = params.paging("audit")?;
-    if paging.after().is_some_and(|id| id.parse::<i64>().is_err()) {
-        return Err(bad_cursor());
-    }
-    let lines = state.tenancy.ledger().lines(&filter, &paging.page()).await?;
-    Ok(Json(paging.listing(lines, |line| line.id.to_string(), |line| line)))
+    let lines = state.tenancy.ledger().lines(&filter, &paging.exact()).await?;
+    Ok(Json(paging.found(lines, LineView::from)))
 }
 
 fn exported(

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use super::check::Check;
 use super::{AuditError, Ledger};
 use crate::ledger::{ANCHOR, Checkpoint, Fault, Hash, INSTALLATION, MOST_FAULTS, compare, digest_of_anchors};
-use crate::store::{Anchored, Anchoring, AuditFilter, AuditLine, AuditOrder, Page, Tally};
+use crate::store::{Anchored, Anchoring, AuditFilter, AuditLine, AuditOrder, Found, Page, Tally};
 
 /// Chains that one line anchors.
 const CHAINS: u32 = 500;
@@ -80,10 +80,8 @@ impl Check<'_> {
         let filter = AuditFilter { action: Some(ANCHOR.to_owned()), ..AuditFilter::default() };
         let mut page = Page { limit: LINES, after: None };
         loop {
-            let lines = self.ledger.store.audit_lines(&filter, AuditOrder::OldestFirst, &page).await?;
-            let Some(last) = lines.last() else { return Ok(()) };
-            page.after = Some(last.id.to_string());
-            for AuditLine { id, link, entry, .. } in lines {
+            let Found { rows, next } = self.ledger.store.audit_lines(&filter, AuditOrder::OldestFirst, &page).await?;
+            for AuditLine { id, link, entry, .. } in rows {
                 let Some((_, number, _)) = link.filter(|(chain, ..)| chain == INSTALLATION) else { continue };
                 let kept = digest_of_anchors(&self.ledger.store.anchors_of(id).await?);
                 // One that was cut off meanwhile took its anchors along.
@@ -95,6 +93,10 @@ impl Check<'_> {
                 }
             }
             self.alive().await?;
+            match next {
+                Some(next) => page.after = Some(next),
+                None => return Ok(()),
+            }
         }
     }
 

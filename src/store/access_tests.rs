@@ -215,11 +215,16 @@ impl Ground {
             AuditFilter { actor: Some("operator:acme".into()), ..every() },
             AuditFilter { action: Some("tenant.".into()), ..every() },
             AuditFilter { subject: Some("t1".into()), ..every() },
+            AuditFilter { tenant: Some(id), actor: Some("operator:acme".into()), ..every() },
+            AuditFilter { tenant: Some(id), action: Some("tenant.rename".into()), ..every() },
+            AuditFilter { tenant: Some(id), action: Some("domain.".into()), from: Some(Timestamp(0)), ..every() },
+            AuditFilter { tenant: Some(id), subject: Some("t1".into()), until: Some(Timestamp(HOUR)), ..every() },
+            AuditFilter { from: Some(Timestamp(0)), until: Some(Timestamp(2_000 * HOUR)), ..every() },
+            AuditFilter { actor: Some("operator:sea".into()), action: Some("t".into()), ..every() },
         ] {
             for order in [AuditOrder::NewestFirst, AuditOrder::OldestFirst] {
                 let ask = async |page: Page| {
-                    let lines = store.audit_lines(&filter, order, &page).await.unwrap();
-                    lines.last().map(|line| line.id.to_string())
+                    store.audit_lines(&filter, order, &page).await.unwrap().next
                 };
                 self.pages(&format!("ledger {filter:?} {order:?}"), ask).await;
             }

@@ -8,6 +8,7 @@ mod alone;
 mod anchors;
 mod assets;
 mod audit;
+mod audit_listing;
 mod billing;
 mod buckets;
 mod calls;
@@ -64,7 +65,8 @@ use sqlx::postgres::PgConnectOptions;
 use tokio_util::task::AbortOnDropHandle;
 
 pub use anchors::{Anchored, Anchoring, Tally};
-pub use audit::{AuditEntry, AuditFilter, AuditLine, AuditOrder};
+pub use audit::{AuditEntry, AuditLine};
+pub use audit_listing::{AuditFilter, AuditOrder};
 pub use billing::BillingEventRow;
 pub use buckets::BucketRow;
 pub use calls::{CallRow, EarlierCall};

@@ -223,15 +223,6 @@ impl Tenancy {
         &self.clock
     }
 
-    /// The audit ledger, newest first; `page.after` is the id of the last entry of the page before.
-    pub async fn audit(
-        &self,
-        tenant: Option<TenantId>,
-        page: &Page,
-    ) -> Result<Vec<(i64, Timestamp, AuditEntry)>, TenancyError> {
-        Ok(self.store.audit(tenant, page).await?)
-    }
-
     /// Looks again whether the actor may, adds the audit row, commits, and waits for the directory.
     pub async fn finish<T>(&self, mut write: Write, entry: AuditEntry, value: T) -> Result<Done<T>, TenancyError> {
         if let Some(grounds) = &entry.grounds {
