@@ -223,11 +223,13 @@ impl Ground {
             AuditFilter { actor: Some("operator:sea".into()), action: Some("t".into()), ..every() },
         ] {
             for order in [AuditOrder::NewestFirst, AuditOrder::OldestFirst] {
-                let ask = async |page: Page| {
-                    store.audit_lines(&filter, order, &page).await.unwrap().next
-                };
+                let ask = async |page: Page| store.audit_lines(&filter, order, &page).await.unwrap().next;
                 self.pages(&format!("ledger {filter:?} {order:?}"), ask).await;
             }
+        }
+        for key in ["ann@example.com", "nobody"] {
+            let naming = async |page: Page| store.audit_lines_naming(id, key, &page).await.unwrap().next;
+            self.pages("lines that name somebody", naming).await;
         }
         for (tenant, subject) in [(None, None), (Some(id), None), (None, Some("t1"))] {
             let filter = EventFilter { tenant, subject, without: &[] };
@@ -359,6 +361,7 @@ async fn fill(store: &Store) -> Vec<Tenant> {
         lines.push(AuditEntry {
             actor: format!("operator:{}", WORDS[n % 4]),
             action: ["tenant.rename", "domain.add"][n % 2].into(),
+            detail: ["ann@example.com", "ben@example.com", "cy@example.com"][n % 3].into(),
             tenant: Some(tenants[n % 7].id),
             subject: tenant.slug.to_string(),
             ..AuditEntry::default()

@@ -11,7 +11,7 @@ use sqlx::{AssertSqlSafe, query};
 
 use super::feed::feed_row;
 use super::links::{Links, batches, chains_of, insert_lines, insert_personal, select_heads, upsert_heads, with_line};
-use super::row::{Row, storable};
+use super::row::Row;
 use super::{Aside, AuditFilter, AuditOrder, Page, Store, StoreError, Write};
 use crate::clock::Timestamp;
 use crate::ledger::{self, Hash, Linked, Personal, Record, Split};
@@ -159,7 +159,7 @@ impl Aside {
         for lines in batches(&lines) {
             self.execute(insert_lines(lines)).await?;
         }
-        let personal: Vec<_> = lines.iter().flat_map(|(_, line)| with_line(&line.record)).collect();
+        let personal: Vec<_> = lines.iter().flat_map(with_line).collect();
         for personal in batches(&personal) {
             self.execute(insert_personal(personal)).await?;
         }

@@ -1,10 +1,11 @@
 //! Lists of lines of the audit ledger: filtered, in the order of time, a page at a time, each read off an index. Nothing here
 //! writes.
 
+use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, query};
 
 use super::audit::{AuditLine, columns, line_of, linked_of};
-use super::keyset::{Key, LAST, Order, Stretch, of_cursor};
+use super::keyset::{Key, LAST, Order, Stretch, of_cursor, statement};
 use super::paged::{Condition, Found, List};
 use super::row::{Row, storable};
 use super::{Page, Store, StoreError};
@@ -59,9 +60,36 @@ impl Store {
         let (from, until) = (end(filter.from, i64::MIN), end(filter.until, i64::MAX));
         let stretch = Stretch { from, until, after, last: None };
         let (rows, next) = list.page(&mut self.reader().await?, stretch, page.limit() as usize).await?;
+        Ok(Found { rows: self.lines_of(&rows).await?, next })
+    }
+
+    /// A page of a tenant's lines in which something stands under that key, a person's id or e-mail address; the oldest first.
+    pub async fn audit_lines_naming(
+        &self,
+        tenant: TenantId,
+        key: &str,
+        page: &Page,
+    ) -> Result<Found<AuditLine>, StoreError> {
+        let after = page.after.as_deref().map(|cursor| of_cursor(cursor, &[Key::Int(0)])).transpose()?;
+        let after = after.and_then(|mut keys| keys.pop()).unwrap_or(Key::Int(i64::MIN));
+        let columns: Vec<_> = columns!().split(", ").map(|column| format!("l.{column}")).collect();
+        let sql = format!(
+            "SELECT {} FROM (SELECT DISTINCT line AS found FROM audit_personal WHERE person = $1 AND chain = $2 \
+             AND line > $3 ORDER BY line LIMIT $4) AS p JOIN audit AS l ON l.id = p.found ORDER BY p.found",
+            columns.join(", ")
+        );
+        let limit = page.limit();
+        let values = [Key::text(key), Key::text(&tenant.to_string()), after, Key::Int(limit)];
+        let rows = self.all(statement(sql, values)).await?;
+        let lines = self.lines_of(&rows).await?;
+        let next = lines.last().filter(|_| lines.len() as i64 == limit).map(|last| last.id.to_string());
+        Ok(Found { rows: lines, next })
+    }
+
+    async fn lines_of(&self, rows: &[AnyRow]) -> Result<Vec<AuditLine>, StoreError> {
         let mut records = rows.iter().map(linked_of).collect::<Result<Vec<_>, _>>()?;
         self.put_personal(&mut records).await?;
-        Ok(Found { rows: records.into_iter().map(line_of).collect::<Result<_, _>>()?, next })
+        records.into_iter().map(line_of).collect()
     }
 
     /// What an index is entered with: the tenant, and the one thing beyond that an index knows it by. A class for each
@@ -110,7 +138,9 @@ impl AuditFilter {
     fn asked(&self) -> impl Iterator<Item = (&'static str, &str)> {
         let all = [("subject", &self.subject), ("action", &self.action), ("actor", &self.actor)];
         // Every action begins with nothing.
-        all.into_iter().filter_map(|(column, text)| Some((column, text.as_deref()?))).filter(|asked| *asked != ("action", ""))
+        all.into_iter()
+            .filter_map(|(column, text)| Some((column, text.as_deref()?)))
+            .filter(|asked| *asked != ("action", ""))
     }
 
     fn entered(&self) -> Option<(&'static str, &str)> {

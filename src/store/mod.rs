@@ -76,6 +76,7 @@ pub use chains::{ChainCursor, ChainRow};
 pub use counts::TenantCounts;
 pub use domain_listing::{DomainFilter, DomainSort};
 pub use domains::DueDomain;
+pub use erasure::Taken;
 pub use error::StoreError;
 pub use events::{Event, EventFilter, EventRow};
 pub use feed::{MOST_NEWS, News};

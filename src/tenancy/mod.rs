@@ -108,7 +108,7 @@ use crate::audit::Notes;
 use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
 use crate::model::{Authority, Grounds, PersonId, Rights, Role, TenantId};
-use crate::store::{AuditEntry, Page, Store, Write};
+use crate::store::{AuditEntry, Store, Write};
 
 /// The control plane's rules over one store. Clones share it.
 #[derive(Clone)]

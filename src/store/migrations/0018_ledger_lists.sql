@@ -17,3 +17,34 @@ CREATE INDEX audit_by_subject ON audit (subject, at, id);
 CREATE INDEX audit_by_tenant_actor ON audit (tenant, actor, at, id);
 CREATE INDEX audit_by_tenant_action ON audit (tenant, action, at, id);
 CREATE INDEX audit_by_tenant_subject ON audit (tenant, subject, at, id);
+
+-- In which chain the line of a value is, so that what one chain says of somebody is found by an index, however much others say.
+-- Kept by a trigger as well: a program from before does not name it.
+ALTER TABLE audit_personal ADD COLUMN chain {key} NOT NULL DEFAULT '';
+UPDATE audit_personal SET chain = COALESCE((SELECT l.chain FROM audit l WHERE l.id = audit_personal.line), '');
+DROP INDEX audit_personal_by_person;
+CREATE INDEX audit_personal_by_person ON audit_personal (person, chain, line);
+--engine: sqlite
+CREATE TRIGGER audit_personal_come AFTER INSERT ON audit_personal WHEN NEW.chain = '' BEGIN
+    UPDATE audit_personal SET chain = COALESCE((SELECT l.chain FROM audit l WHERE l.id = NEW.line), '')
+    WHERE line = NEW.line AND place = NEW.place;
+END;
+--engine: postgres
+CREATE FUNCTION audit_personal_chained() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    NEW.chain := COALESCE((SELECT l.chain FROM audit l WHERE l.id = NEW.line), '');
+    RETURN NEW;
+END $$;
+CREATE TRIGGER audit_personal_come BEFORE INSERT ON audit_personal
+    FOR EACH ROW WHEN (NEW.chain = '') EXECUTE FUNCTION audit_personal_chained();
+--engine: both
+
+-- What is still to be taken out of the ledger, where that is more than one transaction takes.
+CREATE TABLE erasures (
+    -- Of whom.
+    person {key} NOT NULL REFERENCES people (id),
+    -- Out of which chain; '': out of all, and the account with it.
+    chain {key} NOT NULL,
+    since BIGINT NOT NULL,
+    PRIMARY KEY (person, chain)
+);

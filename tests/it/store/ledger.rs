@@ -211,7 +211,7 @@ async fn personal_data_is_erased_and_the_chain_verifies(ground: Ground) {
     assert_eq!(read.detail, json!({"name": "Bob Builder", "role": "admin", "cc": ["carol@example.com"]}));
 
     let mut write = store.write().await.unwrap();
-    assert_eq!(write.erase_from_audit(&["0199-bob", "bob@example.com"]).await.unwrap(), 4);
+    assert_eq!(write.erase_from_audit(&["0199-bob", "bob@example.com"], None).await.unwrap().values, 4);
     write.commit().await.unwrap();
     let told = lines().await.remove(0).2;
     assert_eq!((told.action.as_str(), told.detail["erased"].as_array().unwrap().len()), ("audit.erase", 4));
@@ -223,7 +223,7 @@ async fn personal_data_is_erased_and_the_chain_verifies(ground: Ground) {
     assert_eq!((read.subject.as_str(), read.from), ("(erased)", from));
     assert_eq!(read.detail, json!({"name": "(erased)", "role": "admin", "cc": ["carol@example.com"]}));
     let mut write = store.write().await.unwrap();
-    assert_eq!(write.erase_from_audit(&["0199-ann"]).await.unwrap(), 2);
+    assert_eq!(write.erase_from_audit(&["0199-ann"], None).await.unwrap().values, 2);
     write.commit().await.unwrap();
     assert_eq!(lines().await.remove(3).2.from, None);
     assert_eq!(verify(&ledger, None).await.0, []);

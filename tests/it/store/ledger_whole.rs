@@ -172,7 +172,7 @@ async fn proof(ledger: &Ledger, only: Option<&str>) -> Vec<Proof> {
 async fn an_export_is_checked_away_from_the_store(ground: Ground) {
     let (store, ledger, tenants) = with_chains(&ground, 2, 700).await;
     let mut write = store.write().await.unwrap();
-    assert_eq!(write.erase_from_audit(&["n7@example.com"]).await.unwrap(), 2);
+    assert_eq!(write.erase_from_audit(&["n7@example.com"], None).await.unwrap().values, 2);
     write.commit().await.unwrap();
     let day = Duration::from_secs(86_400);
     ground.clock.advance(100 * day);
