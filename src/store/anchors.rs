@@ -45,9 +45,12 @@ pub struct Tally {
     pub through: i64,
     pub left: i64,
     pub old: i64,
-    /// Lines that are in no chain, those included.
+    /// Lines that are in no chain or have no place in it, those included.
     pub outside: i64,
 }
+
+/// As the index `audit_unchained` has it (migration 18).
+const OUTSIDE: &str = "(chain IS NULL OR number IS NULL)";
 
 impl Store {
     /// Anchors of that chain, or of all, in order of chain, number and line, after that place.
@@ -78,13 +81,15 @@ impl Store {
 
     pub async fn audit_tally(&self) -> Result<Tally, StoreError> {
         // One statement sees one state of the database.
-        let sql = "SELECT f.audit AS last, f.audit - s.written AS written, s.through, s.kept, \
-                   CAST(COALESCE((SELECT SUM(number) FROM audit_chains), 0) AS BIGINT) AS chained, \
-                   COALESCE((SELECT MAX(id) FROM audit), 0) AS highest, \
-                   (SELECT COUNT(*) FROM audit WHERE chain IS NULL AND id >= 1 AND id <= s.through) AS old, \
-                   (SELECT COUNT(*) FROM audit WHERE chain IS NULL) AS outside \
-                   FROM feed f JOIN audit_start s ON s.id = f.id WHERE f.id = 1";
-        let rows = self.all(query(sql)).await?;
+        let sql = format!(
+            "SELECT f.audit AS last, f.audit - s.written AS written, s.through, s.kept, \
+             CAST(COALESCE((SELECT SUM(number) FROM audit_chains), 0) AS BIGINT) AS chained, \
+             COALESCE((SELECT MAX(id) FROM audit), 0) AS highest, \
+             (SELECT COUNT(*) FROM audit WHERE chain IS NULL AND id >= 1 AND id <= s.through) AS old, \
+             (SELECT COUNT(*) FROM audit WHERE {OUTSIDE}) AS outside \
+             FROM feed f JOIN audit_start s ON s.id = f.id WHERE f.id = 1"
+        );
+        let rows = self.all(query(AssertSqlSafe(sql))).await?;
         let gone = || StoreError::Corrupt("the table audit_start has no row".to_owned());
         let row = Row::new(rows.first().ok_or_else(gone)?, "audit_start", "id");
         Ok(Tally {
@@ -98,12 +103,13 @@ impl Store {
         })
     }
 
-    /// Ids of lines that are in no chain and not from before there were chains; of that tenant, or all.
+    /// Ids of lines that are in no chain, or have no place in theirs, and are not from before there were chains; of that
+    /// tenant, or all.
     pub async fn unchained(&self, tenant: Option<&str>, limit: u32) -> Result<Vec<i64>, StoreError> {
-        let narrowed = if tenant.is_some() { "AND tenant = $2" } else { "" };
+        let narrowed = if tenant.is_some() { "AND (tenant = $2 OR chain = $2)" } else { "" };
         let sql = format!(
-            "SELECT id FROM audit WHERE chain IS NULL AND (id < 1 OR id > (SELECT through FROM audit_start WHERE id = 1)) \
-             {narrowed} ORDER BY id LIMIT $1"
+            "SELECT id FROM audit WHERE {OUTSIDE} AND (chain IS NOT NULL OR id < 1 OR \
+             id > (SELECT through FROM audit_start WHERE id = 1)) {narrowed} ORDER BY id LIMIT $1"
         );
         let statement = query(AssertSqlSafe(sql)).bind(i64::from(limit));
         let statement = tenant.into_iter().fold(statement, |statement, tenant| statement.bind(tenant.to_owned()));

@@ -17,6 +17,8 @@ CREATE INDEX audit_by_subject ON audit (subject, at, id);
 CREATE INDEX audit_by_tenant_actor ON audit (tenant, actor, at, id);
 CREATE INDEX audit_by_tenant_action ON audit (tenant, action, at, id);
 CREATE INDEX audit_by_tenant_subject ON audit (tenant, subject, at, id);
+-- Lines that no walk along a chain comes by.
+CREATE INDEX audit_unchained ON audit (id) WHERE chain IS NULL OR number IS NULL;
 
 -- In which chain the line of a value is, so that what one chain says of somebody is found by an index, however much others say.
 -- Kept by a trigger as well: a program from before does not name it.

@@ -125,6 +125,14 @@ async fn a_line_beside_all_chains_is_found(ground: Ground) {
     let count = (INSTALLATION.to_owned(), Fault::Count { written: 900, chained: 3 });
     assert_eq!(faults[..2], [unchained(0), unchained(900)]);
     assert_eq!((faults.last(), sum.unchained), (Some(&count), 2));
+    // One that has a chain and no place in it is listed too, and a walk along that chain does not come by.
+    ground.raw("DELETE FROM audit WHERE id IN (0, 900)").await;
+    ground.raw(&format!("{FORGED} (-7, 1, 1, 'operator:eve', 'tenant.create', NULL, 'x', '{{}}')")).await;
+    ground.raw(&format!("UPDATE audit SET chain = '{chain}' WHERE id = -7")).await;
+    for only in [Some(chain.as_str()), None] {
+        let found = verify(&ledger, only).await.0;
+        assert!(found.iter().any(|(_, fault)| *fault == Fault::Unchained { id: -7 }), "{found:?}");
+    }
 }
 
 async fn lines_from_before_the_chains_are_counted(ground: Ground) {
