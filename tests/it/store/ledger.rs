@@ -246,7 +246,7 @@ async fn what_is_old_is_cut_and_the_rest_verifies(ground: Ground) {
     let signed = ledger.checkpoint(&chain).await.unwrap();
     let now = ground.clock.now();
     assert!(matches!(ledger.cut(&chain, now - 30 * day).await.unwrap(), Cut::Nothing { oldest: Some(_) }));
-    assert_eq!(ledger.cut(&chain, now - 4 * day).await.unwrap(), Cut::Lines(6));
+    assert_eq!(ledger.cut(&chain, now - 4 * day).await.unwrap(), Cut::Lines { gone: 6, more: false });
     let (faults, sum) = verify(&ledger, Some(&chain)).await;
     assert_eq!((faults, sum.lines), (vec![], 5), "four are left, and the word of the cut");
     let (_, _, word) = store.audit(Some(tenant), &page(1, None)).await.unwrap().remove(0);
@@ -258,7 +258,7 @@ async fn what_is_old_is_cut_and_the_rest_verifies(ground: Ground) {
     assert_eq!((comparison.compared, comparison.faults.len()), (1, 0));
     // All that is left goes, but for the word of it; that alone is no reason for another.
     ground.clock.advance(100 * day);
-    assert_eq!(ledger.cut(&chain, ground.clock.now() - 50 * day).await.unwrap(), Cut::Lines(5));
+    assert_eq!(ledger.cut(&chain, ground.clock.now() - 50 * day).await.unwrap(), Cut::Lines { gone: 5, more: false });
     ground.clock.advance(100 * day);
     assert!(matches!(ledger.cut(&chain, ground.clock.now() - 50 * day).await.unwrap(), Cut::Nothing { .. }));
     assert_eq!(verify(&ledger, None).await.0, []);

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use tenantry::audit::{Ledger, Notes, Summary};
+use tenantry::audit::{Cut, Ledger, Notes, Summary};
 use tenantry::ledger::{Fault, INSTALLATION, LedgerKeys, Proof, Proved, Prover, Signed};
 use tenantry::model::TenantId;
 use tenantry::store::{Anchoring, AuditEntry, Store};
@@ -20,6 +20,7 @@ contract!(
     lines_from_before_the_chains_are_counted,
     an_export_is_checked_away_from_the_store,
     a_line_that_was_broken_off_takes_no_checkpoint_along,
+    what_anchors_many_chains_is_cut_a_few_lines_at_a_time,
     what_is_done_for_somebody_is_not_summed_up_with_what_is_not,
 );
 
@@ -237,4 +238,23 @@ async fn what_is_done_for_somebody_is_not_summed_up_with_what_is_not(ground: Gro
         }
     });
     all.await.unwrap();
+}
+
+async fn what_anchors_many_chains_is_cut_a_few_lines_at_a_time(ground: Ground) {
+    let (store, ledger, _) = with_chains(&ground, 0, 0).await;
+    let lines: Vec<_> = (0..5_200).flat_map(|_| entries(TenantId::new(), 1)).collect();
+    write(&store, &lines).await;
+    assert_eq!(ledger.anchor(Anchoring::Begun).await.unwrap(), 5_200);
+    let day = Duration::from_secs(86_400);
+    ground.clock.advance(400 * day);
+    // The key's line, and anchors of 500 chains a line.
+    let mut gone = Vec::new();
+    while let Cut::Lines { gone: lines, more } = ledger.cut(INSTALLATION, ground.clock.now() - 365 * day).await.unwrap()
+    {
+        gone.push((lines, more));
+    }
+    assert_eq!(gone, [(5, true), (4, true), (3, false)]);
+    assert_eq!(verify(&ledger, Some(INSTALLATION)).await.0, []);
+    assert_eq!(ledger.anchor(Anchoring::Begun).await.unwrap(), 5_200);
+    assert_eq!(verify(&ledger, None).await.0, []);
 }
