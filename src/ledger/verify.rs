@@ -138,6 +138,14 @@ impl Verifier {
         }
     }
 
+    /// A line that comes after the end and is no part of the check: it may tell of what was erased while the lines before it
+    /// were read.
+    pub fn later(&mut self, line: &Linked) {
+        if self.fits(line, line.number) {
+            self.told(line);
+        }
+    }
+
     /// What was found, once all lines are in.
     pub fn finish(mut self) -> Findings {
         self.settle();
@@ -165,7 +173,13 @@ impl Verifier {
                 self.untold.insert((number, digest.clone()));
             }
         }
-        if whole && line.record.action == ERASE {
+        if whole {
+            self.told(line);
+        }
+    }
+
+    fn told(&mut self, line: &Linked) {
+        if line.record.action == ERASE {
             for told in erased_by(&line.record.detail) {
                 self.untold.remove(&told);
             }

@@ -15,6 +15,7 @@ use super::{Ground, LONG, contract, page};
 
 contract!(
     chains_grow_and_verify,
+    what_is_written_while_a_chain_is_checked_is_no_fault,
     what_is_done_behind_the_stores_back_is_found_and_named,
     a_missing_tail_is_told_by_an_exported_checkpoint,
     personal_data_is_erased_and_the_chain_verifies,
@@ -81,6 +82,37 @@ async fn chains_grow_and_verify(ground: Ground) {
     let numbers: Vec<_> = lines.iter().map(|line| line.link.as_ref().unwrap().1).collect();
     assert_eq!(numbers, (1..=233).collect::<Vec<_>>());
     assert_eq!(lines[0].entry, all[2]);
+}
+
+/// It may even be written for as long as the check takes.
+async fn what_is_written_while_a_chain_is_checked_is_no_fault(ground: Ground) {
+    let store = ground.open().await;
+    let ledger = Ledger::new(store.clone(), ground.clock.clone());
+    let tenant = TenantId::new();
+    let chain = tenant.to_string();
+    let all: Vec<_> = (0..6_000).map(|at| entry(Some(tenant), &format!("n{at}@x.example"))).collect();
+    write(&store, &all).await;
+    let begun = ledger.checkpoint(&chain).await.unwrap().checkpoint.number;
+    let checked = std::cell::Cell::new(false);
+    let busy = async {
+        let mut at = 0;
+        while !checked.get() {
+            at += 1;
+            write(&store, &[entry(Some(tenant), "more")]).await;
+            let mut write = store.write().await.unwrap();
+            write.erase_from_audit(&[&format!("n{at}@x.example")], Some(tenant)).await.unwrap();
+            write.commit().await.unwrap();
+        }
+    };
+    let check = async {
+        for only in [Some(chain.as_str()), None] {
+            assert_eq!(verify(&ledger, only).await.0, []);
+        }
+        checked.set(true);
+    };
+    tokio::join!(busy, check);
+    assert!(ledger.checkpoint(&chain).await.unwrap().checkpoint.number > begun, "nothing was written meanwhile");
+    assert_eq!(verify(&ledger, None).await.0, []);
 }
 
 async fn what_is_done_behind_the_stores_back_is_found_and_named(ground: Ground) {
@@ -329,7 +361,10 @@ async fn lines_are_found_by_what_they_say(ground: Ground) {
         (AuditFilter { action: text("domain.add"), tenant: Some(tenant), ..all() }, vec![7]),
         (AuditFilter { action: text("tenant.rename"), tenant: Some(TenantId::new()), ..all() }, vec![]),
         (AuditFilter { subject: text("s3"), tenant: Some(tenant), ..all() }, vec![7]),
-        (AuditFilter { action: text("tenant"), actor: text("operator:b"), from: minute(2), ..all() }, vec![12, 10, 8, 6, 4]),
+        (
+            AuditFilter { action: text("tenant"), actor: text("operator:b"), from: minute(2), ..all() },
+            vec![12, 10, 8, 6, 4],
+        ),
         (AuditFilter { action: text("tenant."), subject: text("s4"), ..all() }, vec![10, 9]),
         (AuditFilter { action: text(""), until: minute(2), ..all() }, vec![2, 1]),
         (AuditFilter { subject: text("s1"), ..all() }, vec![4, 3]),
