@@ -70,7 +70,7 @@ impl Ledger {
     pub async fn verify(&self, only: Option<&str>, reports: mpsc::Sender<Report>) -> Result<Summary, AuditError> {
         let keys = self.keys().await?;
         let (sum, faulty) = (Summary::default(), HashSet::new());
-        let excused = self.store.untold_erasures().await?;
+        let excused = self.store.audit_start().await?.erased;
         let mut check = Check { ledger: self, keys, excused, reports: &reports, sum, faulty, told: Instant::now() };
         match only {
             Some(name) => {

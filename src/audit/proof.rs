@@ -22,7 +22,7 @@ impl Ledger {
     /// Sends all chains, or the one named, a [`Proof`] a line. What is written meanwhile is not part of it. Ends early when
     /// nobody takes it any more.
     pub async fn prove(&self, only: Option<&str>, out: mpsc::Sender<Vec<u8>>) -> Result<(), AuditError> {
-        let (keys, excused) = (self.keys().await?, self.store.untold_erasures().await?);
+        let (keys, excused) = (self.keys().await?, self.store.audit_start().await?.erased);
         let mut to = Out { keys, excused, out: &out, sum: (0, 0) };
         match only {
             Some(name) => {

@@ -52,6 +52,8 @@ pub enum Fault {
     Erased { number: i64 },
     /// What the line says of the heads of other chains is not what is kept with it.
     Anchors { number: i64 },
+    /// The line says otherwise of the time before there were chains, and before erasures were told of, than is noted now.
+    Start { number: i64 },
 }
 
 /// What the check of one chain found.
@@ -314,6 +316,9 @@ impl fmt::Display for Fault {
             }
             Self::Erased { number } => {
                 write!(f, "what line {number} said of a person was taken out, and no line tells of an erasure")
+            }
+            Self::Start { number } => {
+                write!(f, "line {number} says otherwise of what there was before the chains than is noted now")
             }
             Self::Anchors { number } => {
                 write!(f, "what line {number} says of the heads of other chains is not what is kept with it")

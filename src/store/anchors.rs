@@ -1,6 +1,7 @@
 //! What binds the ledger's chains together: the heads that lines of the installation's chain vouch for, how many lines there
 //! are in all, and which are in no chain. Whether that is as it should be is not judged here.
 
+use serde::Serialize;
 use serde_json::json;
 use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, query};
@@ -49,6 +50,16 @@ pub struct Tally {
     pub outside: i64,
 }
 
+/// What is noted of the time before there were chains, and before erasures were told of: it never changes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+pub struct Start {
+    /// The id of the last line from before there were chains, and how many were written.
+    pub through: i64,
+    pub written: i64,
+    /// The id of the last line of which something was erased before erasures were told of; 0: none was.
+    pub erased: i64,
+}
+
 /// As the index `audit_unchained` has it (migration 18).
 const OUTSIDE: &str = "(chain IS NULL OR number IS NULL)";
 
@@ -91,7 +102,7 @@ impl Store {
         );
         let rows = self.all(query(AssertSqlSafe(sql))).await?;
         let gone = || StoreError::Corrupt("the table audit_start has no row".to_owned());
-        let row = Row::new(rows.first().ok_or_else(gone)?, "audit_start", "id");
+        let row = Row::new(rows.first().ok_or_else(gone)?, "audit_start", "through");
         Ok(Tally {
             written: row.int("written")?,
             chained: row.int("chained")?,
@@ -101,6 +112,10 @@ impl Store {
             old: row.int("old")?,
             outside: row.int("outside")?,
         })
+    }
+
+    pub async fn audit_start(&self) -> Result<Start, StoreError> {
+        start_of(self.one(query(START)).await?)
     }
 
     /// Ids of lines that are in no chain, or have no place in theirs, and are not from before there were chains; of that
@@ -136,11 +151,12 @@ impl Aside {
         if heads.is_empty() {
             return Ok(0);
         }
+        let start = start_of(self.one(query(START)).await?)?;
         let entry = AuditEntry {
             actor: "system".to_owned(),
             action: ANCHOR.to_owned(),
             subject: "audit".to_owned(),
-            detail: json!({ "chains": heads.len(), "digest": digest_of_anchors(&heads) }),
+            detail: json!({ "chains": heads.len(), "digest": digest_of_anchors(&heads), "start": start }),
             ..AuditEntry::default()
         };
         self.audit_beside(&[entry]).await?;
@@ -172,6 +188,15 @@ impl Write {
         self.execute(query(sql).bind(last)).await?;
         self.execute(query("DELETE FROM audit_anchors WHERE line <= $1").bind(last)).await.map(drop)
     }
+}
+
+const START: &str = "SELECT through, written, erased FROM audit_start WHERE id = 1";
+
+fn start_of(row: Option<AnyRow>) -> Result<Start, StoreError> {
+    let gone = || StoreError::Corrupt("the table audit_start has no row".to_owned());
+    let row = row.ok_or_else(gone)?;
+    let row = Row::new(&row, "audit_start", "through");
+    Ok(Start { through: row.int("through")?, written: row.int("written")?, erased: row.int("erased")? })
 }
 
 fn anchored(row: &AnyRow) -> Result<Anchored, StoreError> {

@@ -33,12 +33,6 @@ const TOLD: usize = 100;
 const MOST_TAKEN: usize = 2_000;
 
 impl Store {
-    /// The id of the last line of which something was erased before erasures were told of; 0: none was.
-    pub async fn untold_erasures(&self) -> Result<i64, StoreError> {
-        let row = self.one(query("SELECT erased FROM audit_start WHERE id = 1")).await?;
-        row.as_ref().map_or(Ok(0), |row| Row::new(row, "audit_start", "erased").int("erased"))
-    }
-
     /// Of whom something is still to be taken out of the ledger, and out of which tenant's chain; `None`: out of all, and the
     /// account is to go with it.
     pub async fn erasures(&self, limit: u32) -> Result<Vec<(PersonId, Option<TenantId>)>, StoreError> {

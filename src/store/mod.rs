@@ -64,7 +64,7 @@ use sqlx::any::AnyRow;
 use sqlx::postgres::PgConnectOptions;
 use tokio_util::task::AbortOnDropHandle;
 
-pub use anchors::{Anchored, Anchoring, Tally};
+pub use anchors::{Anchored, Anchoring, Start, Tally};
 pub use audit::{AuditEntry, AuditLine};
 pub use audit_listing::{AuditFilter, AuditOrder};
 pub use billing::BillingEventRow;

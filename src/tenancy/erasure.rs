@@ -28,7 +28,7 @@ const MOST_LINES: usize = 10_000;
 #[derive(Clone, Debug)]
 pub struct MemberExport {
     pub member: MemberRow,
-    /// The ledger's lines of what they did and of what was done to them, the oldest first.
+    /// The ledger's lines of what they did, of what was done to them, and with their address; in the order they were written.
     pub lines: Vec<AuditLine>,
     /// There are more lines than an export has.
     pub truncated: bool,

@@ -262,6 +262,10 @@ async fn personal_data_is_erased_and_the_chain_verifies(ground: Ground) {
     // Not by half: a salt that is gone alone is a change.
     ground.raw("UPDATE audit_personal SET salt = NULL WHERE place = '/detail/cc/0' AND line = 1").await;
     assert_eq!(verify(&ledger, None).await.0, [(INSTALLATION.into(), Fault::Changed { number: 1 })]);
+    // A program of the schema before does not say in which chain a value is, and it is found there.
+    ground.raw("INSERT INTO audit_personal (line, place, person, digest) VALUES (1, '/z', 'z@example.com', '')").await;
+    let sql = "SELECT chain, line FROM audit_personal WHERE person = 'z@example.com'";
+    assert_eq!(ground.ask(sql).await, [(INSTALLATION.to_owned(), 1)]);
 }
 
 async fn what_is_old_is_cut_and_the_rest_verifies(ground: Ground) {

@@ -99,6 +99,11 @@ async fn anchors_tell_where_chains_stood(ground: Ground) {
     expected.push((INSTALLATION.to_owned(), Fault::Count { written: 26, chained: 16 }));
     assert_eq!(verify(&ledger, None).await.0, expected);
 
+    // What excuses lines and erasures from before is vouched for, too.
+    ground.raw("UPDATE audit_start SET erased = 1000 WHERE id = 1").await;
+    assert_eq!(verify(&ledger, Some(INSTALLATION)).await.0, [(INSTALLATION.to_owned(), Fault::Start { number: 2 })]);
+    ground.raw("UPDATE audit_start SET erased = 0 WHERE id = 1").await;
+
     // An anchor that was taken out, or changed, does not fit its line.
     ground.raw(&format!("DELETE FROM audit_anchors WHERE chain = '{}'", chains[1])).await;
     let faults = verify(&ledger, Some(INSTALLATION)).await.0;
