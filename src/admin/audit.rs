@@ -116,6 +116,8 @@ filtered! {
 }
 
 /// List the audit ledger, newest first
+///
+/// Where several things are asked for at once, a page may be short, or empty, and not be the last.
 #[utoipa::path(get, path = "/v1/audit", operation_id = "listAudit", tag = "audit", params(ListAudit),
     responses(
         (status = 200, description = "A page of entries", body = Listing<LineView>)))]
@@ -131,6 +133,8 @@ async fn list(
 }
 
 /// List what happened to a tenant, newest first
+///
+/// Where several things are asked for at once, a page may be short, or empty, and not be the last.
 #[utoipa::path(get, path = "/v1/tenants/{tenant}/audit", operation_id = "listTenantAudit", tag = "audit",
     params(("tenant" = String, Path, description = "Its id or slug"), ListOwnAudit),
     responses(
@@ -180,8 +184,8 @@ async fn export_own(
 }
 
 async fn page(state: &AdminState, filter: AuditFilter, paging: Paging) -> Result<Json<Listing<LineView>>, Problem> {
-    let lines = state.tenancy.ledger().lines(&filter, &paging.page()).await?;
-    paging.listing(lines, |line| line.id.to_string(), |line| line)
+    let lines = state.tenancy.ledger().lines(&filter, &paging.exact()).await?;
+    paging.found(lines, LineView::from)
 }
 
 fn exported(

@@ -56,8 +56,8 @@ pub struct DefaultTenancy {
 
 /// Have a member erased in 30 days
 ///
-/// The membership ends at once. What is personal of somebody who is no other tenant's member is erased too, in the ledger as
-/// well, whose lines stay and verify.
+/// The membership ends at once. In 30 days what the tenant keeps of them is erased: in its part of the ledger as well, whose
+/// lines stay and verify. Whoever is another tenant's member stays a person, and is erased when no tenant has them any more.
 #[utoipa::path(post, path = "/v1/tenants/{tenant}/members/{member}/purge", operation_id = "purgeMember", tag = "members",
     params(("tenant" = String, Path, description = "Id or slug"),
         ("member" = String, Path, description = "The person's id or e-mail address"),
@@ -106,8 +106,8 @@ async fn cancel(
     params(("tenant" = String, Path, description = "Id or slug"),
         ("member" = String, Path, description = "The person's id or e-mail address")),
     responses(
-        (status = 200, description = "Person, membership, and the ledger's lines by and about them: at most 10,000, or \
-            `audit_truncated`", body = serde_json::Value),
+        (status = 200, description = "Person, membership, and the ledger's lines by them, about them and with their \
+            address: at most 10,000, or `audit_truncated`", body = serde_json::Value),
         (status = 429, description = "This node does as many exports and checks of the ledger as it does at once, or one \
             of the tenant's; see Retry-After", body = Problem, content_type = "application/problem+json")))]
 async fn export(

@@ -4,10 +4,12 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::json;
+
 use super::check::Check;
 use super::{AuditError, Ledger};
 use crate::ledger::{ANCHOR, Checkpoint, Fault, Hash, INSTALLATION, MOST_FAULTS, compare, digest_of_anchors};
-use crate::store::{Anchored, Anchoring, AuditFilter, AuditLine, AuditOrder, Page, Tally};
+use crate::store::{Anchored, Anchoring, AuditFilter, AuditLine, AuditOrder, Found, Page, Tally};
 
 /// Chains that one line anchors.
 const CHAINS: u32 = 500;
@@ -75,16 +77,21 @@ impl Check<'_> {
         Ok(())
     }
 
-    /// Whether what is kept with each line that anchors is what the line says.
+    /// Whether what is kept with each line that anchors is what the line says; and what it says of the time before there were
+    /// chains, by which much is excused.
     pub(super) async fn anchoring_lines(&mut self) -> Result<(), AuditError> {
+        let start = json!(self.ledger.store.audit_start().await?);
+        let mut otherwise = None;
         let filter = AuditFilter { action: Some(ANCHOR.to_owned()), ..AuditFilter::default() };
         let mut page = Page { limit: LINES, after: None };
         loop {
-            let lines = self.ledger.store.audit_lines(&filter, AuditOrder::OldestFirst, &page).await?;
-            let Some(last) = lines.last() else { return Ok(()) };
-            page.after = Some(last.id.to_string());
-            for AuditLine { id, link, entry, .. } in lines {
+            let Found { rows, next } = self.ledger.store.audit_lines(&filter, AuditOrder::OldestFirst, &page).await?;
+            for AuditLine { id, link, entry, .. } in rows {
                 let Some((_, number, _)) = link.filter(|(chain, ..)| chain == INSTALLATION) else { continue };
+                // Those of earlier programs say nothing of it.
+                if entry.detail.get("start").is_some_and(|told| *told != start) {
+                    otherwise.get_or_insert(number);
+                }
                 let kept = digest_of_anchors(&self.ledger.store.anchors_of(id).await?);
                 // One that was cut off meanwhile took its anchors along.
                 let gone = || async { self.ledger.store.chain(INSTALLATION).await };
@@ -95,6 +102,14 @@ impl Check<'_> {
                 }
             }
             self.alive().await?;
+            match next {
+                Some(next) => page.after = Some(next),
+                None => break,
+            }
+        }
+        match otherwise {
+            Some(number) => self.fault(INSTALLATION, Fault::Start { number }).await,
+            None => Ok(()),
         }
     }
 

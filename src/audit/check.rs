@@ -61,8 +61,8 @@ pub(super) struct Check<'a> {
 struct Open {
     row: ChainRow,
     verifier: Verifier,
-    /// The first line after the end that the row tells of.
-    beyond: Option<i64>,
+    /// The first and the last line after the end that the row tells of.
+    beyond: Option<(i64, i64)>,
 }
 
 impl Ledger {
@@ -70,7 +70,7 @@ impl Ledger {
     pub async fn verify(&self, only: Option<&str>, reports: mpsc::Sender<Report>) -> Result<Summary, AuditError> {
         let keys = self.keys().await?;
         let (sum, faulty) = (Summary::default(), HashSet::new());
-        let excused = self.store.untold_erasures().await?;
+        let excused = self.store.audit_start().await?.erased;
         let mut check = Check { ledger: self, keys, excused, reports: &reports, sum, faulty, told: Instant::now() };
         match only {
             Some(name) => {
@@ -152,16 +152,16 @@ impl Check<'_> {
         Ok(())
     }
 
-    /// The end of a chain. It is looked at a second time when something is found and it was cut or went on meanwhile.
+    /// The end of a chain. It is looked at a second time when something is found and it was cut meanwhile.
     async fn close(&mut self, open: Open) -> Result<(), AuditError> {
         self.sum.chains += 1;
-        let (mut row, mut found) = open.finish();
+        let (mut row, mut found) = self.found(open).await?;
         for _ in 0..AGAIN {
             if found.faults.is_empty() {
                 break;
             }
             match self.ledger.store.chain(&row.chain.name).await? {
-                Some(now) if now != row => (row, found) = self.once_more(now).await?,
+                Some(now) if now.chain.cut != row.chain.cut => (row, found) = self.once_more(now).await?,
                 _ => break,
             }
         }
@@ -189,7 +189,21 @@ impl Check<'_> {
             lines.into_iter().for_each(|(_, line)| open.add(line));
             self.alive().await?;
         }
-        Ok(open.finish())
+        self.found(open).await
+    }
+
+    /// What was found in a chain. A line after the end is a fault, unless the chain goes so far by now: it may go on for as
+    /// long as it is looked at.
+    async fn found(&mut self, open: Open) -> Result<(ChainRow, Findings), AuditError> {
+        let Open { row, verifier, beyond } = open;
+        let mut found = verifier.finish();
+        if let Some((first, last)) = beyond {
+            let now = self.ledger.store.chain(&row.chain.name).await?;
+            if now.is_none_or(|now| now.chain.number < last) {
+                found.faults.push(Fault::Added { number: first });
+            }
+        }
+        Ok((row, found))
     }
 
     /// Says now and then how far it is.
@@ -221,20 +235,15 @@ impl Open {
     }
 
     fn add(&mut self, line: Linked) {
-        if line.number <= self.row.chain.number {
+        let number = line.number;
+        if number <= self.row.chain.number {
             self.verifier.add(line);
         } else {
-            self.beyond.get_or_insert(line.number);
+            self.verifier.later(&line);
+            self.beyond = Some((self.beyond.map_or(number, |(first, _)| first), number));
         }
-    }
-
-    /// A line after the end is a fault, unless the chain goes on by now.
-    fn finish(self) -> (ChainRow, Findings) {
-        let mut found = self.verifier.finish();
-        found.faults.extend(self.beyond.map(|number| Fault::Added { number }));
-        (self.row, found)
     }
 }
 
-/// How often a chain that moved under the check is looked at again.
+/// How often a chain that is cut under the check is looked at again.
 const AGAIN: usize = 3;

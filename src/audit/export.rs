@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use super::{AuditError, Ledger};
 use crate::clock::Timestamp;
 use crate::ledger::Hash;
-use crate::store::{AuditEntry, AuditFilter, AuditLine, AuditOrder, Page, StoreError};
+use crate::store::{AuditEntry, AuditFilter, AuditLine, AuditOrder, Found, Page, StoreError};
 
 /// How lines are exported.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -79,10 +79,9 @@ const HEADINGS: [&str; 15] = [
 ];
 
 impl Ledger {
-    /// Lines that the filter lets through, the newest first. `page.after` is a line's id.
-    pub async fn lines(&self, filter: &AuditFilter, page: &Page) -> Result<Vec<LineView>, AuditError> {
-        let lines = self.store.audit_lines(filter, AuditOrder::NewestFirst, page).await?;
-        Ok(lines.into_iter().map(LineView::from).collect())
+    /// Lines that the filter lets through, the newest first.
+    pub async fn lines(&self, filter: &AuditFilter, page: &Page) -> Result<Found<AuditLine>, AuditError> {
+        Ok(self.store.audit_lines(filter, AuditOrder::NewestFirst, page).await?)
     }
 
     /// Sends what the filter lets through, the oldest first, page by page. Ends early when nobody takes it any more. Lines
@@ -99,12 +98,18 @@ impl Ledger {
         let mut page = Page { limit: Page::MOST, after: None };
         out.send(format.heading().map_err(unwritable)?).await.map_err(|_| gone())?;
         loop {
-            let lines = self.store.audit_lines(filter, AuditOrder::OldestFirst, &page).await?;
-            let Some(last) = lines.last() else { return Ok(sent) };
-            page.after = Some(last.id.to_string());
-            sent += lines.len() as u64;
-            let views: Vec<_> = lines.into_iter().map(LineView::from).collect();
-            out.send(format.encode(&views).map_err(unwritable)?).await.map_err(|_| gone())?;
+            let Found { rows, next } = self.store.audit_lines(filter, AuditOrder::OldestFirst, &page).await?;
+            sent += rows.len() as u64;
+            let views: Vec<_> = rows.into_iter().map(LineView::from).collect();
+            if !views.is_empty() {
+                out.send(format.encode(&views).map_err(unwritable)?).await.map_err(|_| gone())?;
+            }
+            // A page may be empty and not be the last: whether anybody still listens is asked with each.
+            match next {
+                Some(_) if out.is_closed() => return Err(gone().into()),
+                Some(next) => page.after = Some(next),
+                None => return Ok(sent),
+            }
         }
     }
 }

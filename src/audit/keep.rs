@@ -11,7 +11,7 @@ use tracing::error;
 
 use super::{AuditError, Ledger};
 use crate::clock::Timestamp;
-use crate::ledger::{Chain, Checkpoint, Fault, Hash, Linked, Statement, Verifier};
+use crate::ledger::{ANCHOR, Chain, Checkpoint, Fault, Hash, Linked, Statement, Verifier};
 use crate::model::TenantId;
 use crate::store::{AuditEntry, ChainCursor, Page, Write};
 
@@ -24,16 +24,21 @@ pub struct Exported(pub u64);
 pub enum Cut {
     /// Nothing is old enough; so old is the oldest line that is left, if there is one.
     Nothing { oldest: Option<Timestamp> },
-    /// So many lines went; there may be more.
-    Lines(u64),
+    /// So many lines went.
+    Lines {
+        gone: u64,
+        /// There may be more.
+        more: bool,
+    },
     /// What would have gone is not in order: it stays, for whoever looks into it.
     Kept(Fault),
 }
 
 /// Chains that one transaction notes as told.
 const CHAINS: u32 = 500;
-/// Lines that one transaction removes.
+/// Lines that one transaction removes, and anchors that go with them: each of those is another chain's row to write.
 const LINES: u32 = Page::MOST;
+const ANCHORS: u64 = 2_000;
 /// The action of the line that tells of a cut.
 const CUT: &str = "audit.cut";
 
@@ -67,12 +72,14 @@ impl Ledger {
         }
     }
 
-    /// Removes lines of a chain from before that time, at most [`Page::MOST`], and says so in the chain.
+    /// Removes lines of a chain from before that time, as many as one transaction may, and says so in the chain.
     pub async fn cut(&self, chain: &str, before: Timestamp) -> Result<Cut, AuditError> {
         let Some(row) = self.store.chain(chain).await? else { return Ok(Cut::Nothing { oldest: None }) };
         let lines = self.store.chain_lines(&ChainCursor::before(chain), Some(chain), LINES).await?;
         let lines: Vec<Linked> = lines.into_iter().map(|(_, line)| line).collect();
         let old = lines.iter().take_while(|line| line.record.at < before && line.number <= row.chain.number).count();
+        let most = within(&lines, ANCHORS);
+        let (old, more) = (old.min(most), old > most || old == LINES as usize);
         let oldest = lines.first().map(|line| line.record.at);
         // The word of the last cut alone is no reason for another.
         let Some(last) = lines[..old].last().filter(|_| lines[..old].iter().any(|line| line.record.action != CUT))
@@ -96,7 +103,7 @@ impl Ledger {
         let detail = json!({ "through": number, "hash": hash, "lines": gone, "before": before });
         tell(&mut write, TenantId::parse(chain), detail).await?;
         write.commit().await?;
-        Ok(Cut::Lines(gone))
+        Ok(Cut::Lines { gone, more })
     }
 
     /// Removes lines from before there were chains, and from before that time, at most [`Page::MOST`]; the installation's
@@ -122,6 +129,17 @@ async fn tell(write: &mut Write, tenant: Option<TenantId>, detail: Value) -> Res
         ..AuditEntry::default()
     };
     Ok(write.audit(&entry).await?)
+}
+
+/// How many of these lines anchor no more than so many chains together; one at least.
+fn within(lines: &[Linked], most: u64) -> usize {
+    let mut anchors = 0;
+    let few = lines.iter().take_while(|line| {
+        let detail = (line.record.action == ANCHOR).then(|| serde_json::from_str::<Value>(&line.record.detail).ok());
+        anchors += detail.flatten().and_then(|detail| detail["chains"].as_u64()).unwrap_or(0);
+        anchors <= most
+    });
+    few.count().max(1)
 }
 
 /// Whether these lines, the first of the chain, are in order.

@@ -30,9 +30,11 @@ const BURST: u32 = 100;
 const EVERY: Duration = Duration::from_secs(6);
 /// How often what was held back is summed up.
 const SUMMED: Duration = Duration::from_secs(60);
-/// Events that wait to be looked at, and different ones that are held back; more are only counted.
+/// Events that wait to be looked at, different ones that are held back, and lines that could not be written; more are only
+/// counted.
 const QUEUE: usize = 1_024;
 const HELD: usize = 1_000;
+const UNWRITTEN: usize = 1_000;
 
 impl Notes {
     pub fn new(store: Store) -> Self {
@@ -64,6 +66,8 @@ struct Book {
     held: HashMap<Alike, (AuditEntry, u64)>,
     /// By action: those that were too different to be held.
     counted: HashMap<String, u64>,
+    /// Lines that the store did not take, as they are to be written: what they sum up is not summed up again.
+    unwritten: Vec<AuditEntry>,
     tokens: u32,
     refilled: Instant,
     summed: Instant,
@@ -72,8 +76,8 @@ struct Book {
 impl Book {
     fn new(store: Store, lost: Arc<AtomicU64>) -> Self {
         let now = Instant::now();
-        let (held, counted) = (HashMap::new(), HashMap::new());
-        Self { store, lost, held, counted, tokens: BURST, refilled: now, summed: now }
+        let (held, counted, unwritten) = (HashMap::new(), HashMap::new(), Vec::new());
+        Self { store, lost, held, counted, unwritten, tokens: BURST, refilled: now, summed: now }
     }
 
     async fn keep(mut self, mut receiver: mpsc::Receiver<AuditEntry>) {
@@ -151,12 +155,16 @@ impl Book {
     }
 
     async fn write(&mut self, lines: Vec<AuditEntry>) {
-        if lines.is_empty() {
+        let mut all = std::mem::take(&mut self.unwritten);
+        all.extend(lines);
+        if all.is_empty() {
             return;
         }
-        if let Err(error) = self.put(&lines).await {
-            error!(%error, lines = lines.len(), "audit.notes_not_written: trying again with what comes next");
-            lines.into_iter().for_each(|line| self.hold(line));
+        if let Err(error) = self.put(&all).await {
+            error!(%error, lines = all.len(), "audit.notes_not_written: trying again");
+            let lost = all.drain(UNWRITTEN.min(all.len())..).map(|line| times(&line)).sum();
+            self.lost.fetch_add(lost, Ordering::Relaxed);
+            self.unwritten = all;
         }
     }
 
@@ -182,7 +190,45 @@ fn often(mut entry: AuditEntry, times: u64) -> AuditEntry {
     entry
 }
 
+/// How many events a line tells of.
+fn times(line: &AuditEntry) -> u64 {
+    line.detail["times"].as_u64().unwrap_or(1)
+}
+
 fn summed(action: &str, detail: Value) -> AuditEntry {
     let (actor, action) = ("system".to_owned(), action.to_owned());
     AuditEntry { actor, action, subject: "many".to_owned(), detail, ..AuditEntry::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::{Clock, Timestamp};
+    use crate::seal::Sealer;
+
+    #[tokio::test]
+    async fn what_the_store_does_not_take_is_neither_forgotten_nor_counted_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", dir.path().join("store.db").display());
+        let (sealer, clock) = (Sealer::from_key_bytes(&[7; 32]).unwrap(), Clock::manual(Timestamp(0)));
+        let store = Store::open(&url, 4, sealer, clock).await.unwrap();
+        let mut book = Book::new(store.clone(), Arc::default());
+        store.close().await;
+        let event = |at: usize| AuditEntry {
+            action: "access.refused".into(),
+            subject: format!("s{}", at % 3),
+            ..AuditEntry::default()
+        };
+        let known = |book: &Book| book.unwritten.iter().map(times).sum::<u64>() + book.lost.load(Ordering::Relaxed);
+        for round in 1..=3 {
+            (0..500).map(event).for_each(|event| book.hold(event));
+            let lines = if round == 2 { book.sums() } else { book.single() };
+            book.write(lines).await;
+            assert_eq!((known(&book), book.unwritten.len() <= UNWRITTEN), (500 * round, true));
+        }
+        let different = |at| AuditEntry { subject: format!("d{at}"), ..event(0) };
+        let many = (0..2 * UNWRITTEN).map(different).collect();
+        book.write(many).await;
+        assert_eq!((known(&book), book.unwritten.len()), (1_500 + 2 * UNWRITTEN as u64, UNWRITTEN));
+    }
 }

@@ -4,7 +4,7 @@
 use tokio::sync::mpsc;
 
 use super::{AuditError, Ledger, empty_row};
-use crate::ledger::{LedgerKeys, Proof, Statement};
+use crate::ledger::{ERASE, LedgerKeys, Proof, Statement};
 use crate::store::{ChainCursor, ChainRow, StoreError};
 
 /// Chains read at once, and lines.
@@ -22,7 +22,7 @@ impl Ledger {
     /// Sends all chains, or the one named, a [`Proof`] a line. What is written meanwhile is not part of it. Ends early when
     /// nobody takes it any more.
     pub async fn prove(&self, only: Option<&str>, out: mpsc::Sender<Vec<u8>>) -> Result<(), AuditError> {
-        let (keys, excused) = (self.keys().await?, self.store.untold_erasures().await?);
+        let (keys, excused) = (self.keys().await?, self.store.audit_start().await?.erased);
         let mut to = Out { keys, excused, out: &out, sum: (0, 0) };
         match only {
             Some(name) => {
@@ -50,16 +50,25 @@ impl Ledger {
         to.sum.0 += 1;
         to.send(&[Proof::Chain { standing, cut: row.cut.map(Box::new), excused: to.excused }]).await?;
         let name = &row.chain.name;
-        let mut cursor = ChainCursor::before(name);
+        let (mut cursor, mut erased) = (ChainCursor::before(name), None);
         loop {
             let lines = self.store.chain_lines(&cursor, Some(name), LINES).await?;
-            let Some((_, last)) = lines.last() else { return Ok(()) };
+            let Some((_, last)) = lines.last() else { break };
             cursor = ChainCursor { chain: name.clone(), number: last.number, id: last.record.id };
-            let lines = lines.into_iter().filter(|(_, line)| line.number <= row.chain.number);
-            let lines: Vec<_> = lines.map(|(_, line)| Proof::Line(Box::new(line))).collect();
+            let (lines, later): (Vec<_>, Vec<_>) =
+                lines.into_iter().map(|(_, line)| line).partition(|line| line.number <= row.chain.number);
+            erased = erased.or(later.iter().find(|line| line.record.action == ERASE).map(|line| line.number));
             to.sum.1 += lines.len() as u64;
-            to.send(&lines).await?;
+            to.send(&lines.into_iter().map(|line| Proof::Line(Box::new(line))).collect::<Vec<_>>()).await?;
         }
+        // What went while it was read is missing, and the word of where it went comes after what is signed.
+        let now = self.store.chain(name).await?;
+        let told = |now: &ChainRow| erased.is_some_and(|number| number <= now.chain.number);
+        if now.is_some_and(|now| told(&now) || now.chain.cut != row.chain.cut) {
+            let why = format!("something went out of the chain {name} while it was exported; export it again");
+            return Err(StoreError::Unavailable(why).into());
+        }
+        Ok(())
     }
 }
 

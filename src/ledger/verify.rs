@@ -52,6 +52,8 @@ pub enum Fault {
     Erased { number: i64 },
     /// What the line says of the heads of other chains is not what is kept with it.
     Anchors { number: i64 },
+    /// The line says otherwise of the time before there were chains, and before erasures were told of, than is noted now.
+    Start { number: i64 },
 }
 
 /// What the check of one chain found.
@@ -138,6 +140,14 @@ impl Verifier {
         }
     }
 
+    /// A line that comes after the end and is no part of the check: it may tell of what was erased while the lines before it
+    /// were read.
+    pub fn later(&mut self, line: &Linked) {
+        if self.fits(line, line.number) {
+            self.told(line);
+        }
+    }
+
     /// What was found, once all lines are in.
     pub fn finish(mut self) -> Findings {
         self.settle();
@@ -165,7 +175,13 @@ impl Verifier {
                 self.untold.insert((number, digest.clone()));
             }
         }
-        if whole && line.record.action == ERASE {
+        if whole {
+            self.told(line);
+        }
+    }
+
+    fn told(&mut self, line: &Linked) {
+        if line.record.action == ERASE {
             for told in erased_by(&line.record.detail) {
                 self.untold.remove(&told);
             }
@@ -300,6 +316,9 @@ impl fmt::Display for Fault {
             }
             Self::Erased { number } => {
                 write!(f, "what line {number} said of a person was taken out, and no line tells of an erasure")
+            }
+            Self::Start { number } => {
+                write!(f, "line {number} says otherwise of what there was before the chains than is noted now")
             }
             Self::Anchors { number } => {
                 write!(f, "what line {number} says of the heads of other chains is not what is kept with it")

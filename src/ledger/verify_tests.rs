@@ -196,3 +196,26 @@ proptest! {
         prop_assert_eq!(check(&chain, &all, &[]), [Fault::Added { number: at as i64 + 1 }]);
     }
 }
+
+#[test]
+fn what_is_erased_while_a_chain_is_read_is_told_by_a_line_behind_its_end() {
+    let (chain, mut all) = chain_of(10);
+    let (salt, value) = all[5].record.personal.first_mut().map(|one| (&mut one.salt, &mut one.value)).unwrap();
+    (*salt, *value) = (None, None);
+    let digest = all[5].record.personal[0].digest.clone();
+    let detail = crate::ledger::told_erased([(6, "/from", &digest[..])]).to_string();
+    let record = Record { id: 22, action: "audit.erase".into(), detail, ..Record::default() };
+    let hash = record.hash(&chain.name, 11, &chain.head);
+    let told = Linked { number: 11, prev: Some(chain.head), hash: Some(hash), record };
+    let found = |later: Option<&Linked>| {
+        let mut verifier = Verifier::new(chain.clone());
+        all.iter().for_each(|line| verifier.add(line.clone()));
+        later.into_iter().for_each(|line| verifier.later(line));
+        verifier.finish().faults
+    };
+    assert_eq!(found(None), [Fault::Erased { number: 6 }]);
+    assert_eq!(found(Some(&told)), []);
+    // Not by a line that is not as it was written.
+    let changed = Linked { record: Record { actor: "x".into(), ..told.record.clone() }, ..told };
+    assert_eq!(found(Some(&changed)), [Fault::Erased { number: 6 }]);
+}

@@ -215,14 +215,21 @@ impl Ground {
             AuditFilter { actor: Some("operator:acme".into()), ..every() },
             AuditFilter { action: Some("tenant.".into()), ..every() },
             AuditFilter { subject: Some("t1".into()), ..every() },
+            AuditFilter { tenant: Some(id), actor: Some("operator:acme".into()), ..every() },
+            AuditFilter { tenant: Some(id), action: Some("tenant.rename".into()), ..every() },
+            AuditFilter { tenant: Some(id), action: Some("domain.".into()), from: Some(Timestamp(0)), ..every() },
+            AuditFilter { tenant: Some(id), subject: Some("t1".into()), until: Some(Timestamp(HOUR)), ..every() },
+            AuditFilter { from: Some(Timestamp(0)), until: Some(Timestamp(2_000 * HOUR)), ..every() },
+            AuditFilter { actor: Some("operator:sea".into()), action: Some("t".into()), ..every() },
         ] {
             for order in [AuditOrder::NewestFirst, AuditOrder::OldestFirst] {
-                let ask = async |page: Page| {
-                    let lines = store.audit_lines(&filter, order, &page).await.unwrap();
-                    lines.last().map(|line| line.id.to_string())
-                };
+                let ask = async |page: Page| store.audit_lines(&filter, order, &page).await.unwrap().next;
                 self.pages(&format!("ledger {filter:?} {order:?}"), ask).await;
             }
+        }
+        for key in ["ann@example.com", "nobody"] {
+            let naming = async |page: Page| store.audit_lines_naming(id, key, &page).await.unwrap().next;
+            self.pages("lines that name somebody", naming).await;
         }
         for (tenant, subject) in [(None, None), (Some(id), None), (None, Some("t1"))] {
             let filter = EventFilter { tenant, subject, without: &[] };
@@ -364,6 +371,7 @@ async fn fill(store: &Store) -> Vec<Tenant> {
         lines.push(AuditEntry {
             actor: format!("operator:{}", WORDS[n % 4]),
             action: ["tenant.rename", "domain.add"][n % 2].into(),
+            detail: ["ann@example.com", "ben@example.com", "cy@example.com"][n % 3].into(),
             tenant: Some(tenants[n % 7].id),
             subject: tenant.slug.to_string(),
             ..AuditEntry::default()

@@ -1,6 +1,7 @@
 //! What binds the ledger's chains together: the heads that lines of the installation's chain vouch for, how many lines there
 //! are in all, and which are in no chain. Whether that is as it should be is not judged here.
 
+use serde::Serialize;
 use serde_json::json;
 use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, query};
@@ -45,9 +46,22 @@ pub struct Tally {
     pub through: i64,
     pub left: i64,
     pub old: i64,
-    /// Lines that are in no chain, those included.
+    /// Lines that are in no chain or have no place in it, those included.
     pub outside: i64,
 }
+
+/// What is noted of the time before there were chains, and before erasures were told of: it never changes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+pub struct Start {
+    /// The id of the last line from before there were chains, and how many were written.
+    pub through: i64,
+    pub written: i64,
+    /// The id of the last line of which something was erased before erasures were told of; 0: none was.
+    pub erased: i64,
+}
+
+/// As the index `audit_unchained` has it (migration 18).
+const OUTSIDE: &str = "(chain IS NULL OR number IS NULL)";
 
 impl Store {
     /// Anchors of that chain, or of all, in order of chain, number and line, after that place.
@@ -78,15 +92,17 @@ impl Store {
 
     pub async fn audit_tally(&self) -> Result<Tally, StoreError> {
         // One statement sees one state of the database.
-        let sql = "SELECT f.audit AS last, f.audit - s.written AS written, s.through, s.kept, \
-                   CAST(COALESCE((SELECT SUM(number) FROM audit_chains), 0) AS BIGINT) AS chained, \
-                   COALESCE((SELECT MAX(id) FROM audit), 0) AS highest, \
-                   (SELECT COUNT(*) FROM audit WHERE chain IS NULL AND id >= 1 AND id <= s.through) AS old, \
-                   (SELECT COUNT(*) FROM audit WHERE chain IS NULL) AS outside \
-                   FROM feed f JOIN audit_start s ON s.id = f.id WHERE f.id = 1";
-        let rows = self.all(query(sql)).await?;
+        let sql = format!(
+            "SELECT f.audit AS last, f.audit - s.written AS written, s.through, s.kept, \
+             CAST(COALESCE((SELECT SUM(number) FROM audit_chains), 0) AS BIGINT) AS chained, \
+             COALESCE((SELECT MAX(id) FROM audit), 0) AS highest, \
+             (SELECT COUNT(*) FROM audit WHERE chain IS NULL AND id >= 1 AND id <= s.through) AS old, \
+             (SELECT COUNT(*) FROM audit WHERE {OUTSIDE}) AS outside \
+             FROM feed f JOIN audit_start s ON s.id = f.id WHERE f.id = 1"
+        );
+        let rows = self.all(query(AssertSqlSafe(sql))).await?;
         let gone = || StoreError::Corrupt("the table audit_start has no row".to_owned());
-        let row = Row::new(rows.first().ok_or_else(gone)?, "audit_start", "id");
+        let row = Row::new(rows.first().ok_or_else(gone)?, "audit_start", "through");
         Ok(Tally {
             written: row.int("written")?,
             chained: row.int("chained")?,
@@ -98,12 +114,17 @@ impl Store {
         })
     }
 
-    /// Ids of lines that are in no chain and not from before there were chains; of that tenant, or all.
+    pub async fn audit_start(&self) -> Result<Start, StoreError> {
+        start_of(self.one(query(START)).await?)
+    }
+
+    /// Ids of lines that are in no chain, or have no place in theirs, and are not from before there were chains; of that
+    /// tenant, or all.
     pub async fn unchained(&self, tenant: Option<&str>, limit: u32) -> Result<Vec<i64>, StoreError> {
-        let narrowed = if tenant.is_some() { "AND tenant = $2" } else { "" };
+        let narrowed = if tenant.is_some() { "AND (tenant = $2 OR chain = $2)" } else { "" };
         let sql = format!(
-            "SELECT id FROM audit WHERE chain IS NULL AND (id < 1 OR id > (SELECT through FROM audit_start WHERE id = 1)) \
-             {narrowed} ORDER BY id LIMIT $1"
+            "SELECT id FROM audit WHERE {OUTSIDE} AND (chain IS NOT NULL OR id < 1 OR \
+             id > (SELECT through FROM audit_start WHERE id = 1)) {narrowed} ORDER BY id LIMIT $1"
         );
         let statement = query(AssertSqlSafe(sql)).bind(i64::from(limit));
         let statement = tenant.into_iter().fold(statement, |statement, tenant| statement.bind(tenant.to_owned()));
@@ -130,11 +151,12 @@ impl Aside {
         if heads.is_empty() {
             return Ok(0);
         }
+        let start = start_of(self.one(query(START)).await?)?;
         let entry = AuditEntry {
             actor: "system".to_owned(),
             action: ANCHOR.to_owned(),
             subject: "audit".to_owned(),
-            detail: json!({ "chains": heads.len(), "digest": digest_of_anchors(&heads) }),
+            detail: json!({ "chains": heads.len(), "digest": digest_of_anchors(&heads), "start": start }),
             ..AuditEntry::default()
         };
         self.audit_beside(&[entry]).await?;
@@ -166,6 +188,15 @@ impl Write {
         self.execute(query(sql).bind(last)).await?;
         self.execute(query("DELETE FROM audit_anchors WHERE line <= $1").bind(last)).await.map(drop)
     }
+}
+
+const START: &str = "SELECT through, written, erased FROM audit_start WHERE id = 1";
+
+fn start_of(row: Option<AnyRow>) -> Result<Start, StoreError> {
+    let gone = || StoreError::Corrupt("the table audit_start has no row".to_owned());
+    let row = row.ok_or_else(gone)?;
+    let row = Row::new(&row, "audit_start", "through");
+    Ok(Start { through: row.int("through")?, written: row.int("written")?, erased: row.int("erased")? })
 }
 
 fn anchored(row: &AnyRow) -> Result<Anchored, StoreError> {

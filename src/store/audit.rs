@@ -9,15 +9,14 @@ use serde_json::Value;
 use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, query};
 
-use super::connect::Statement;
 use super::feed::feed_row;
 use super::links::{
     HEAD_WIDTH, LINE_WIDTH, Links, PERSONAL_WIDTH, chains_of, insert_lines, insert_personal, select_heads,
     upsert_heads, with_line,
 };
-use super::row::{Row, storable};
+use super::row::Row;
 use super::values::batches;
-use super::{Aside, Page, Store, StoreError, Write};
+use super::{Aside, AuditFilter, AuditOrder, Page, Store, StoreError, Write};
 use crate::clock::Timestamp;
 use crate::ledger::{self, Hash, Linked, Personal, Record, Split};
 use crate::model::{Grounds, TenantId};
@@ -87,26 +86,6 @@ pub struct AuditLine {
     pub entry: AuditEntry,
 }
 
-/// Which lines to list. Times are those of the lines: `from` included, `until` not.
-#[derive(Clone, PartialEq, Debug, Default)]
-pub struct AuditFilter {
-    pub tenant: Option<TenantId>,
-    pub actor: Option<String>,
-    /// The action, or the first part of it: `tenant.`
-    pub action: Option<String>,
-    pub subject: Option<String>,
-    pub from: Option<Timestamp>,
-    pub until: Option<Timestamp>,
-}
-
-/// In which order lines are listed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum AuditOrder {
-    #[default]
-    NewestFirst,
-    OldestFirst,
-}
-
 /// The columns of a line, in the order of [`insert_lines`].
 macro_rules! columns {
     () => {
@@ -117,59 +96,15 @@ macro_rules! columns {
 pub(super) use columns;
 
 impl Store {
-    /// Lines newest first, with number and time; of one tenant or of all. `page.after` is a line's number.
+    /// The newest lines, with number and time; of one tenant or of all.
     pub async fn audit(
         &self,
         tenant: Option<TenantId>,
         page: &Page,
     ) -> Result<Vec<(i64, Timestamp, AuditEntry)>, StoreError> {
         let filter = AuditFilter { tenant, ..AuditFilter::default() };
-        let lines = self.audit_lines(&filter, AuditOrder::NewestFirst, page).await?;
+        let lines = self.audit_lines(&filter, AuditOrder::NewestFirst, page).await?.rows;
         Ok(lines.into_iter().map(|line| (line.id, line.at, line.entry)).collect())
-    }
-
-    /// Lines that the filter lets through. `page.after` is a line's id.
-    pub async fn audit_lines(
-        &self,
-        filter: &AuditFilter,
-        order: AuditOrder,
-        page: &Page,
-    ) -> Result<Vec<AuditLine>, StoreError> {
-        let mut rows = Vec::new();
-        match &filter.action {
-            None => rows = self.all(select(filter, None, order, page)).await?,
-            // An index knows each action's lines in order; a prefix of actions has few.
-            Some(prefix) => {
-                for action in self.actions(prefix).await? {
-                    rows.extend(self.all(select(filter, Some(&action), order, page)).await?);
-                }
-            }
-        }
-        let mut records = rows.iter().map(linked_of).collect::<Result<Vec<_>, _>>()?;
-        records.sort_by_key(|(_, line)| line.record.id);
-        if order == AuditOrder::NewestFirst {
-            records.reverse();
-        }
-        records.truncate(usize::try_from(page.limit()).unwrap_or(usize::MAX));
-        self.put_personal(&mut records).await?;
-        records.into_iter().map(line_of).collect()
-    }
-
-    /// The actions that there are lines of, by seeking from each to the next.
-    async fn actions(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
-        let mut actions = Vec::new();
-        let mut after = String::new();
-        while actions.len() < MOST_ACTIONS {
-            let sql = "SELECT MIN(action) AS action FROM audit WHERE action > $1";
-            let row = self.one(query(sql).bind(after)).await?;
-            let next = row.as_ref().map(|row| Row::new(row, "audit", "action").optional_text("action")).transpose()?;
-            let Some(next) = next.flatten() else { break };
-            if next.starts_with(prefix) {
-                actions.push(next.to_owned());
-            }
-            after = next.to_owned();
-        }
-        Ok(actions)
     }
 
     /// Puts the personal values beside lines that come without theirs.
@@ -228,7 +163,7 @@ impl Aside {
         for lines in batches(&lines, LINE_WIDTH) {
             self.execute(insert_lines(lines)).await?;
         }
-        let personal: Vec<_> = lines.iter().flat_map(|(_, line)| with_line(&line.record)).collect();
+        let personal: Vec<_> = lines.iter().flat_map(with_line).collect();
         for personal in batches(&personal, PERSONAL_WIDTH) {
             self.execute(insert_personal(personal)).await?;
         }
@@ -238,35 +173,6 @@ impl Aside {
         }
         Ok(())
     }
-}
-
-fn select(filter: &AuditFilter, action: Option<&str>, order: AuditOrder, page: &Page) -> Statement<'static> {
-    // What is no number comes after the last page.
-    let after = page.after.as_deref().map(|after| after.parse::<i64>().unwrap_or(0));
-    let (compare, direction, begin) = match order {
-        AuditOrder::NewestFirst => ("<", "DESC", i64::MAX),
-        AuditOrder::OldestFirst => (">", "ASC", 0),
-    };
-    let text = |text: &str| storable(text).into_owned();
-    let texts = [
-        ("tenant =", filter.tenant.map(|tenant| tenant.to_string())),
-        ("actor =", filter.actor.as_deref().map(text)),
-        ("action =", action.map(text)),
-        ("subject =", filter.subject.as_deref().map(text)),
-    ];
-    let times = [("at >=", filter.from), ("at <", filter.until)];
-    let mut conditions = vec![format!("id {compare} $1")];
-    let given = texts.iter().filter(|(_, value)| value.is_some()).map(|(condition, _)| *condition);
-    let given = given.chain(times.iter().filter(|(_, value)| value.is_some()).map(|(condition, _)| *condition));
-    conditions.extend(given.enumerate().map(|(at, condition)| format!("{condition} ${}", at + 3)));
-    let sql = format!(
-        concat!("SELECT ", columns!(), " FROM audit WHERE {} ORDER BY id {} LIMIT $2"),
-        conditions.join(" AND "),
-        direction
-    );
-    let statement = query(AssertSqlSafe(sql)).bind(after.unwrap_or(begin)).bind(page.limit());
-    let statement = texts.into_iter().filter_map(|(_, value)| value).fold(statement, |s, value| s.bind(value));
-    times.into_iter().filter_map(|(_, value)| value).fold(statement, |s, value| s.bind(value.millis()))
 }
 
 /// A line without its personal values, and its chain.
@@ -306,7 +212,7 @@ pub(super) fn personal_of(row: &AnyRow) -> Result<(i64, Personal), StoreError> {
     Ok((row.int("line")?, personal))
 }
 
-fn line_of((chain, line): (Option<String>, Linked)) -> Result<AuditLine, StoreError> {
+pub(super) fn line_of((chain, line): (Option<String>, Linked)) -> Result<AuditLine, StoreError> {
     let Linked { number, hash, record, .. } = line;
     let id = record.id;
     let parsed = |what: &str, text: &str| {
@@ -361,5 +267,3 @@ fn keep_differences(before: &mut Value, after: &mut Value) {
 pub(super) const PERSONAL: &str = "SELECT line, place, person, salt, value, digest";
 /// The place of the caller's address.
 pub(super) const FROM: &str = "/from";
-/// More kinds of actions than there are.
-const MOST_ACTIONS: usize = 1_000;

@@ -61,7 +61,7 @@ impl Links {
 
     /// The statements that write one line, personal values and head included.
     pub fn write_one(&self, line: &(Option<String>, Linked)) -> Vec<Statement<'static>> {
-        let personal = with_line(&line.1.record);
+        let personal = with_line(line);
         let personal = (!personal.is_empty()).then(|| insert_personal(&personal));
         let line = insert_lines(std::slice::from_ref(line));
         [Some(line), personal, Some(upsert_heads(&self.heads(), self))].into_iter().flatten().collect()
@@ -148,16 +148,18 @@ pub(super) fn insert_lines(lines: &[(Option<String>, Linked)]) -> Statement<'sta
     statement
 }
 
-pub(super) fn with_line(record: &Record) -> Vec<(i64, Personal)> {
-    record.personal.iter().map(|personal| (record.id, personal.clone())).collect()
+/// What is kept beside a line, each value with the line's chain and id.
+pub(super) fn with_line((chain, line): &(Option<String>, Linked)) -> Vec<(String, i64, Personal)> {
+    let (chain, record) = (chain.clone().unwrap_or_default(), &line.record);
+    record.personal.iter().map(|personal| (chain.clone(), record.id, personal.clone())).collect()
 }
 
-pub(super) fn insert_personal(all: &[(i64, Personal)]) -> Statement<'static> {
-    let sql = "INSERT INTO audit_personal (line, place, person, salt, value, digest) VALUES ";
-    let statement =
-        query(AssertSqlSafe(format!("{sql}{}", places(all.len(), PERSONAL_WIDTH)))).persistent(all.len() == 1);
-    all.iter().fold(statement, |statement, (line, Personal { place, person, salt, value, digest })| {
-        let statement = statement.bind(*line).bind(place.clone()).bind(person.clone());
+pub(super) fn insert_personal(all: &[(String, i64, Personal)]) -> Statement<'static> {
+    let sql = "INSERT INTO audit_personal (chain, line, place, person, salt, value, digest) VALUES ";
+    let sql = format!("{sql}{}", places(all.len(), PERSONAL_WIDTH));
+    let statement = query(AssertSqlSafe(sql)).persistent(all.len() == 1);
+    all.iter().fold(statement, |statement, (chain, line, Personal { place, person, salt, value, digest })| {
+        let statement = statement.bind(chain.clone()).bind(*line).bind(place.clone()).bind(person.clone());
         statement.bind(salt.clone()).bind(value.clone()).bind(digest.clone())
     })
 }
@@ -177,7 +179,7 @@ pub(super) fn upsert_heads(heads: &[(String, i64, Hash)], links: &Links) -> Stat
 
 /// Parameters of a row of each table.
 pub(super) const LINE_WIDTH: usize = 16;
-pub(super) const PERSONAL_WIDTH: usize = 6;
+pub(super) const PERSONAL_WIDTH: usize = 7;
 pub(super) const HEAD_WIDTH: usize = 5;
 /// No plan keeps lines for less: a new chain is looked at no sooner.
 const LEAST_AGE: Duration = Duration::from_secs(30 * 86_400);

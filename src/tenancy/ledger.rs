@@ -140,9 +140,9 @@ impl Tenancy {
     async fn cut(&self, chain: &str, kept: Duration) -> Result<Option<Timestamp>, AuditError> {
         let now = self.clock.now();
         Ok(match self.ledger().cut(chain, now - kept).await? {
-            Cut::Lines(lines) => {
-                info!(audit.chain = chain, audit.lines = lines, "audit.cut");
-                (lines < u64::from(Page::MOST)).then(|| now + AT_LEAST)
+            Cut::Lines { gone, more } => {
+                info!(audit.chain = chain, audit.lines = gone, "audit.cut");
+                (!more).then(|| now + AT_LEAST)
             }
             Cut::Kept(_) => Some(now + AGAIN),
             Cut::Nothing { oldest } => {

@@ -108,7 +108,7 @@ use crate::audit::Notes;
 use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
 use crate::model::{Authority, Grounds, PersonId, Rights, Role, TenantId};
-use crate::store::{AuditEntry, Page, Store, Write};
+use crate::store::{AuditEntry, Store, Write};
 
 /// The control plane's rules over one store. Clones share it.
 #[derive(Clone)]
@@ -221,15 +221,6 @@ impl Tenancy {
 
     pub fn clock(&self) -> &Clock {
         &self.clock
-    }
-
-    /// The audit ledger, newest first; `page.after` is the id of the last entry of the page before.
-    pub async fn audit(
-        &self,
-        tenant: Option<TenantId>,
-        page: &Page,
-    ) -> Result<Vec<(i64, Timestamp, AuditEntry)>, TenancyError> {
-        Ok(self.store.audit(tenant, page).await?)
     }
 
     /// Looks again whether the actor may, adds the audit row, commits, and waits for the directory.

@@ -74,6 +74,7 @@ pub(super) const TABLES: &[Table] = &[
         ("id", Text), ("email", Text), ("name", Text), ("password", Text), ("default_tenant", Text), ("disabled", Int),
         ("created", Int), ("updated", Int), ("revision", Int), ("erase_since", Int), ("verified", Int),
     ] },
+    Table { name: "erasures", key: "person, chain", columns: &[("person", Text), ("chain", Text), ("since", Int)] },
     Table { name: "password_tokens", key: "person", columns: &[
         ("person", Text), ("hash", Bytes), ("created", Int), ("expires", Int),
     ] },
@@ -135,6 +136,7 @@ pub(super) const TABLES: &[Table] = &[
     ] },
     Table { name: "audit_personal", key: "line, place", columns: &[
         ("line", Int), ("place", Text), ("person", Text), ("salt", Bytes), ("value", Text), ("digest", Bytes),
+        ("chain", Text),
     ] },
 ];
 

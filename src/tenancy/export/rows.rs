@@ -76,9 +76,8 @@ pub async fn events(tenancy: &Tenancy, tenant: &Tenant, page: Page) -> Rows {
 /// Newest first, each line as the ledger's own export has it.
 pub async fn audit(tenancy: &Tenancy, tenant: &Tenant, page: Page) -> Rows {
     let filter = AuditFilter { tenant: Some(tenant.id), ..AuditFilter::default() };
-    let rows = tenancy.store.audit_lines(&filter, AuditOrder::NewestFirst, &page).await?;
-    let more = next(&rows, |line| line.id.to_string());
-    Ok((rows.into_iter().map(|line| json!(LineView::from(line))).collect(), more))
+    let found = tenancy.store.audit_lines(&filter, AuditOrder::NewestFirst, &page).await?;
+    Ok((found.rows.into_iter().map(|line| json!(LineView::from(line))).collect(), found.next))
 }
 
 /// The certificates that are wanted for its domains. What an authority was told meanwhile is not the tenant's.

@@ -77,7 +77,7 @@ impl Story {
         let page = Page { limit: 20, after: None };
         let lines = self.world.store.audit_lines(&filter, AuditOrder::NewestFirst, &page).await.unwrap();
         let request = Some(reply.header("x-request-id"));
-        let line = lines.into_iter().find(|line| line.entry.request_id.as_deref() == request);
+        let line = lines.rows.into_iter().find(|line| line.entry.request_id.as_deref() == request);
         let AuditEntry { before, after, .. } = line.unwrap_or_else(|| panic!("{call}: no line says {action}")).entry;
         let what = format!("{call}: {action}: {before:?} → {after:?}");
         let has = |there: &Option<Value>, names: &[&str]| {

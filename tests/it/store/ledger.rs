@@ -8,19 +8,21 @@ use serde_json::{Value, json};
 use tenantry::audit::{Cut, Format, Ledger, Notes, Report, Summary};
 use tenantry::ledger::{Fault, INSTALLATION, Signed};
 use tenantry::model::TenantId;
-use tenantry::store::{AuditEntry, AuditFilter, AuditOrder, Store};
+use tenantry::store::{AuditEntry, AuditFilter, AuditOrder, MOST_EXAMINED, Store};
 use tokio::sync::mpsc;
 
 use super::{Ground, LONG, contract, page};
 
 contract!(
     chains_grow_and_verify,
+    what_is_written_while_a_chain_is_checked_is_no_fault,
     what_is_done_behind_the_stores_back_is_found_and_named,
     a_missing_tail_is_told_by_an_exported_checkpoint,
     personal_data_is_erased_and_the_chain_verifies,
     what_is_old_is_cut_and_the_rest_verifies,
     what_is_older_than_the_chains_is_cut_in_its_time,
     lines_are_found_by_what_they_say,
+    what_no_index_knows_is_looked_for_a_stretch_at_a_time,
     a_flood_of_events_is_a_few_lines,
 );
 
@@ -76,10 +78,41 @@ async fn chains_grow_and_verify(ground: Ground) {
     let (faults, sum) = verify(&ledger, Some(&one.to_string())).await;
     assert_eq!((faults, sum), (vec![], Summary { chains: 1, lines: 233, faults: 0, unchained: 0 }));
     let filter = AuditFilter { tenant: Some(two), ..AuditFilter::default() };
-    let lines = store.audit_lines(&filter, AuditOrder::OldestFirst, &page(1_000, None)).await.unwrap();
+    let lines = store.audit_lines(&filter, AuditOrder::OldestFirst, &page(1_000, None)).await.unwrap().rows;
     let numbers: Vec<_> = lines.iter().map(|line| line.link.as_ref().unwrap().1).collect();
     assert_eq!(numbers, (1..=233).collect::<Vec<_>>());
     assert_eq!(lines[0].entry, all[2]);
+}
+
+/// It may even be written for as long as the check takes.
+async fn what_is_written_while_a_chain_is_checked_is_no_fault(ground: Ground) {
+    let store = ground.open().await;
+    let ledger = Ledger::new(store.clone(), ground.clock.clone());
+    let tenant = TenantId::new();
+    let chain = tenant.to_string();
+    let all: Vec<_> = (0..6_000).map(|at| entry(Some(tenant), &format!("n{at}@x.example"))).collect();
+    write(&store, &all).await;
+    let begun = ledger.checkpoint(&chain).await.unwrap().checkpoint.number;
+    let checked = std::cell::Cell::new(false);
+    let busy = async {
+        let mut at = 0;
+        while !checked.get() {
+            at += 1;
+            write(&store, &[entry(Some(tenant), "more")]).await;
+            let mut write = store.write().await.unwrap();
+            write.erase_from_audit(&[&format!("n{at}@x.example")], Some(tenant)).await.unwrap();
+            write.commit().await.unwrap();
+        }
+    };
+    let check = async {
+        for only in [Some(chain.as_str()), None] {
+            assert_eq!(verify(&ledger, only).await.0, []);
+        }
+        checked.set(true);
+    };
+    tokio::join!(busy, check);
+    assert!(ledger.checkpoint(&chain).await.unwrap().checkpoint.number > begun, "nothing was written meanwhile");
+    assert_eq!(verify(&ledger, None).await.0, []);
 }
 
 async fn what_is_done_behind_the_stores_back_is_found_and_named(ground: Ground) {
@@ -210,7 +243,7 @@ async fn personal_data_is_erased_and_the_chain_verifies(ground: Ground) {
     assert_eq!(read.detail, json!({"name": "Bob Builder", "role": "admin", "cc": ["carol@example.com"]}));
 
     let mut write = store.write().await.unwrap();
-    assert_eq!(write.erase_from_audit(&["0199-bob", "bob@example.com"]).await.unwrap(), 4);
+    assert_eq!(write.erase_from_audit(&["0199-bob", "bob@example.com"], None).await.unwrap().values, 4);
     write.commit().await.unwrap();
     let told = lines().await.remove(0).2;
     assert_eq!((told.action.as_str(), told.detail["erased"].as_array().unwrap().len()), ("audit.erase", 4));
@@ -222,13 +255,17 @@ async fn personal_data_is_erased_and_the_chain_verifies(ground: Ground) {
     assert_eq!((read.subject.as_str(), read.from), ("(erased)", from));
     assert_eq!(read.detail, json!({"name": "(erased)", "role": "admin", "cc": ["carol@example.com"]}));
     let mut write = store.write().await.unwrap();
-    assert_eq!(write.erase_from_audit(&["0199-ann"]).await.unwrap(), 2);
+    assert_eq!(write.erase_from_audit(&["0199-ann"], None).await.unwrap().values, 2);
     write.commit().await.unwrap();
     assert_eq!(lines().await.remove(3).2.from, None);
     assert_eq!(verify(&ledger, None).await.0, []);
     // Not by half: a salt that is gone alone is a change.
     ground.raw("UPDATE audit_personal SET salt = NULL WHERE place = '/detail/cc/0' AND line = 1").await;
     assert_eq!(verify(&ledger, None).await.0, [(INSTALLATION.into(), Fault::Changed { number: 1 })]);
+    // A program of the schema before does not say in which chain a value is, and it is found there.
+    ground.raw("INSERT INTO audit_personal (line, place, person, digest) VALUES (1, '/z', 'z@example.com', '')").await;
+    let sql = "SELECT chain, line FROM audit_personal WHERE person = 'z@example.com'";
+    assert_eq!(ground.ask(sql).await, [(INSTALLATION.to_owned(), 1)]);
 }
 
 async fn what_is_old_is_cut_and_the_rest_verifies(ground: Ground) {
@@ -245,7 +282,7 @@ async fn what_is_old_is_cut_and_the_rest_verifies(ground: Ground) {
     let signed = ledger.checkpoint(&chain).await.unwrap();
     let now = ground.clock.now();
     assert!(matches!(ledger.cut(&chain, now - 30 * day).await.unwrap(), Cut::Nothing { oldest: Some(_) }));
-    assert_eq!(ledger.cut(&chain, now - 4 * day).await.unwrap(), Cut::Lines(6));
+    assert_eq!(ledger.cut(&chain, now - 4 * day).await.unwrap(), Cut::Lines { gone: 6, more: false });
     let (faults, sum) = verify(&ledger, Some(&chain)).await;
     assert_eq!((faults, sum.lines), (vec![], 5), "four are left, and the word of the cut");
     let (_, _, word) = store.audit(Some(tenant), &page(1, None)).await.unwrap().remove(0);
@@ -257,7 +294,7 @@ async fn what_is_old_is_cut_and_the_rest_verifies(ground: Ground) {
     assert_eq!((comparison.compared, comparison.faults.len()), (1, 0));
     // All that is left goes, but for the word of it; that alone is no reason for another.
     ground.clock.advance(100 * day);
-    assert_eq!(ledger.cut(&chain, ground.clock.now() - 50 * day).await.unwrap(), Cut::Lines(5));
+    assert_eq!(ledger.cut(&chain, ground.clock.now() - 50 * day).await.unwrap(), Cut::Lines { gone: 5, more: false });
     ground.clock.advance(100 * day);
     assert!(matches!(ledger.cut(&chain, ground.clock.now() - 50 * day).await.unwrap(), Cut::Nothing { .. }));
     assert_eq!(verify(&ledger, None).await.0, []);
@@ -324,24 +361,33 @@ async fn lines_are_found_by_what_they_say(ground: Ground) {
         (AuditFilter { action: text("domain.add"), ..all() }, vec![11, 7, 3]),
         (AuditFilter { action: text("x"), ..all() }, vec![]),
         (AuditFilter { actor: text("operator:b"), tenant: Some(tenant), ..all() }, vec![10, 4]),
+        (AuditFilter { action: text("tenant."), tenant: Some(tenant), ..all() }, vec![10, 1]),
+        (AuditFilter { action: text("domain.add"), tenant: Some(tenant), ..all() }, vec![7]),
+        (AuditFilter { action: text("tenant.rename"), tenant: Some(TenantId::new()), ..all() }, vec![]),
+        (AuditFilter { subject: text("s3"), tenant: Some(tenant), ..all() }, vec![7]),
+        (
+            AuditFilter { action: text("tenant"), actor: text("operator:b"), from: minute(2), ..all() },
+            vec![12, 10, 8, 6, 4],
+        ),
+        (AuditFilter { action: text("tenant."), subject: text("s4"), ..all() }, vec![10, 9]),
+        (AuditFilter { action: text(""), until: minute(2), ..all() }, vec![2, 1]),
         (AuditFilter { subject: text("s1"), ..all() }, vec![4, 3]),
         (AuditFilter { from: minute(3), until: minute(5), ..all() }, vec![5, 4]),
         (AuditFilter { action: text("tenant"), until: minute(5), ..all() }, vec![5, 4, 2, 1]),
     ] {
-        let ids = async |order, page| -> Vec<i64> {
-            store.audit_lines(&filter, order, &page).await.unwrap().iter().map(|line| line.id).collect()
-        };
-        assert_eq!(ids(AuditOrder::NewestFirst, page(50, None)).await, expected, "{filter:?}");
-        let mut paged: Vec<i64> = Vec::new();
-        loop {
-            let after = paged.last().map(i64::to_string);
-            let more = ids(AuditOrder::NewestFirst, page(2, after.as_deref())).await;
-            if more.is_empty() {
-                break;
+        for limit in [50, 2] {
+            let (mut ids, mut after): (Vec<i64>, Option<String>) = (Vec::new(), None);
+            loop {
+                let page = page(limit, after.as_deref());
+                let found = store.audit_lines(&filter, AuditOrder::NewestFirst, &page).await.unwrap();
+                ids.extend(found.rows.iter().map(|line| line.id));
+                after = found.next;
+                if after.is_none() {
+                    break;
+                }
             }
-            paged.extend(more);
+            assert_eq!(ids, expected, "{limit} at a time, {filter:?}");
         }
-        assert_eq!(paged, expected, "page by page, {filter:?}");
         let (sender, mut receiver) = mpsc::channel(100);
         assert_eq!(ledger.export(&filter, Format::JsonLines, sender).await.unwrap(), expected.len() as u64);
         let mut bytes = Vec::new();
@@ -353,6 +399,25 @@ async fn lines_are_found_by_what_they_say(ground: Ground) {
             text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["id"].clone()).collect();
         assert_eq!(exported, expected.iter().rev().map(|id| json!(id)).collect::<Vec<_>>());
     }
+}
+
+async fn what_no_index_knows_is_looked_for_a_stretch_at_a_time(ground: Ground) {
+    let store = ground.open().await;
+    let (tenant, other) = (TenantId::new(), TenantId::new());
+    let by = |actor: &str, tenant| AuditEntry { actor: actor.into(), ..entry(Some(tenant), "s") };
+    let mut all = vec![by("operator:rare", tenant)];
+    all.extend((0..MOST_EXAMINED + 500).map(|_| by("operator:ci", tenant)));
+    all.push(by("operator:rare", other));
+    write(&store, &all).await;
+    let (actor, action) = (Some("operator:rare".to_owned()), Some("tenant.".to_owned()));
+    let filter = AuditFilter { tenant: Some(tenant), actor, action, ..AuditFilter::default() };
+    let list = async |after: Option<&str>| {
+        store.audit_lines(&filter, AuditOrder::NewestFirst, &page(10, after)).await.unwrap()
+    };
+    let first = list(None).await;
+    assert_eq!(first.rows, [], "it is behind what is looked at for one page");
+    let second = list(first.next.as_deref()).await;
+    assert_eq!((second.rows.len(), second.rows[0].id, second.next), (1, 1, None));
 }
 
 async fn a_flood_of_events_is_a_few_lines(ground: Ground) {

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use tenantry::audit::{Ledger, Notes, Summary};
+use tenantry::audit::{Cut, Ledger, Notes, Summary};
 use tenantry::ledger::{Fault, INSTALLATION, LedgerKeys, Proof, Proved, Prover, Signed};
 use tenantry::model::TenantId;
 use tenantry::store::{Anchoring, AuditEntry, Store};
@@ -20,6 +20,7 @@ contract!(
     lines_from_before_the_chains_are_counted,
     an_export_is_checked_away_from_the_store,
     a_line_that_was_broken_off_takes_no_checkpoint_along,
+    what_anchors_many_chains_is_cut_a_few_lines_at_a_time,
     what_is_done_for_somebody_is_not_summed_up_with_what_is_not,
 );
 
@@ -98,6 +99,11 @@ async fn anchors_tell_where_chains_stood(ground: Ground) {
     expected.push((INSTALLATION.to_owned(), Fault::Count { written: 26, chained: 16 }));
     assert_eq!(verify(&ledger, None).await.0, expected);
 
+    // What excuses lines and erasures from before is vouched for, too.
+    ground.raw("UPDATE audit_start SET erased = 1000 WHERE id = 1").await;
+    assert_eq!(verify(&ledger, Some(INSTALLATION)).await.0, [(INSTALLATION.to_owned(), Fault::Start { number: 2 })]);
+    ground.raw("UPDATE audit_start SET erased = 0 WHERE id = 1").await;
+
     // An anchor that was taken out, or changed, does not fit its line.
     ground.raw(&format!("DELETE FROM audit_anchors WHERE chain = '{}'", chains[1])).await;
     let faults = verify(&ledger, Some(INSTALLATION)).await.0;
@@ -125,6 +131,14 @@ async fn a_line_beside_all_chains_is_found(ground: Ground) {
     let count = (INSTALLATION.to_owned(), Fault::Count { written: 900, chained: 3 });
     assert_eq!(faults[..2], [unchained(0), unchained(900)]);
     assert_eq!((faults.last(), sum.unchained), (Some(&count), 2));
+    // One that has a chain and no place in it is listed too, and a walk along that chain does not come by.
+    ground.raw("DELETE FROM audit WHERE id IN (0, 900)").await;
+    ground.raw(&format!("{FORGED} (-7, 1, 1, 'operator:eve', 'tenant.create', NULL, 'x', '{{}}')")).await;
+    ground.raw(&format!("UPDATE audit SET chain = '{chain}' WHERE id = -7")).await;
+    for only in [Some(chain.as_str()), None] {
+        let found = verify(&ledger, only).await.0;
+        assert!(found.iter().any(|(_, fault)| *fault == Fault::Unchained { id: -7 }), "{found:?}");
+    }
 }
 
 async fn lines_from_before_the_chains_are_counted(ground: Ground) {
@@ -172,7 +186,7 @@ async fn proof(ledger: &Ledger, only: Option<&str>) -> Vec<Proof> {
 async fn an_export_is_checked_away_from_the_store(ground: Ground) {
     let (store, ledger, tenants) = with_chains(&ground, 2, 700).await;
     let mut write = store.write().await.unwrap();
-    assert_eq!(write.erase_from_audit(&["n7@example.com"]).await.unwrap(), 2);
+    assert_eq!(write.erase_from_audit(&["n7@example.com"], None).await.unwrap().values, 2);
     write.commit().await.unwrap();
     let day = Duration::from_secs(86_400);
     ground.clock.advance(100 * day);
@@ -229,4 +243,23 @@ async fn what_is_done_for_somebody_is_not_summed_up_with_what_is_not(ground: Gro
         }
     });
     all.await.unwrap();
+}
+
+async fn what_anchors_many_chains_is_cut_a_few_lines_at_a_time(ground: Ground) {
+    let (store, ledger, _) = with_chains(&ground, 0, 0).await;
+    let lines: Vec<_> = (0..5_200).flat_map(|_| entries(TenantId::new(), 1)).collect();
+    write(&store, &lines).await;
+    assert_eq!(ledger.anchor(Anchoring::Begun).await.unwrap(), 5_200);
+    let day = Duration::from_secs(86_400);
+    ground.clock.advance(400 * day);
+    // The key's line, and anchors of 500 chains a line.
+    let mut gone = Vec::new();
+    while let Cut::Lines { gone: lines, more } = ledger.cut(INSTALLATION, ground.clock.now() - 365 * day).await.unwrap()
+    {
+        gone.push((lines, more));
+    }
+    assert_eq!(gone, [(5, true), (4, true), (3, false)]);
+    assert_eq!(verify(&ledger, Some(INSTALLATION)).await.0, []);
+    assert_eq!(ledger.anchor(Anchoring::Begun).await.unwrap(), 5_200);
+    assert_eq!(verify(&ledger, None).await.0, []);
 }

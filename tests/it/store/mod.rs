@@ -7,7 +7,7 @@ mod certificate_listing;
 mod domains;
 mod engines;
 mod feed;
-mod ledger;
+pub mod ledger;
 mod ledger_full;
 mod ledger_whole;
 mod listing;
