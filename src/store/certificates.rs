@@ -133,9 +133,10 @@ impl Write {
     pub async fn insert_certificate(&mut self, certificate: &Certificate) -> Result<(), StoreError> {
         let id = certificate.id.as_str();
         let sealed = self.store().0.sealer.seal(&purpose(id), certificate.key.as_bytes())?;
+        let tenant = self.holder_of(&certificate.names).await?;
         let sql = "INSERT INTO certificates \
-                   (id, names, chain, sealed_key, not_after, created, revision, source, authority, not_before) \
-                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING";
+                   (id, names, chain, sealed_key, not_after, created, revision, source, authority, not_before, tenant) \
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT DO NOTHING";
         let statement = query(sql)
             .bind(id)
             .bind(to_json(&certificate.names)?)
@@ -146,7 +147,8 @@ impl Write {
             .bind(self.revision())
             .bind(certificate.source.as_str())
             .bind(certificate.authority.as_str())
-            .bind(certificate.not_before.millis());
+            .bind(certificate.not_before.millis())
+            .bind(tenant);
         if self.execute(statement).await? == 0 {
             return Err(StoreError::Conflict(format!("a certificate with the id {id} exists already")));
         }
@@ -155,10 +157,20 @@ impl Write {
             self.execute(query(sql).bind(name.as_str()).bind(id)).await?;
             self.change(Change::Certificate(name.clone()));
         }
-        let sql = "UPDATE certificates SET tenant = (SELECT d.tenant FROM certificate_names n \
-                   JOIN domains d ON d.name = n.name WHERE n.certificate = $1 \
-                   AND d.state IN ('verified', 'live', 'moved') ORDER BY n.name LIMIT 1) WHERE id = $1";
-        self.execute(query(sql).bind(id)).await.map(drop)
+        Ok(())
+    }
+
+    /// Who holds the first of these names that anybody holds. Name by name: joined, the engine may begin with everything
+    /// that is held.
+    async fn holder_of(&mut self, names: &[String]) -> Result<Option<String>, StoreError> {
+        let mut names: Vec<&str> = names.iter().map(String::as_str).collect();
+        names.sort_unstable();
+        for name in names {
+            if let Some(tenant) = self.holder(name).await? {
+                return Ok(Some(tenant.to_string()));
+            }
+        }
+        Ok(None)
     }
 
     /// A certificate that is not to be served any more; its row stays. `Missing` when there is none of that id. Notes

@@ -204,6 +204,7 @@ impl Lease {
 
     /// How many rows it touched.
     pub async fn execute(&mut self, statement: Statement<'_>) -> Result<u64, StoreError> {
+        let statement = seen(statement);
         self.ask(self.patience, async move |connection: &mut AnyConnection| statement.execute(connection).await)
             .await
             .map(|done| done.rows_affected())

@@ -179,6 +179,13 @@ impl Aside {
 }
 
 impl Write {
+    /// Who holds this name, if anybody does.
+    pub(super) async fn holder(&mut self, name: &str) -> Result<Option<TenantId>, StoreError> {
+        let statement = query(concat!("SELECT name, tenant FROM domains WHERE name = $1 AND ", held!())).bind(name);
+        let row = self.one(statement).await?;
+        row.as_ref().map(|row| Row::new(row, "domains", "name").tenant("tenant")).transpose()
+    }
+
     pub async fn claims(&mut self, name: &DomainName) -> Result<Vec<Domain>, StoreError> {
         self.all(claims(name)).await?.iter().map(domain_of).collect()
     }

@@ -3,7 +3,7 @@
 /// Parameters of one statement. sqlx's driver for SQLite looks each of them up by its name, through all those before it:
 /// what a statement costs grows with their square, and with eight thousand that is most of an import. On PostgreSQL more
 /// bring nothing: a statement of this size is planned once.
-const MOST_PARAMETERS: usize = 500;
+const MOST_PARAMETERS: usize = 250;
 
 /// Rows of one statement, each of so many parameters.
 pub(super) const fn rows_at_once(width: usize) -> usize {
