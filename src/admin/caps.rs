@@ -51,6 +51,5 @@ async fn set(
     IfMatch(expect): IfMatch,
     Body(SetCaps { caps }): Body<SetCaps>,
 ) -> Result<Written, Problem> {
-    let caps = caps.into_iter().filter_map(|(name, cap)| Some((name, cap?))).collect();
     Ok(written(state.tenancy.set_caps(&actor, &key, &expect, &caps).await?))
 }
