@@ -144,7 +144,7 @@ impl Tenancy {
         on: &[String],
         off: &[String],
     ) -> Result<Done<TenantState>, TenancyError> {
-        let held = self.find(key).await?.features_on;
+        let held = self.find(key).await?;
         let mut faults = Faults::default();
         let sets = checks::features([("/on", on), ("/off", off)], &held, &self.config().catalogue, &mut faults);
         let (on, off): (BTreeSet<Feature>, BTreeSet<Feature>) = faults.or(Some(sets))?;
