@@ -104,7 +104,7 @@ pub fn next_due(tenant: &Tenant, config: &config::Tenancy, now: Timestamp) -> Op
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Branding, EdgeSettings, Life, PlanChange, Slug, TenantId};
+    use crate::model::{Life, PlanChange, Slug};
 
     fn days(days: u64) -> Timestamp {
         Timestamp(0) + Duration::from_secs(days * 86_400)
@@ -126,24 +126,10 @@ mod tests {
 
     fn tenant(status: Status, trial_ends: Option<u64>, life: Life) -> Tenant {
         Tenant {
-            id: TenantId::new(),
-            slug: Slug::parse("acme").unwrap(),
-            name: "Acme".into(),
             status,
-            plan: None,
-            features_on: Default::default(),
-            features_off: Default::default(),
-            parent: None,
-            branding: Branding::default(),
-            edge: EdgeSettings::default(),
-            suspend_reason: None,
-            reason_public: false,
             trial_ends: trial_ends.map(days),
             life,
-            subscription: Default::default(),
-            created: Timestamp(0),
-            updated: Timestamp(0),
-            revision: 1,
+            ..Tenant::new(Slug::parse("acme").unwrap(), Timestamp(0))
         }
     }
 
