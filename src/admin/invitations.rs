@@ -11,7 +11,7 @@ use utoipa_axum::routes;
 use super::AdminState;
 use super::access::{Caller, Need, needs};
 use super::answer::Written;
-use super::body::Body;
+use super::body::{Body, SmallBody};
 use super::members::MemberView;
 use super::problem::Problem;
 use super::query::{Listing, NoParams, PageParams, Params, Segment};
@@ -199,7 +199,7 @@ async fn accept(
     Caller(actor): Caller,
     SignedIn(known, _): SignedIn,
     Params(NoParams {}): Params<NoParams>,
-    Body(body): Body<AcceptInvitation>,
+    Body(body): SmallBody<AcceptInvitation>,
 ) -> Result<Written, Problem> {
     state.signin.count_from(actor.from)?;
     let joiner = Joiner::Known(known.person.id);
@@ -230,7 +230,7 @@ async fn join(
     State(state): State<AdminState>,
     about: About,
     Params(NoParams {}): Params<NoParams>,
-    Body(body): Body<JoinByInvitation>,
+    Body(body): SmallBody<JoinByInvitation>,
 ) -> Result<Written, Problem> {
     let (from, request_id) = about.same_site()?;
     state.signin.count_from(from)?;

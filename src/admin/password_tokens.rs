@@ -10,7 +10,7 @@ use utoipa_axum::routes;
 use super::AdminState;
 use super::access::{Caller, Need, needs};
 use super::answer::Written;
-use super::body::Body;
+use super::body::{Body, SmallBody};
 use super::people::EndedSessions;
 use super::problem::Problem;
 use super::query::{NoParams, Params, Segment};
@@ -90,7 +90,7 @@ async fn redeem(
     State(state): State<AdminState>,
     about: About,
     Params(NoParams {}): Params<NoParams>,
-    Body(body): Body<RedeemPasswordToken>,
+    Body(body): SmallBody<RedeemPasswordToken>,
 ) -> Result<Written, Problem> {
     let (from, request_id) = about.same_site()?;
     state.signin.count_from(from)?;

@@ -13,7 +13,7 @@ use utoipa_axum::routes;
 use super::AdminState;
 use super::access::{Caller, Need, Presented, needs};
 use super::answer::Written;
-use super::body::Body;
+use super::body::{Body, SmallBody};
 use super::cookies::{self, SESSION, WithCookies};
 use super::people::PersonSummary;
 use super::problem::Problem;
@@ -170,7 +170,7 @@ async fn change_password(
     Caller(actor): Caller,
     SignedIn(known, _): SignedIn,
     Params(NoParams {}): Params<NoParams>,
-    Body(body): Body<ChangePassword>,
+    Body(body): SmallBody<ChangePassword>,
 ) -> Result<Written, Problem> {
     let done = state.signin.change_password(&actor, &known, &body.current, &body.new).await?;
     Ok(Written::new(&done).body(&Ended { sessions: done.value }))

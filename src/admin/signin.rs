@@ -13,7 +13,7 @@ use utoipa_axum::routes;
 
 use super::AdminState;
 use super::access::{Need, Peer, needs};
-use super::body::Body;
+use super::body::{Body, SmallBody};
 use super::cookies::{self, FLOW, SESSION, WithCookies};
 use super::layers::RequestId;
 use super::problem::Problem;
@@ -81,7 +81,7 @@ async fn sign_in(
     State(state): State<AdminState>,
     about: About,
     Params(NoParams {}): Params<NoParams>,
-    Body(body): Body<Credentials>,
+    Body(body): SmallBody<Credentials>,
 ) -> Result<Response, Problem> {
     if !about.same_site {
         return Err(Problem::forged());
