@@ -41,7 +41,7 @@ pub struct MemberView {
     role: String,
     /// The built-in role that counts as rank.
     rank: Role,
-    /// The id of the business unit.
+    /// The id of the business unit that they belong to; no right comes of it.
     unit: Option<String>,
     /// By being a member of the operator's own tenant; `role` and `state` are those there.
     shadow: bool,

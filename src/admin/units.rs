@@ -1,4 +1,5 @@
-//! `/v1/tenants/{tenant}/units`: the business units of a tenant.
+//! `/v1/tenants/{tenant}/units`: the business units of a tenant. A unit says where a member belongs, for people, lists and
+//! exports; it gives no rights and takes none away. What a member may do is their role's to say, in the whole tenant.
 
 use axum::Json;
 use axum::extract::State;
@@ -27,7 +28,8 @@ pub fn routes() -> OpenApiRouter<AdminState> {
         .routes(needs(Need::Tenant(Scope::MembersManage), routes!(delete)))
 }
 
-/// A business unit.
+/// A business unit: where members belong, such as a branch or a department. Members are listed by it. It gives no rights and
+/// takes none away: what a member may do is their role's to say, in the whole tenant.
 #[derive(Serialize, ToSchema)]
 pub struct UnitView {
     /// UUIDv7.
@@ -96,6 +98,8 @@ async fn list(
 }
 
 /// Make a business unit
+///
+/// It is a place to belong to, and carries no rights; see roles for those.
 #[utoipa::path(post, path = "/v1/tenants/{tenant}/units", operation_id = "createUnit", tag = "members",
     params(("tenant" = String, Path, description = "Id or slug")), request_body = CreateUnit,
     responses(
