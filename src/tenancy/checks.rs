@@ -99,7 +99,8 @@ pub(super) fn features(
             faults.add(format!("{off_at}/{i}"), "contradiction", format!("{text} is both on and off; name it once"));
         }
     }
-    for feature in on_set.iter().filter(|feature| !held.features_on.contains(*feature) && !catalogue.licensed(feature)) {
+    for feature in on_set.iter().filter(|feature| !held.features_on.contains(*feature) && !catalogue.licensed(feature))
+    {
         let at = on.iter().position(|text| text == feature.as_str()).unwrap_or_default();
         let licence: Vec<_> = catalogue.licence.iter().flatten().map(Feature::as_str).collect();
         let detail = format!("the licence does not cover {feature}; it covers {}", listed(&licence));
