@@ -16,7 +16,7 @@ use crate::clock::Timestamp;
 use crate::seal::Sealer;
 
 /// In order; the version is the position, counted from 1. Applied ones are never edited: a change is a new one.
-const MIGRATIONS: [(&str, &str); 17] = [
+const MIGRATIONS: [(&str, &str); 18] = [
     ("foundation", include_str!("migrations/0001_foundation.sql")),
     ("certificates", include_str!("migrations/0002_certificates.sql")),
     ("edge settings", include_str!("migrations/0003_edge.sql")),
@@ -34,6 +34,7 @@ const MIGRATIONS: [(&str, &str); 17] = [
     ("ledger anchors", include_str!("migrations/0015_ledger_anchors.sql")),
     ("what was before", include_str!("migrations/0016_life2.sql")),
     ("standing", include_str!("migrations/0017_standing.sql")),
+    ("directory", include_str!("migrations/0019_directory.sql")),
 ];
 
 /// The version that this program works with.
