@@ -11,12 +11,12 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::AdminState;
-use super::access::{Caller, Need, needs};
+use super::access::{Need, needs};
 use super::answer::{Tagged, Written};
 use super::body::{Body, RawBody};
-use super::precondition::IfMatch;
+use super::edit::Edit;
 use super::problem::Problem;
-use super::query::{NoParams, Params, Segment, TwoSegments};
+use super::query::{NoParams, Params, Segment};
 use crate::model::{Branding, ImageKind, Listing, MediaType, Scope};
 use crate::tenancy::{Advice, Branded, Done, Dropped, PICTURE_MAX, Upload};
 
@@ -94,10 +94,7 @@ async fn show(
         (status = 200, description = "As it is now, and in force", body = BrandingView)))]
 async fn set(
     State(state): State<AdminState>,
-    Caller(actor): Caller,
-    Segment(key): Segment,
-    Params(NoParams {}): Params<NoParams>,
-    IfMatch(expect): IfMatch,
+    Edit { actor, key, expect, .. }: Edit,
     Body(body): Body<Branding>,
 ) -> Result<Written, Problem> {
     Ok(written(state.tenancy.set_branding(&actor, &key, &expect, body).await?))
@@ -114,10 +111,7 @@ async fn set(
         (status = 200, description = "As it is now, and in force", body = BrandingView)))]
 async fn patch(
     State(state): State<AdminState>,
-    Caller(actor): Caller,
-    Segment(key): Segment,
-    Params(NoParams {}): Params<NoParams>,
-    IfMatch(expect): IfMatch,
+    Edit { actor, key, expect, .. }: Edit,
     Body(body): Body<Value>,
 ) -> Result<Written, Problem> {
     Ok(written(state.tenancy.patch_branding(&actor, &key, &expect, &body).await?))
@@ -134,7 +128,7 @@ async fn patch(
             content_type = "application/problem+json")))]
 async fn show_picture(
     State(state): State<AdminState>,
-    TwoSegments(key, picture): TwoSegments,
+    Segment((key, picture)): Segment<(String, String)>,
     Params(NoParams {}): Params<NoParams>,
 ) -> Result<Response, Problem> {
     let (_, asset) = state.tenancy.picture(&key, kind(&picture)?).await?;
@@ -166,10 +160,7 @@ async fn show_picture(
             content_type = "application/problem+json")))]
 async fn put_picture(
     State(state): State<AdminState>,
-    Caller(actor): Caller,
-    TwoSegments(key, picture): TwoSegments,
-    Params(NoParams {}): Params<NoParams>,
-    IfMatch(expect): IfMatch,
+    Edit { actor, key: (key, picture), expect, .. }: Edit<(String, String)>,
     body: RawBody<PICTURE_MAX>,
 ) -> Result<Written, Problem> {
     let kind = kind(&picture)?;
@@ -194,10 +185,7 @@ async fn put_picture(
             content_type = "application/problem+json")))]
 async fn delete_picture(
     State(state): State<AdminState>,
-    Caller(actor): Caller,
-    TwoSegments(key, picture): TwoSegments,
-    Params(NoParams {}): Params<NoParams>,
-    IfMatch(expect): IfMatch,
+    Edit { actor, key: (key, picture), expect, .. }: Edit<(String, String)>,
 ) -> Result<Written, Problem> {
     Ok(written(state.tenancy.delete_picture(&actor, &key, &expect, kind(&picture)?).await?))
 }
@@ -229,10 +217,7 @@ async fn show_listing(
         (status = 200, description = "As it is now", body = Listing)))]
 async fn set_listing(
     State(state): State<AdminState>,
-    Caller(actor): Caller,
-    Segment(key): Segment,
-    Params(NoParams {}): Params<NoParams>,
-    IfMatch(expect): IfMatch,
+    Edit { actor, key, expect, .. }: Edit,
     Body(body): Body<Listing>,
 ) -> Result<Written, Problem> {
     let done = state.tenancy.set_listing(&actor, &key, &expect, body).await?;

@@ -9,12 +9,11 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::AdminState;
-use super::access::{Caller, Need, needs};
+use super::access::{Need, needs};
 use super::answer::Written;
 use super::body::Body;
-use super::precondition::IfMatch;
+use super::edit::Edit;
 use super::problem::Problem;
-use super::query::{NoParams, Params, Segment};
 use super::tenants::written;
 use super::views::TenantView;
 use crate::model::{Cap, Scope};
@@ -45,10 +44,7 @@ pub struct SetCaps {
             content_type = "application/problem+json")))]
 async fn set(
     State(state): State<AdminState>,
-    Caller(actor): Caller,
-    Segment(key): Segment,
-    Params(NoParams {}): Params<NoParams>,
-    IfMatch(expect): IfMatch,
+    Edit { actor, key, expect, .. }: Edit,
     Body(SetCaps { caps }): Body<SetCaps>,
 ) -> Result<Written, Problem> {
     Ok(written(state.tenancy.set_caps(&actor, &key, &expect, &caps).await?))

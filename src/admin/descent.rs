@@ -9,12 +9,11 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::AdminState;
-use super::access::{Caller, Need, needs};
+use super::access::{Need, needs};
 use super::answer::Written;
 use super::body::{Body, present};
-use super::precondition::IfMatch;
+use super::edit::Edit;
 use super::problem::Problem;
-use super::query::{NoParams, Params, Segment};
 use super::tenants::written;
 use super::views::TenantView;
 use crate::model::Scope;
@@ -71,10 +70,7 @@ pub struct DeletedView {
             content_type = "application/problem+json")))]
 async fn set_parent(
     State(state): State<AdminState>,
-    Caller(actor): Caller,
-    Segment(key): Segment,
-    Params(NoParams {}): Params<NoParams>,
-    IfMatch(expect): IfMatch,
+    Edit { actor, key, expect, .. }: Edit,
     Body(body): Body<SetParent>,
 ) -> Result<Written, Problem> {
     Ok(written(state.tenancy.set_parent(&actor, &key, &expect, body.parent.as_deref()).await?))
@@ -94,10 +90,7 @@ async fn set_parent(
             content_type = "application/problem+json")))]
 async fn delete(
     State(state): State<AdminState>,
-    Caller(actor): Caller,
-    Segment(key): Segment,
-    Params(params): Params<DeleteTenant>,
-    IfMatch(expect): IfMatch,
+    Edit { actor, key, query: params, expect }: Edit<String, DeleteTenant>,
 ) -> Result<Written, Problem> {
     let deletion = Deletion { slug: params.slug, with_children: params.children };
     let done = state.tenancy.delete(&actor, &key, &expect, &deletion).await?;

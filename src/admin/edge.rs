@@ -11,10 +11,10 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::AdminState;
-use super::access::{Caller, Need, needs};
+use super::access::{Need, needs};
 use super::answer::{Tagged, Written};
 use super::body::Body;
-use super::precondition::IfMatch;
+use super::edit::Edit;
 use super::problem::Problem;
 use super::query::{NoParams, Params, Segment};
 use crate::model::{Access, Canary, Cors, EdgeSettings, Limits, Maintenance, Scope, Www};
@@ -81,10 +81,7 @@ async fn show(
         (status = 200, description = "As it is now, and in force", body = EdgeView)))]
 async fn set(
     State(state): State<AdminState>,
-    Caller(actor): Caller,
-    Segment(key): Segment,
-    Params(NoParams {}): Params<NoParams>,
-    IfMatch(expect): IfMatch,
+    Edit { actor, key, expect, .. }: Edit,
     Body(body): Body<EdgeSettings>,
 ) -> Result<Written, Problem> {
     Ok(written(state.tenancy.set_edge(&actor, &key, &expect, body).await?))
@@ -101,10 +98,7 @@ async fn set(
         (status = 200, description = "As it is now, and in force", body = EdgeView)))]
 async fn patch(
     State(state): State<AdminState>,
-    Caller(actor): Caller,
-    Segment(key): Segment,
-    Params(NoParams {}): Params<NoParams>,
-    IfMatch(expect): IfMatch,
+    Edit { actor, key, expect, .. }: Edit,
     Body(body): Body<Value>,
 ) -> Result<Written, Problem> {
     Ok(written(state.tenancy.patch_edge(&actor, &key, &expect, &body).await?))

@@ -14,8 +14,8 @@ use super::AdminState;
 use super::access::{Caller, Need, needs};
 use super::answer::Written;
 use super::body::{Body, present};
+use super::edit::Edit;
 use super::members::{MemberView, written};
-use super::precondition::IfMatch;
 use super::problem::Problem;
 use super::query::{NoParams, Params, Segment};
 use super::session::SignedIn;
@@ -71,10 +71,7 @@ pub struct DefaultTenancy {
             content_type = "application/problem+json")))]
 async fn purge(
     State(state): State<AdminState>,
-    Caller(actor): Caller,
-    Segment((key, who)): Segment<(String, String)>,
-    Params(NoParams {}): Params<NoParams>,
-    IfMatch(expect): IfMatch,
+    Edit { actor, key: (key, who), expect, .. }: Edit<(String, String)>,
     Body(body): Body<PurgeMember>,
 ) -> Result<Written, Problem> {
     Ok(written(state.tenancy.purge_member(&actor, &key, &who, &expect, &body.email).await?))
@@ -92,10 +89,7 @@ async fn purge(
             content_type = "application/problem+json")))]
 async fn cancel(
     State(state): State<AdminState>,
-    Caller(actor): Caller,
-    Segment((key, who)): Segment<(String, String)>,
-    Params(NoParams {}): Params<NoParams>,
-    IfMatch(expect): IfMatch,
+    Edit { actor, key: (key, who), expect, .. }: Edit<(String, String)>,
 ) -> Result<Written, Problem> {
     Ok(written(state.tenancy.cancel_purge(&actor, &key, &who, &expect).await?))
 }

@@ -21,7 +21,7 @@ use super::body::collect;
 use super::problem::Problem;
 use super::query::{Params, word};
 use crate::model::Scope;
-use crate::tenancy::Imported;
+use crate::tenancy::{Done, Imported, TenancyError};
 
 /// What the paths of these routes begin with.
 pub const PATHS: &str = "/v1/imports/";
@@ -92,13 +92,8 @@ async fn tenants(
     Params(params): Params<ImportParams>,
     Table(table): Table,
 ) -> Result<Response, Problem> {
-    let _place = place(&state)?;
-    if params.is_dry()? {
-        return Ok(Json(ImportView::of(state.tenancy.check_tenants(&table).await?, true)).into_response());
-    }
-    let done = state.tenancy.import_tenants(&actor, &table).await?;
-    let answer = Written::new(&done);
-    Ok(answer.body(&ImportView::of(done.value, false)).into_response())
+    let (check, import) = (state.tenancy.check_tenants(&table), state.tenancy.import_tenants(&actor, &table));
+    imported(&state, &params, check, import).await
 }
 
 /// Import domains
@@ -125,11 +120,22 @@ async fn domains(
     Params(params): Params<ImportParams>,
     Table(table): Table,
 ) -> Result<Response, Problem> {
-    let _place = place(&state)?;
+    let (check, import) = (state.tenancy.check_domains(&actor, &table), state.tenancy.import_domains(&actor, &table));
+    imported(&state, &params, check, import).await
+}
+
+/// Does one of the two, alone of all imports.
+async fn imported(
+    state: &AdminState,
+    params: &ImportParams,
+    check: impl Future<Output = Result<Imported, TenancyError>>,
+    import: impl Future<Output = Result<Done<Imported>, TenancyError>>,
+) -> Result<Response, Problem> {
+    let _place = place(state)?;
     if params.is_dry()? {
-        return Ok(Json(ImportView::of(state.tenancy.check_domains(&actor, &table).await?, true)).into_response());
+        return Ok(Json(ImportView::of(check.await?, true)).into_response());
     }
-    let done = state.tenancy.import_domains(&actor, &table).await?;
+    let done = import.await?;
     let answer = Written::new(&done);
     Ok(answer.body(&ImportView::of(done.value, false)).into_response())
 }

@@ -11,7 +11,7 @@ use super::AdminState;
 use super::access::{Caller, Need, needs};
 use super::answer::{Tagged, Written};
 use super::body::{Body, maybe};
-use super::precondition::IfMatch;
+use super::edit::Edit;
 use super::problem::Problem;
 use super::query::{Listing, NoParams, PageParams, Params, Segment};
 use crate::clock::Timestamp;
@@ -190,10 +190,7 @@ async fn show(
             content_type = "application/problem+json")))]
 async fn change(
     State(state): State<AdminState>,
-    Caller(actor): Caller,
-    Segment((key, who)): Segment<(String, String)>,
-    Params(NoParams {}): Params<NoParams>,
-    IfMatch(expect): IfMatch,
+    Edit { actor, key: (key, who), expect, .. }: Edit<(String, String)>,
     Body(body): Body<PatchMember>,
 ) -> Result<Written, Problem> {
     let change = MemberChange { role: body.role, unit: body.unit };
@@ -213,10 +210,7 @@ async fn change(
             content_type = "application/problem+json")))]
 async fn remove(
     State(state): State<AdminState>,
-    Caller(actor): Caller,
-    Segment((key, who)): Segment<(String, String)>,
-    Params(NoParams {}): Params<NoParams>,
-    IfMatch(expect): IfMatch,
+    Edit { actor, key: (key, who), expect, .. }: Edit<(String, String)>,
 ) -> Result<Written, Problem> {
     Ok(written(state.tenancy.remove_member(&actor, &key, &who, &expect).await?))
 }
@@ -235,10 +229,7 @@ async fn remove(
             content_type = "application/problem+json")))]
 async fn restore(
     State(state): State<AdminState>,
-    Caller(actor): Caller,
-    Segment((key, who)): Segment<(String, String)>,
-    Params(NoParams {}): Params<NoParams>,
-    IfMatch(expect): IfMatch,
+    Edit { actor, key: (key, who), expect, .. }: Edit<(String, String)>,
 ) -> Result<Written, Problem> {
     Ok(written(state.tenancy.restore_member(&actor, &key, &who, &expect).await?))
 }

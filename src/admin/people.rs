@@ -11,7 +11,7 @@ use super::AdminState;
 use super::access::{Caller, Need, needs};
 use super::answer::{Tagged, Written};
 use super::body::Body;
-use super::precondition::IfMatch;
+use super::edit::Edit;
 use super::problem::Problem;
 use super::query::{Listing, NoParams, PageParams, Params, Segment};
 use super::session::SessionView;
@@ -169,10 +169,7 @@ async fn show(
             content_type = "application/problem+json")))]
 async fn change(
     State(state): State<AdminState>,
-    Caller(actor): Caller,
-    IfMatch(expect): IfMatch,
-    Segment(key): Segment,
-    Params(NoParams {}): Params<NoParams>,
+    Edit { actor, key, expect, .. }: Edit,
     Body(body): Body<PatchPerson>,
 ) -> Result<Written, Problem> {
     let change = PersonChange { name: body.name, disabled: body.disabled, verified: body.verified };
@@ -195,10 +192,7 @@ async fn change(
             content_type = "application/problem+json")))]
 async fn erase(
     State(state): State<AdminState>,
-    Caller(actor): Caller,
-    IfMatch(expect): IfMatch,
-    Segment(key): Segment,
-    Params(params): Params<ErasePerson>,
+    Edit { actor, key, query: params, expect }: Edit<String, ErasePerson>,
 ) -> Result<Written, Problem> {
     let done = state.tenancy.erase_person(&actor, &key, &expect, &params.email).await?;
     Ok(Written::new(&done).body(&ErasedPerson { values: done.value }))

@@ -10,11 +10,12 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::AdminState;
-use super::access::{Caller, Need, needs};
+use super::access::{Need, needs};
 use super::answer::Written;
 use super::body::{Body, maybe, present};
+use super::edit::Edit;
 use super::plan_views::{PlanStateView, PreviewView};
-use super::precondition::{IfMatch, etag};
+use super::precondition::etag;
 use super::problem::Problem;
 use super::query::{NoParams, Params, Segment};
 use super::tenants::written;
@@ -108,10 +109,7 @@ async fn preview(
         (status = 422, description = "No such plan", body = Problem, content_type = "application/problem+json")))]
 async fn set(
     State(state): State<AdminState>,
-    Caller(actor): Caller,
-    Segment(key): Segment,
-    Params(NoParams {}): Params<NoParams>,
-    IfMatch(expect): IfMatch,
+    Edit { actor, key, expect, .. }: Edit,
     Body(SetPlan { plan, when }): Body<SetPlan>,
 ) -> Result<Written, Problem> {
     Ok(written(state.tenancy.set_plan(&actor, &key, &expect, &PlanOrder { plan, when }).await?))
@@ -127,10 +125,7 @@ async fn set(
             content_type = "application/problem+json")))]
 async fn drop_change(
     State(state): State<AdminState>,
-    Caller(actor): Caller,
-    Segment(key): Segment,
-    Params(NoParams {}): Params<NoParams>,
-    IfMatch(expect): IfMatch,
+    Edit { actor, key, expect, .. }: Edit,
 ) -> Result<Written, Problem> {
     Ok(written(state.tenancy.drop_plan_change(&actor, &key, &expect).await?))
 }

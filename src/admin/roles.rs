@@ -14,7 +14,7 @@ use super::AdminState;
 use super::access::{Caller, Need, needs};
 use super::answer::{Tagged, Written};
 use super::body::Body;
-use super::precondition::IfMatch;
+use super::edit::Edit;
 use super::problem::Problem;
 use super::query::{Listing, NoParams, Params, Segment};
 use crate::clock::Timestamp;
@@ -160,10 +160,7 @@ async fn show(
             content_type = "application/problem+json")))]
 async fn change(
     State(state): State<AdminState>,
-    Caller(actor): Caller,
-    Segment((key, name)): Segment<(String, String)>,
-    Params(NoParams {}): Params<NoParams>,
-    IfMatch(expect): IfMatch,
+    Edit { actor, key: (key, name), expect, .. }: Edit<(String, String)>,
     Body(body): Body<PatchRole>,
 ) -> Result<Written, Problem> {
     let change = RoleChange { title: body.title, scopes: body.scopes };
@@ -183,10 +180,7 @@ async fn change(
             content_type = "application/problem+json")))]
 async fn delete(
     State(state): State<AdminState>,
-    Caller(actor): Caller,
-    Segment((key, name)): Segment<(String, String)>,
-    Params(params): Params<DeleteRole>,
-    IfMatch(expect): IfMatch,
+    Edit { actor, key: (key, name), query: params, expect }: Edit<(String, String), DeleteRole>,
 ) -> Result<Written, Problem> {
     let done = state.tenancy.delete_role(&actor, &key, &name, &expect, params.replacement.as_deref()).await?;
     let view = ReplacedView { members: done.value.members, invitations: done.value.invitations };

@@ -10,10 +10,10 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::AdminState;
-use super::access::{Caller, Need, needs};
+use super::access::{Need, needs};
 use super::answer::{Tagged, Written};
 use super::body::Body;
-use super::precondition::IfMatch;
+use super::edit::Edit;
 use super::problem::Problem;
 use super::query::{NoParams, Params, Segment};
 use crate::model::{Contact, Scope, SettingKind, Source};
@@ -99,10 +99,7 @@ async fn show(
             content_type = "application/problem+json")))]
 async fn replace(
     State(state): State<AdminState>,
-    Caller(actor): Caller,
-    Segment(key): Segment,
-    Params(NoParams {}): Params<NoParams>,
-    IfMatch(expect): IfMatch,
+    Edit { actor, key, expect, .. }: Edit,
     Body(Values(values)): Body<Values>,
 ) -> Result<Written, Problem> {
     let done = state.tenancy.set_settings(&actor, &key, &expect, values).await?;
@@ -121,10 +118,7 @@ async fn replace(
             content_type = "application/problem+json")))]
 async fn patch(
     State(state): State<AdminState>,
-    Caller(actor): Caller,
-    Segment(key): Segment,
-    Params(NoParams {}): Params<NoParams>,
-    IfMatch(expect): IfMatch,
+    Edit { actor, key, expect, .. }: Edit,
     Body(Values(values)): Body<Values>,
 ) -> Result<Written, Problem> {
     let done = state.tenancy.patch_settings(&actor, &key, &expect, values).await?;
@@ -155,10 +149,7 @@ async fn show_contacts(
         (status = 200, description = "As they are now", body = ContactList)))]
 async fn set_contacts(
     State(state): State<AdminState>,
-    Caller(actor): Caller,
-    Segment(key): Segment,
-    Params(NoParams {}): Params<NoParams>,
-    IfMatch(expect): IfMatch,
+    Edit { actor, key, expect, .. }: Edit,
     Body(body): Body<ContactList>,
 ) -> Result<Written, Problem> {
     let done = state.tenancy.set_contacts(&actor, &key, &expect, body.contacts).await?;

@@ -7,12 +7,11 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::AdminState;
-use super::access::{Caller, Need, needs};
+use super::access::{Need, needs};
 use super::answer::Written;
 use super::body::{Body, OptionalBody};
-use super::precondition::IfMatch;
+use super::edit::Edit;
 use super::problem::Problem;
-use super::query::{NoParams, Params, Segment};
 use super::tenants::written;
 use super::views::TenantView;
 use crate::model::Scope;
@@ -61,10 +60,7 @@ pub struct Empty {}
             content_type = "application/problem+json")))]
 async fn suspend(
     State(state): State<AdminState>,
-    Caller(actor): Caller,
-    Segment(key): Segment,
-    Params(NoParams {}): Params<NoParams>,
-    IfMatch(expect): IfMatch,
+    Edit { actor, key, expect, .. }: Edit,
     OptionalBody(body): OptionalBody<Suspend>,
 ) -> Result<Written, Problem> {
     let suspension = Suspension { reason: body.reason, public: body.public };
@@ -83,10 +79,7 @@ async fn suspend(
             content_type = "application/problem+json")))]
 async fn activate(
     State(state): State<AdminState>,
-    Caller(actor): Caller,
-    Segment(key): Segment,
-    Params(NoParams {}): Params<NoParams>,
-    IfMatch(expect): IfMatch,
+    Edit { actor, key, expect, .. }: Edit,
     OptionalBody(Empty {}): OptionalBody<Empty>,
 ) -> Result<Written, Problem> {
     Ok(written(state.tenancy.activate(&actor, &key, &expect).await?))
@@ -102,10 +95,7 @@ async fn activate(
         (status = 409, description = "It is no trial", body = Problem, content_type = "application/problem+json")))]
 async fn extend_trial(
     State(state): State<AdminState>,
-    Caller(actor): Caller,
-    Segment(key): Segment,
-    Params(NoParams {}): Params<NoParams>,
-    IfMatch(expect): IfMatch,
+    Edit { actor, key, expect, .. }: Edit,
     Body(body): Body<ExtendTrial>,
 ) -> Result<Written, Problem> {
     Ok(written(state.tenancy.extend_trial(&actor, &key, &expect, body.days).await?))
@@ -121,10 +111,7 @@ async fn extend_trial(
             content_type = "application/problem+json")))]
 async fn cancel(
     State(state): State<AdminState>,
-    Caller(actor): Caller,
-    Segment(key): Segment,
-    Params(NoParams {}): Params<NoParams>,
-    IfMatch(expect): IfMatch,
+    Edit { actor, key, expect, .. }: Edit,
     OptionalBody(Empty {}): OptionalBody<Empty>,
 ) -> Result<Written, Problem> {
     Ok(written(state.tenancy.cancel(&actor, &key, &expect).await?))
@@ -141,10 +128,7 @@ async fn cancel(
             content_type = "application/problem+json")))]
 async fn restore(
     State(state): State<AdminState>,
-    Caller(actor): Caller,
-    Segment(key): Segment,
-    Params(NoParams {}): Params<NoParams>,
-    IfMatch(expect): IfMatch,
+    Edit { actor, key, expect, .. }: Edit,
     OptionalBody(Empty {}): OptionalBody<Empty>,
 ) -> Result<Written, Problem> {
     Ok(written(state.tenancy.restore(&actor, &key, &expect).await?))

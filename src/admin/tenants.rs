@@ -10,7 +10,7 @@ use super::AdminState;
 use super::access::{Caller, Need, needs};
 use super::answer::{Tagged, Written};
 use super::body::{Body, filled, maybe};
-use super::precondition::IfMatch;
+use super::edit::Edit;
 use super::problem::Problem;
 use super::query::{NoParams, Params, Segment};
 use super::views::TenantView;
@@ -115,10 +115,7 @@ async fn show(
             content_type = "application/problem+json")))]
 async fn change(
     State(state): State<AdminState>,
-    Caller(actor): Caller,
-    Segment(key): Segment,
-    Params(NoParams {}): Params<NoParams>,
-    IfMatch(expect): IfMatch,
+    Edit { actor, key, expect, .. }: Edit,
     Body(body): Body<PatchTenant>,
 ) -> Result<Written, Problem> {
     let PatchTenant { name, billing_ref } = body;
@@ -136,10 +133,7 @@ async fn change(
             content_type = "application/problem+json")))]
 async fn set_features(
     State(state): State<AdminState>,
-    Caller(actor): Caller,
-    Segment(key): Segment,
-    Params(NoParams {}): Params<NoParams>,
-    IfMatch(expect): IfMatch,
+    Edit { actor, key, expect, .. }: Edit,
     Body(body): Body<SetFeatures>,
 ) -> Result<Written, Problem> {
     Ok(written(state.tenancy.set_features(&actor, &key, &expect, &body.on, &body.off).await?))

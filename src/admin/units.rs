@@ -12,7 +12,7 @@ use super::AdminState;
 use super::access::{Caller, Need, needs};
 use super::answer::Written;
 use super::body::{Body, maybe};
-use super::precondition::IfMatch;
+use super::edit::Edit;
 use super::problem::Problem;
 use super::query::{Listing, NoParams, Params, Segment};
 use crate::clock::Timestamp;
@@ -132,10 +132,7 @@ async fn create(
             content_type = "application/problem+json")))]
 async fn change(
     State(state): State<AdminState>,
-    Caller(actor): Caller,
-    Segment((key, unit)): Segment<(String, String)>,
-    Params(NoParams {}): Params<NoParams>,
-    IfMatch(expect): IfMatch,
+    Edit { actor, key: (key, unit), expect, .. }: Edit<(String, String)>,
     Body(body): Body<PatchUnit>,
 ) -> Result<Written, Problem> {
     let change = UnitChange { name: body.name, parent: body.parent };
@@ -155,10 +152,7 @@ async fn change(
             content_type = "application/problem+json")))]
 async fn delete(
     State(state): State<AdminState>,
-    Caller(actor): Caller,
-    Segment((key, unit)): Segment<(String, String)>,
-    Params(params): Params<DeleteUnit>,
-    IfMatch(expect): IfMatch,
+    Edit { actor, key: (key, unit), query: params, expect }: Edit<(String, String), DeleteUnit>,
 ) -> Result<Written, Problem> {
     let heir = match params.to {
         None => Heir::Nobody,
