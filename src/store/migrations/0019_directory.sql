@@ -62,5 +62,5 @@ UPDATE listings SET
     shown = CASE WHEN (SELECT status FROM tenants WHERE id = listings.tenant) = 'active' THEN listed ELSE 0 END;
 -- The order itself, where somebody stands in it, and those that are shown by their ids.
 CREATE INDEX listings_by_place ON listings (priority, members, created, slug) WHERE shown = 1;
-CREATE UNIQUE INDEX listings_by_slug ON listings (slug);
+CREATE INDEX listings_by_slug ON listings (slug);
 CREATE INDEX listings_shown ON listings (tenant) WHERE shown = 1;
