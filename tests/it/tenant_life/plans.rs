@@ -185,6 +185,7 @@ async fn a_plan_that_has_left_the_catalogue_is_waited_for_and_nobody_loses_their
     assert_eq!(told.iter().filter(|kind| *kind == "tenant.plan-waits").count(), 1, "{told:?}");
     let told = house.told("beta").await;
     assert!(told.contains(&"tenant.trial-ended".to_owned()), "what else time brings, it brings: {told:?}");
+    assert_eq!(told.iter().filter(|kind| *kind == "tenant.plan-waits").count(), 1, "renamed or not: {told:?}");
     // Somebody does something about it: another plan, or the plan comes back.
     house.order("beta", "free").await;
     house.config.store(whole);
