@@ -13,6 +13,7 @@ use super::access::{Need, needs};
 use super::answer::Written;
 use super::body::Body;
 use super::edit::Edit;
+use super::precondition::IfMatch;
 use super::problem::Problem;
 use super::tenants::written;
 use super::views::TenantView;
@@ -35,13 +36,11 @@ pub struct SetCaps {
 #[utoipa::path(put, path = "/v1/tenants/{tenant}/caps", operation_id = "setTenantCaps", tag = "billing",
     description = "A tenant's own caps count before those of its plan, and hold for its children that have no plan of their \
         own. What they come to is in `effective`. The billing system sets them, too; the last word counts.",
-    params(("tenant" = String, Path, description = "Id or slug"),
-        ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for")),
+    params(("tenant" = String, Path, description = "Id or slug"), IfMatch),
     request_body = SetCaps,
     responses(
         (status = 200, description = "As it is now", body = TenantView),
-        (status = 422, description = "No such cap, or no number for it", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 422, description = "No such cap, or no number for it")))]
 async fn set(
     State(state): State<AdminState>,
     Edit { actor, key, expect, .. }: Edit,

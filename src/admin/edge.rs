@@ -15,6 +15,7 @@ use super::access::{Need, needs};
 use super::answer::{Tagged, Written};
 use super::body::Body;
 use super::edit::Edit;
+use super::precondition::IfMatch;
 use super::problem::Problem;
 use super::query::{NoParams, Params, Segment};
 use crate::model::{Access, Canary, Cors, EdgeSettings, Limits, Maintenance, Scope, Www};
@@ -74,8 +75,7 @@ async fn show(
 
 /// Replace what the edge does for a tenant
 #[utoipa::path(put, path = "/v1/tenants/{tenant}/edge", operation_id = "setTenantEdge", tag = "tenants",
-    params(("tenant" = String, Path, description = "Id or slug"),
-        ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for")),
+    params(("tenant" = String, Path, description = "Id or slug"), IfMatch),
     request_body = EdgeSettings,
     responses(
         (status = 200, description = "As it is now, and in force", body = EdgeView)))]
@@ -91,8 +91,7 @@ async fn set(
 #[utoipa::path(patch, path = "/v1/tenants/{tenant}/edge", operation_id = "patchTenantEdge", tag = "tenants",
     description = "A JSON merge patch (RFC 7396): what it names is changed, `null` takes a setting back, so that the \
         parent's or the plan's word counts again.",
-    params(("tenant" = String, Path, description = "Id or slug"),
-        ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for")),
+    params(("tenant" = String, Path, description = "Id or slug"), IfMatch),
     request_body = EdgeSettings,
     responses(
         (status = 200, description = "As it is now, and in force", body = EdgeView)))]

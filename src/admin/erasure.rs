@@ -16,6 +16,7 @@ use super::answer::Written;
 use super::body::{Body, present};
 use super::edit::Edit;
 use super::members::{MemberView, written};
+use super::precondition::IfMatch;
 use super::problem::Problem;
 use super::query::{NoParams, Params, Segment};
 use super::session::SignedIn;
@@ -60,15 +61,12 @@ pub struct DefaultTenancy {
 /// well, whose lines stay and verify.
 #[utoipa::path(post, path = "/v1/tenants/{tenant}/members/{member}/purge", operation_id = "purgeMember", tag = "members",
     params(("tenant" = String, Path, description = "Id or slug"),
-        ("member" = String, Path, description = "The person's id or e-mail address"),
-        ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for")),
+        ("member" = String, Path, description = "The person's id or e-mail address"), IfMatch),
     request_body = PurgeMember,
     responses(
         (status = 200, description = "To be erased; `due` says when", body = MemberView),
-        (status = 409, description = "It is the last owner, or is to be erased already", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 422, description = "Another address was typed", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 409, description = "It is the last owner, or is to be erased already"),
+        (status = 422, description = "Another address was typed")))]
 async fn purge(
     State(state): State<AdminState>,
     Edit { actor, key: (key, who), expect, .. }: Edit<(String, String)>,
@@ -81,12 +79,10 @@ async fn purge(
 #[utoipa::path(delete, path = "/v1/tenants/{tenant}/members/{member}/purge", operation_id = "cancelPurge",
     tag = "members",
     params(("tenant" = String, Path, description = "Id or slug"),
-        ("member" = String, Path, description = "The person's id or e-mail address"),
-        ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for")),
+        ("member" = String, Path, description = "The person's id or e-mail address"), IfMatch),
     responses(
         (status = 200, description = "Removed, and not to be erased", body = MemberView),
-        (status = 409, description = "Nobody has asked to have them erased", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 409, description = "Nobody has asked to have them erased")))]
 async fn cancel(
     State(state): State<AdminState>,
     Edit { actor, key: (key, who), expect, .. }: Edit<(String, String)>,
@@ -118,8 +114,7 @@ async fn export(
     request_body = SetDefaultTenancy,
     responses(
         (status = 200, description = "As it is now", body = DefaultTenancy),
-        (status = 404, description = "They are no member of such a tenant", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 404, description = "They are no member of such a tenant")))]
 async fn set_default(
     State(state): State<AdminState>,
     Caller(actor): Caller,

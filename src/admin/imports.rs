@@ -80,12 +80,9 @@ impl FromRequest<AdminState> for Table {
     request_body(content = String, content_type = "text/csv"),
     responses(
         (status = 200, description = "Imported, or with `dry_run` found without fault", body = ImportView),
-        (status = 409, description = "Something has changed meanwhile", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 422, description = "Rows break a rule; the first hundred faults", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 429, description = "Another import is under way", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 409, description = "Something has changed meanwhile"),
+        (status = 422, description = "Rows break a rule; the first hundred faults"),
+        (status = 429, description = "Another import is under way")))]
 async fn tenants(
     State(state): State<AdminState>,
     Caller(actor): Caller,
@@ -108,12 +105,9 @@ async fn tenants(
     request_body(content = String, content_type = "text/csv"),
     responses(
         (status = 200, description = "Imported, or with `dry_run` found without fault", body = ImportView),
-        (status = 409, description = "Something has changed meanwhile", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 422, description = "Rows break a rule; the first hundred faults", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 429, description = "Another import is under way", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 409, description = "Something has changed meanwhile"),
+        (status = 422, description = "Rows break a rule; the first hundred faults"),
+        (status = 429, description = "Another import is under way")))]
 async fn domains(
     State(state): State<AdminState>,
     Caller(actor): Caller,

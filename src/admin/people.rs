@@ -12,6 +12,7 @@ use super::access::{Caller, Need, needs};
 use super::answer::{Tagged, Written};
 use super::body::Body;
 use super::edit::Edit;
+use super::precondition::IfMatch;
 use super::problem::Problem;
 use super::query::{Listing, NoParams, PageParams, Params, Segment};
 use super::session::SessionView;
@@ -126,8 +127,7 @@ async fn list(
 #[utoipa::path(post, path = "/v1/people", operation_id = "createPerson", tag = "people", request_body = CreatePerson,
     responses(
         (status = 201, description = "Made", body = PersonView),
-        (status = 409, description = "There is somebody of that address", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 409, description = "There is somebody of that address")))]
 async fn create(
     State(state): State<AdminState>,
     Caller(actor): Caller,
@@ -159,14 +159,11 @@ async fn show(
 /// Whoever has a position in the operators' own tenant is for those to change who may change that.
 #[utoipa::path(patch, path = "/v1/people/{person}", operation_id = "changePerson", tag = "people",
     request_body = PatchPerson,
-    params(("person" = String, Path, description = "Id or e-mail address"),
-        ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for")),
+    params(("person" = String, Path, description = "Id or e-mail address"), IfMatch),
     responses(
         (status = 200, description = "As they are now", body = PersonView),
-        (status = 403, description = "They are of a higher rank than you among the operators", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 409, description = "They are the last owner of a tenant", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 403, description = "They are of a higher rank than you among the operators"),
+        (status = 409, description = "They are the last owner of a tenant")))]
 async fn change(
     State(state): State<AdminState>,
     Edit { actor, key, expect, .. }: Edit,
@@ -182,14 +179,11 @@ async fn change(
 #[utoipa::path(delete, path = "/v1/people/{person}", operation_id = "erasePerson", tag = "people",
     description = "Their name, address, password and identities go, and what the audit ledger knows of them; the ledger's \
         lines stay and verify. Whoever is a member somewhere is removed there first.",
-    params(("person" = String, Path, description = "Id or e-mail address"), ErasePerson,
-        ("If-Match" = Option<String>, Header, description = "The ETag that the erasure is meant for")),
+    params(("person" = String, Path, description = "Id or e-mail address"), ErasePerson, IfMatch),
     responses(
         (status = 200, description = "Erased", body = ErasedPerson),
-        (status = 409, description = "A tenant has them as a member", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 422, description = "Another address was typed", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 409, description = "A tenant has them as a member"),
+        (status = 422, description = "Another address was typed")))]
 async fn erase(
     State(state): State<AdminState>,
     Edit { actor, key, query: params, expect }: Edit<String, ErasePerson>,
@@ -203,8 +197,7 @@ async fn erase(
     params(("person" = String, Path, description = "Id or e-mail address"), PageParams),
     responses(
         (status = 200, description = "Those that work, the oldest first", body = Listing<SessionView>),
-        (status = 404, description = "There is no such person", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 404, description = "There is no such person")))]
 async fn sessions(
     State(state): State<AdminState>,
     Segment(key): Segment,
@@ -221,8 +214,7 @@ async fn sessions(
     params(("person" = String, Path, description = "Id or e-mail address")),
     responses(
         (status = 200, description = "How many sessions ended", body = EndedSessions),
-        (status = 404, description = "There is no such person", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 404, description = "There is no such person")))]
 async fn end_sessions(
     State(state): State<AdminState>,
     Caller(actor): Caller,

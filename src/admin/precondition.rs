@@ -4,6 +4,10 @@
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
+use utoipa::IntoParams;
+use utoipa::openapi::Required;
+use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
+use utoipa::openapi::schema::{ObjectBuilder, Type};
 
 use super::problem::Problem;
 use crate::tenancy::Expect;
@@ -14,6 +18,19 @@ pub struct IfMatch(pub Expect);
 /// The entity tag of a revision: `"42"`.
 pub fn etag(revision: i64) -> HeaderValue {
     HeaderValue::try_from(format!("\"{revision}\"")).unwrap_or(HeaderValue::from_static("\"0\""))
+}
+
+impl IntoParams for IfMatch {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let parameter = ParameterBuilder::new()
+            .name("If-Match")
+            .parameter_in(ParameterIn::Header)
+            .required(Required::False)
+            .description(Some("The ETag that the change is meant for"))
+            .schema(Some(ObjectBuilder::new().schema_type(Type::String).build()))
+            .build();
+        vec![parameter]
+    }
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for IfMatch {

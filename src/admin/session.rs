@@ -161,10 +161,8 @@ async fn sign_out(
     request_body = ChangePassword,
     responses(
         (status = 200, description = "Changed; how many other sessions ended", body = Ended),
-        (status = 422, description = "The current one is wrong, or the new one is not fit to be one", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 429, description = "Too many attempts; see Retry-After", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 422, description = "The current one is wrong, or the new one is not fit to be one"),
+        (status = 429, description = "Too many attempts; see Retry-After")))]
 async fn change_password(
     State(state): State<AdminState>,
     Caller(actor): Caller,
@@ -198,10 +196,8 @@ async fn tenancies(
     params(("tenant" = String, Path, description = "The tenant's id or slug")),
     responses(
         (status = 204, description = "They are a member no more"),
-        (status = 404, description = "They are no member of such a tenant", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 409, description = "They are its last owner", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 404, description = "They are no member of such a tenant"),
+        (status = 409, description = "They are its last owner")))]
 async fn leave(
     State(state): State<AdminState>,
     Caller(actor): Caller,
@@ -220,8 +216,7 @@ async fn leave(
 #[utoipa::path(post, path = "/v1/session/tenancy", operation_id = "pickTenancy", tag = "sessions", request_body = Pick,
     responses(
         (status = 200, description = "Picked", body = PickedView),
-        (status = 404, description = "They are no member of such a tenant", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 404, description = "They are no member of such a tenant")))]
 async fn pick(
     State(state): State<AdminState>,
     Caller(actor): Caller,

@@ -14,6 +14,7 @@ use super::access::{Need, needs};
 use super::answer::{Tagged, Written};
 use super::body::Body;
 use super::edit::Edit;
+use super::precondition::IfMatch;
 use super::problem::Problem;
 use super::query::{NoParams, Params, Segment};
 use crate::model::{Contact, Scope, SettingKind, Source};
@@ -90,13 +91,11 @@ async fn show(
 /// Replace a tenant's own settings
 #[utoipa::path(put, path = "/v1/tenants/{tenant}/settings", operation_id = "setTenantSettings", tag = "tenants",
     description = "What is not named is the parent's or the default again.",
-    params(("tenant" = String, Path, description = "Id or slug"),
-        ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for")),
+    params(("tenant" = String, Path, description = "Id or slug"), IfMatch),
     request_body = Values,
     responses(
         (status = 200, description = "As they are now", body = SettingsView),
-        (status = 422, description = "No such setting, or no value of it", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 422, description = "No such setting, or no value of it")))]
 async fn replace(
     State(state): State<AdminState>,
     Edit { actor, key, expect, .. }: Edit,
@@ -109,13 +108,11 @@ async fn replace(
 /// Change some of a tenant's own settings
 #[utoipa::path(patch, path = "/v1/tenants/{tenant}/settings", operation_id = "patchTenantSettings", tag = "tenants",
     description = "A JSON merge patch (RFC 7396): `null` takes a value back, so that the parent's or the default counts.",
-    params(("tenant" = String, Path, description = "Id or slug"),
-        ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for")),
+    params(("tenant" = String, Path, description = "Id or slug"), IfMatch),
     request_body = Values,
     responses(
         (status = 200, description = "As they are now", body = SettingsView),
-        (status = 422, description = "No such setting, or no value of it", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 422, description = "No such setting, or no value of it")))]
 async fn patch(
     State(state): State<AdminState>,
     Edit { actor, key, expect, .. }: Edit,
@@ -142,8 +139,7 @@ async fn show_contacts(
 
 /// Replace whom to turn to at a tenant
 #[utoipa::path(put, path = "/v1/tenants/{tenant}/contacts", operation_id = "setTenantContacts", tag = "tenants",
-    params(("tenant" = String, Path, description = "Id or slug"),
-        ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for")),
+    params(("tenant" = String, Path, description = "Id or slug"), IfMatch),
     request_body = ContactList,
     responses(
         (status = 200, description = "As they are now", body = ContactList)))]

@@ -11,6 +11,7 @@ use super::access::{Need, needs};
 use super::answer::Written;
 use super::body::{Body, OptionalBody};
 use super::edit::Edit;
+use super::precondition::IfMatch;
 use super::problem::Problem;
 use super::tenants::written;
 use super::views::TenantView;
@@ -51,13 +52,11 @@ pub struct Empty {}
 
 /// Suspend a tenant and its children
 #[utoipa::path(post, path = "/v1/tenants/{tenant}/suspend", operation_id = "suspendTenant", tag = "tenants",
-    params(("tenant" = String, Path, description = "Id or slug"),
-        ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for")),
+    params(("tenant" = String, Path, description = "Id or slug"), IfMatch),
     request_body = Option<Suspend>,
     responses(
         (status = 200, description = "Suspended; its next request is refused", body = TenantView),
-        (status = 409, description = "Not from its status", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 409, description = "Not from its status")))]
 async fn suspend(
     State(state): State<AdminState>,
     Edit { actor, key, expect, .. }: Edit,
@@ -71,12 +70,10 @@ async fn suspend(
 #[utoipa::path(post, path = "/v1/tenants/{tenant}/activate", operation_id = "activateTenant", tag = "tenants",
     description = "Makes a pending or trial tenant active. Lifts a suspension: a trial that was suspended and is not \
         over goes on as a trial, every other tenant is active.",
-    params(("tenant" = String, Path, description = "Id or slug"),
-        ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for")),
+    params(("tenant" = String, Path, description = "Id or slug"), IfMatch),
     responses(
         (status = 200, description = "As it is now", body = TenantView),
-        (status = 409, description = "Not from its status", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 409, description = "Not from its status")))]
 async fn activate(
     State(state): State<AdminState>,
     Edit { actor, key, expect, .. }: Edit,
@@ -87,12 +84,11 @@ async fn activate(
 
 /// Extend a trial
 #[utoipa::path(post, path = "/v1/tenants/{tenant}/extend-trial", operation_id = "extendTrial", tag = "tenants",
-    params(("tenant" = String, Path, description = "Id or slug"),
-        ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for")),
+    params(("tenant" = String, Path, description = "Id or slug"), IfMatch),
     request_body = ExtendTrial,
     responses(
         (status = 200, description = "As it is now", body = TenantView),
-        (status = 409, description = "It is no trial", body = Problem, content_type = "application/problem+json")))]
+        (status = 409, description = "It is no trial")))]
 async fn extend_trial(
     State(state): State<AdminState>,
     Edit { actor, key, expect, .. }: Edit,
@@ -103,12 +99,10 @@ async fn extend_trial(
 
 /// Cancel a tenant; nothing is deleted
 #[utoipa::path(post, path = "/v1/tenants/{tenant}/cancel", operation_id = "cancelTenant", tag = "tenants",
-    params(("tenant" = String, Path, description = "Id or slug"),
-        ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for")),
+    params(("tenant" = String, Path, description = "Id or slug"), IfMatch),
     responses(
         (status = 200, description = "Cancelled", body = TenantView),
-        (status = 409, description = "Not from its status", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 409, description = "Not from its status")))]
 async fn cancel(
     State(state): State<AdminState>,
     Edit { actor, key, expect, .. }: Edit,
@@ -120,12 +114,10 @@ async fn cancel(
 /// Bring a cancelled or archived tenant back
 #[utoipa::path(post, path = "/v1/tenants/{tenant}/restore", operation_id = "restoreTenant", tag = "tenants",
     description = "It is again what it was when it was cancelled: one that was suspended still is.",
-    params(("tenant" = String, Path, description = "Id or slug"),
-        ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for")),
+    params(("tenant" = String, Path, description = "Id or slug"), IfMatch),
     responses(
         (status = 200, description = "As it is now", body = TenantView),
-        (status = 409, description = "Not from its status", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 409, description = "Not from its status")))]
 async fn restore(
     State(state): State<AdminState>,
     Edit { actor, key, expect, .. }: Edit,

@@ -13,6 +13,7 @@ use super::access::{Caller, Need, needs};
 use super::answer::Written;
 use super::body::{Body, maybe};
 use super::edit::Edit;
+use super::precondition::IfMatch;
 use super::problem::Problem;
 use super::query::{Listing, NoParams, Params, Segment};
 use crate::clock::Timestamp;
@@ -104,8 +105,7 @@ async fn list(
     params(("tenant" = String, Path, description = "Id or slug")), request_body = CreateUnit,
     responses(
         (status = 201, description = "Made", body = UnitView),
-        (status = 409, description = "There is one of that name there, or there are too many", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 409, description = "There is one of that name there, or there are too many")))]
 async fn create(
     State(state): State<AdminState>,
     Caller(actor): Caller,
@@ -123,13 +123,11 @@ async fn create(
 /// All that stands beneath it moves along.
 #[utoipa::path(patch, path = "/v1/tenants/{tenant}/units/{unit}", operation_id = "changeUnit", tag = "members",
     params(("tenant" = String, Path, description = "Id or slug"),
-        ("unit" = String, Path, description = "The unit's id"),
-        ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for")),
+        ("unit" = String, Path, description = "The unit's id"), IfMatch),
     request_body = PatchUnit,
     responses(
         (status = 200, description = "As it is now", body = UnitView),
-        (status = 409, description = "There is one of that name there", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 409, description = "There is one of that name there")))]
 async fn change(
     State(state): State<AdminState>,
     Edit { actor, key: (key, unit), expect, .. }: Edit<(String, String)>,
@@ -142,14 +140,11 @@ async fn change(
 /// Delete a business unit
 #[utoipa::path(delete, path = "/v1/tenants/{tenant}/units/{unit}", operation_id = "deleteUnit", tag = "members",
     params(("tenant" = String, Path, description = "Id or slug"),
-        ("unit" = String, Path, description = "The unit's id"), DeleteUnit,
-        ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for")),
+        ("unit" = String, Path, description = "The unit's id"), DeleteUnit, IfMatch),
     responses(
         (status = 200, description = "Gone; how many belong elsewhere now", body = MovedView),
-        (status = 409, description = "It is not empty, and nobody says where its members go", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 422, description = "There is no such unit to move to", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 409, description = "It is not empty, and nobody says where its members go"),
+        (status = 422, description = "There is no such unit to move to")))]
 async fn delete(
     State(state): State<AdminState>,
     Edit { actor, key: (key, unit), query: params, expect }: Edit<(String, String), DeleteUnit>,
