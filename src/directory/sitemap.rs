@@ -25,11 +25,16 @@ const MOST_FILES: usize = 100;
 pub(super) struct Sitemap {
     /// The last tenant of each file but the final one.
     ends: Kept<Vec<TenantId>>,
-    /// The text of each file, and the way in which it was made.
-    files: Mutex<HashMap<usize, Arc<Kept<(String, Bytes)>>>>,
+    files: Mutex<HashMap<usize, Arc<Kept<File>>>>,
     /// How many changes of tenants there have been.
     changes: AtomicU64,
     source: Arc<dyn Source>,
+}
+
+/// The text of a file, and the way in which it was made.
+struct File {
+    way: String,
+    text: Bytes,
 }
 
 /// Something dear that is made for all who ask.
@@ -79,13 +84,13 @@ impl Sitemap {
         let after = number.checked_sub(1).and_then(|before| ends.value.get(before)).copied();
         let made = file.get(
             self.changes(),
-            |(known, _)| known == way,
+            |file| file.way == way,
             async || {
                 let entries = self.read(after, suspend_expired, now).await?;
-                Ok((way.to_owned(), make(&entries).into()))
+                Ok(File { way: way.to_owned(), text: make(&entries).into() })
             },
         );
-        Ok(Some(made.await?.value.1.clone()))
+        Ok(Some(made.await?.value.text.clone()))
     }
 
     async fn ends(&self) -> Result<Arc<Made<Vec<TenantId>>>, Trouble> {
