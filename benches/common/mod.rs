@@ -10,7 +10,8 @@ use tenantry::config::{Config, Sources};
 use tenantry::directory::{Directory, DirectorySettings, Gate, GateSettings, Lookup, Source};
 use tenantry::metrics::Metrics;
 use tenantry::model::{
-    Asset, Brand, Certificate, HostClass, Hostname, Listed, PlanName, SessionId, Slug, Status, Tenant, TenantId,
+    Asset, Brand, Certificate, DirectoryStretch, HostClass, Hostname, Listed, PlanName, SessionId, Slug, Tenant,
+    TenantId,
 };
 use tenantry::store::{News, StoreError};
 use tenantry::traffic::Meters;
@@ -22,23 +23,9 @@ pub struct Memory;
 pub fn tenant(n: u128) -> Tenant {
     Tenant {
         id: TenantId(Uuid::from_u128(n)),
-        slug: Slug::parse(&format!("t{n}")).expect("a slug"),
-        name: format!("Tenant {n}"),
-        status: Status::Active,
         plan: Some(PlanName::parse("growth").expect("a plan")),
-        features_on: [].into(),
-        features_off: [].into(),
-        parent: None,
-        branding: Default::default(),
-        edge: Default::default(),
-        suspend_reason: None,
-        reason_public: false,
-        trial_ends: None,
-        life: tenantry::model::Life::default(),
-        subscription: Default::default(),
-        created: Timestamp(0),
-        updated: Timestamp(0),
         revision: 1,
+        ..Tenant::new(Slug::parse(&format!("t{n}")).expect("a slug"), Timestamp(0))
     }
 }
 
@@ -76,8 +63,12 @@ impl Source for Memory {
         Ok(Vec::new())
     }
 
-    async fn is_any_listed(&self, _: &[TenantId]) -> Result<bool, StoreError> {
-        Ok(false)
+    async fn directory(&self, _: Option<&Slug>, _: u32) -> Result<Option<DirectoryStretch>, StoreError> {
+        Ok(None)
+    }
+
+    async fn listed_ends(&self, _: u32) -> Result<Vec<TenantId>, StoreError> {
+        Ok(Vec::new())
     }
 
     async fn secret(&self, _: &str) -> Result<Option<zeroize::Zeroizing<Vec<u8>>>, StoreError> {

@@ -132,8 +132,7 @@ async fn verify_own(
     description = "Tells of a tail that is gone, and of a chain that was made anew: neither shows in the chain itself.",
     responses(
         (status = 200, description = "What the checkpoints say", body = Comparison),
-        (status = 422, description = "A checkpoint is of a chain that is not the caller's, or there are too many",
-            body = Problem, content_type = "application/problem+json")))]
+        (status = 422, description = "A checkpoint is of a chain that is not the caller's, or there are too many")))]
 async fn compare(
     State(state): State<AdminState>,
     caller: Caller,
@@ -148,8 +147,7 @@ async fn compare(
     request_body = Compare, params(("tenant" = String, Path, description = "Its id or slug")),
     responses(
         (status = 200, description = "What the checkpoints say", body = Comparison),
-        (status = 422, description = "A checkpoint is of another chain, or there are too many", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 422, description = "A checkpoint is of another chain, or there are too many")))]
 async fn compare_own(
     State(state): State<AdminState>,
     Segment(tenant): Segment,

@@ -135,18 +135,12 @@ pub struct HeldView {
     request_body = BillingWebhook,
     responses(
         (status = 200, description = "Taken; what it changed is in force", body = BillingResult),
-        (status = 400, description = "A header is malformed or there twice, or the body is no JSON", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 401, description = "A header is missing, the signature is wrong, or the timestamp is too old or too new",
-            body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "There is no such tenant, or no billing system is configured here", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 409, description = "Its id has come with another body, or its billing_ref is another tenant's",
-            body = Problem, content_type = "application/problem+json"),
-        (status = 413, description = "The body has more than 64 KiB", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 422, description = "Something in it cannot be done, and so nothing was", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 400, description = "A header is malformed or there twice, or the body is no JSON"),
+        (status = 401, description = "A header is missing, the signature is wrong, or the timestamp is too old or too new"),
+        (status = 404, description = "There is no such tenant, or no billing system is configured here"),
+        (status = 409, description = "Its id has come with another body, or its billing_ref is another tenant's"),
+        (status = 413, description = "The body has more than 64 KiB"),
+        (status = 422, description = "Something in it cannot be done, and so nothing was")))]
 async fn receive(State(state): State<AdminState>, Params(NoParams {}): Params<NoParams>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let about = About::of(&parts);

@@ -11,18 +11,23 @@ use serde_path_to_error::{Path, Segment};
 use super::AdminState;
 use super::problem::{FieldError, Problem};
 
-/// A JSON body that must be there.
-pub struct Body<T>(pub T);
+/// A JSON body that must be there, of at most `MAX` bytes where that is less than the configuration allows.
+pub struct Body<T, const MAX: usize = { usize::MAX }>(pub T);
+
+/// The same where strangers may send it, or where each one sent has something hashed that is dear: no such body is large.
+pub type SmallBody<T> = Body<T, SMALL>;
+/// Enough for two of the longest passwords, or for one with each of its characters escaped.
+const SMALL: usize = 16 << 10;
 
 /// A JSON body that may be missing, or `null`, where every field of it may be missing.
 pub struct OptionalBody<T>(pub T);
 
-impl<T: DeserializeOwned> FromRequest<AdminState> for Body<T> {
+impl<T: DeserializeOwned, const MAX: usize> FromRequest<AdminState> for Body<T, MAX> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &AdminState) -> Result<Self, Problem> {
         require_json(request.headers())?;
-        let bytes = read(request, state.max_body()).await?;
+        let bytes = read(request, state.max_body().min(MAX)).await?;
         parse(&bytes).map(Self)
     }
 }

@@ -11,12 +11,13 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::AdminState;
-use super::access::{Caller, Need, needs};
+use super::access::{Need, needs};
 use super::answer::{Tagged, Written};
 use super::body::{Body, RawBody};
+use super::edit::Edit;
 use super::precondition::IfMatch;
 use super::problem::Problem;
-use super::query::{NoParams, Params, Segment, TwoSegments};
+use super::query::{NoParams, Params, Segment};
 use crate::model::{Branding, ImageKind, Listing, MediaType, Scope};
 use crate::tenancy::{Advice, Branded, Done, Dropped, PICTURE_MAX, Upload};
 
@@ -87,17 +88,13 @@ async fn show(
 ///
 /// All but the pictures. The style sheet is cleaned and put beneath `.tenant-page`; what was left out is told.
 #[utoipa::path(put, path = "/v1/tenants/{tenant}/branding", operation_id = "setTenantBranding", tag = "branding",
-    params(("tenant" = String, Path, description = "Id or slug"),
-        ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for")),
+    params(("tenant" = String, Path, description = "Id or slug"), IfMatch),
     request_body = Branding,
     responses(
         (status = 200, description = "As it is now, and in force", body = BrandingView)))]
 async fn set(
     State(state): State<AdminState>,
-    Caller(actor): Caller,
-    Segment(key): Segment,
-    Params(NoParams {}): Params<NoParams>,
-    IfMatch(expect): IfMatch,
+    Edit { actor, key, expect, .. }: Edit,
     Body(body): Body<Branding>,
 ) -> Result<Written, Problem> {
     Ok(written(state.tenancy.set_branding(&actor, &key, &expect, body).await?))
@@ -107,17 +104,13 @@ async fn set(
 #[utoipa::path(patch, path = "/v1/tenants/{tenant}/branding", operation_id = "patchTenantBranding", tag = "branding",
     description = "A JSON merge patch (RFC 7396): what it names is changed, `null` takes a field back, so that the \
         parent's counts again.",
-    params(("tenant" = String, Path, description = "Id or slug"),
-        ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for")),
+    params(("tenant" = String, Path, description = "Id or slug"), IfMatch),
     request_body = Branding,
     responses(
         (status = 200, description = "As it is now, and in force", body = BrandingView)))]
 async fn patch(
     State(state): State<AdminState>,
-    Caller(actor): Caller,
-    Segment(key): Segment,
-    Params(NoParams {}): Params<NoParams>,
-    IfMatch(expect): IfMatch,
+    Edit { actor, key, expect, .. }: Edit,
     Body(body): Body<Value>,
 ) -> Result<Written, Problem> {
     Ok(written(state.tenancy.patch_branding(&actor, &key, &expect, &body).await?))
@@ -130,11 +123,10 @@ async fn patch(
         ("picture" = String, Path, description = "`logo-light`, `logo-dark` or `social`")),
     responses(
         (status = 200, description = "Its bytes", content_type = "image/*", body = Vec<u8>),
-        (status = 404, description = "There is none of its own", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 404, description = "There is none of its own")))]
 async fn show_picture(
     State(state): State<AdminState>,
-    TwoSegments(key, picture): TwoSegments,
+    Segment((key, picture)): Segment<(String, String)>,
     Params(NoParams {}): Params<NoParams>,
 ) -> Result<Response, Problem> {
     let (_, asset) = state.tenancy.picture(&key, kind(&picture)?).await?;
@@ -155,21 +147,15 @@ async fn show_picture(
 #[utoipa::path(put, path = "/v1/tenants/{tenant}/branding/{picture}", operation_id = "putTenantPicture",
     tag = "branding",
     params(("tenant" = String, Path, description = "Id or slug"),
-        ("picture" = String, Path, description = "`logo-light`, `logo-dark` or `social`"),
-        ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for")),
+        ("picture" = String, Path, description = "`logo-light`, `logo-dark` or `social`"), IfMatch),
     request_body(content = Vec<u8>, content_type = "image/*"),
     responses(
         (status = 200, description = "Stored and served", body = BrandingView),
-        (status = 404, description = "There is no such tenant, or no such picture", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 422, description = "The picture cannot be taken", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 404, description = "There is no such tenant, or no such picture"),
+        (status = 422, description = "The picture cannot be taken")))]
 async fn put_picture(
     State(state): State<AdminState>,
-    Caller(actor): Caller,
-    TwoSegments(key, picture): TwoSegments,
-    Params(NoParams {}): Params<NoParams>,
-    IfMatch(expect): IfMatch,
+    Edit { actor, key: (key, picture), expect, .. }: Edit<(String, String)>,
     body: RawBody<PICTURE_MAX>,
 ) -> Result<Written, Problem> {
     let kind = kind(&picture)?;
@@ -186,18 +172,13 @@ async fn put_picture(
 #[utoipa::path(delete, path = "/v1/tenants/{tenant}/branding/{picture}", operation_id = "deleteTenantPicture",
     tag = "branding",
     params(("tenant" = String, Path, description = "Id or slug"),
-        ("picture" = String, Path, description = "`logo-light`, `logo-dark` or `social`"),
-        ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for")),
+        ("picture" = String, Path, description = "`logo-light`, `logo-dark` or `social`"), IfMatch),
     responses(
         (status = 200, description = "Gone; the parent's counts again", body = BrandingView),
-        (status = 404, description = "There is none of its own", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 404, description = "There is none of its own")))]
 async fn delete_picture(
     State(state): State<AdminState>,
-    Caller(actor): Caller,
-    TwoSegments(key, picture): TwoSegments,
-    Params(NoParams {}): Params<NoParams>,
-    IfMatch(expect): IfMatch,
+    Edit { actor, key: (key, picture), expect, .. }: Edit<(String, String)>,
 ) -> Result<Written, Problem> {
     Ok(written(state.tenancy.delete_picture(&actor, &key, &expect, kind(&picture)?).await?))
 }
@@ -222,17 +203,13 @@ async fn show_listing(
 /// The public directory shows listed tenants that are active: by priority, then members, then the newest first. Only
 /// operators change a priority.
 #[utoipa::path(put, path = "/v1/tenants/{tenant}/listing", operation_id = "setTenantListing", tag = "branding",
-    params(("tenant" = String, Path, description = "Id or slug"),
-        ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for")),
+    params(("tenant" = String, Path, description = "Id or slug"), IfMatch),
     request_body = Listing,
     responses(
         (status = 200, description = "As it is now", body = Listing)))]
 async fn set_listing(
     State(state): State<AdminState>,
-    Caller(actor): Caller,
-    Segment(key): Segment,
-    Params(NoParams {}): Params<NoParams>,
-    IfMatch(expect): IfMatch,
+    Edit { actor, key, expect, .. }: Edit,
     Body(body): Body<Listing>,
 ) -> Result<Written, Problem> {
     let done = state.tenancy.set_listing(&actor, &key, &expect, body).await?;

@@ -9,12 +9,12 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::AdminState;
-use super::access::{Caller, Need, needs};
+use super::access::{Need, needs};
 use super::answer::Written;
 use super::body::Body;
+use super::edit::Edit;
 use super::precondition::IfMatch;
 use super::problem::Problem;
-use super::query::{NoParams, Params, Segment};
 use super::tenants::written;
 use super::views::TenantView;
 use crate::model::{Cap, Scope};
@@ -36,21 +36,15 @@ pub struct SetCaps {
 #[utoipa::path(put, path = "/v1/tenants/{tenant}/caps", operation_id = "setTenantCaps", tag = "billing",
     description = "A tenant's own caps count before those of its plan, and hold for its children that have no plan of their \
         own. What they come to is in `effective`. The billing system sets them, too; the last word counts.",
-    params(("tenant" = String, Path, description = "Id or slug"),
-        ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for")),
+    params(("tenant" = String, Path, description = "Id or slug"), IfMatch),
     request_body = SetCaps,
     responses(
         (status = 200, description = "As it is now", body = TenantView),
-        (status = 422, description = "No such cap, or no number for it", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 422, description = "No such cap, or no number for it")))]
 async fn set(
     State(state): State<AdminState>,
-    Caller(actor): Caller,
-    Segment(key): Segment,
-    Params(NoParams {}): Params<NoParams>,
-    IfMatch(expect): IfMatch,
+    Edit { actor, key, expect, .. }: Edit,
     Body(SetCaps { caps }): Body<SetCaps>,
 ) -> Result<Written, Problem> {
-    let caps = caps.into_iter().filter_map(|(name, cap)| Some((name, cap?))).collect();
     Ok(written(state.tenancy.set_caps(&actor, &key, &expect, &caps).await?))
 }

@@ -151,12 +151,9 @@ async fn list(
     responses(
         (status = 201, description = "Stored and served", body = UploadedView,
             headers(("Location", description = "Where it is"))),
-        (status = 404, description = "There is no such tenant", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 409, description = "A name has been released meanwhile", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 422, description = "The chain or the key cannot be served", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 404, description = "There is no such tenant"),
+        (status = 409, description = "A name has been released meanwhile"),
+        (status = 422, description = "The chain or the key cannot be served")))]
 async fn upload(
     State(state): State<AdminState>,
     caller: Caller,
@@ -181,8 +178,7 @@ async fn upload(
     params(("id" = String, Path, description = "Its id")),
     responses(
         (status = 200, description = "The certificate", body = CertificateView),
-        (status = 404, description = "There is none of that id", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 404, description = "There is none of that id")))]
 async fn show(
     State(state): State<AdminState>,
     Caller(actor): Caller,
@@ -197,10 +193,8 @@ async fn show(
     params(("id" = String, Path, description = "Its id")),
     responses(
         (status = 204, description = "Gone; its names are served with what is left, and ordered again"),
-        (status = 404, description = "There is none of that id", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 409, description = "It was not uploaded, or is for names of other tenants as well", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 404, description = "There is none of that id"),
+        (status = 409, description = "It was not uploaded, or is for names of other tenants as well")))]
 async fn delete(
     State(state): State<AdminState>,
     Caller(actor): Caller,
@@ -217,13 +211,10 @@ async fn delete(
     params(("id" = String, Path, description = "Its id")), request_body = Option<RevokeCertificate>,
     responses(
         (status = 200, description = "Revoked", body = CertificateView),
-        (status = 404, description = "There is none of that id", body = Problem,
-            content_type = "application/problem+json"),
+        (status = 404, description = "There is none of that id"),
         (status = 409, description = "Revoked already, not from an authority of ours, for names of other tenants as well, or \
-            the authority refuses",
-            body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "The body has something unknown in it", body = Problem,
-            content_type = "application/problem+json")))]
+            the authority refuses"),
+        (status = 422, description = "The body has something unknown in it")))]
 async fn revoke(
     State(state): State<AdminState>,
     Caller(actor): Caller,

@@ -129,10 +129,8 @@ async fn show(State(state): State<AdminState>, Params(NoParams {}): Params<NoPar
         Requests that are under way end with what they began with. The same as SIGHUP.",
     responses(
         (status = 200, description = "In force, or (dry run) what would change", body = Reloaded),
-        (status = 409, description = "This process has no files to read again", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 422, description = "The files are broken; everything stays as it was", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 409, description = "This process has no files to read again"),
+        (status = 422, description = "The files are broken; everything stays as it was")))]
 async fn reload(
     State(state): State<AdminState>,
     Caller(actor): Caller,

@@ -9,12 +9,12 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::AdminState;
-use super::access::{Caller, Need, needs};
+use super::access::{Need, needs};
 use super::answer::Written;
 use super::body::{Body, present};
+use super::edit::Edit;
 use super::precondition::IfMatch;
 use super::problem::Problem;
-use super::query::{NoParams, Params, Segment};
 use super::tenants::written;
 use super::views::TenantView;
 use crate::model::Scope;
@@ -62,19 +62,14 @@ pub struct DeletedView {
 /// Put a tenant beneath another
 #[utoipa::path(put, path = "/v1/tenants/{tenant}/parent", operation_id = "setTenantParent", tag = "tenants",
     description = "It takes everything beneath it along. What it inherits follows at once.",
-    params(("tenant" = String, Path, description = "Id or slug"),
-        ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for")),
+    params(("tenant" = String, Path, description = "Id or slug"), IfMatch),
     request_body = SetParent,
     responses(
         (status = 200, description = "As it is now", body = TenantView),
-        (status = 422, description = "No such parent, a loop, or too deep", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 422, description = "No such parent, a loop, or too deep")))]
 async fn set_parent(
     State(state): State<AdminState>,
-    Caller(actor): Caller,
-    Segment(key): Segment,
-    Params(NoParams {}): Params<NoParams>,
-    IfMatch(expect): IfMatch,
+    Edit { actor, key, expect, .. }: Edit,
     Body(body): Body<SetParent>,
 ) -> Result<Written, Problem> {
     Ok(written(state.tenancy.set_parent(&actor, &key, &expect, body.parent.as_deref()).await?))
@@ -84,20 +79,14 @@ async fn set_parent(
 #[utoipa::path(delete, path = "/v1/tenants/{tenant}", operation_id = "deleteTenant", tag = "tenants",
     description = "Everything that is its alone goes, at once and whatever its status; its slug is never given out \
         again. Its lines in the audit ledger stay. To end a contract, cancel it instead.",
-    params(("tenant" = String, Path, description = "Id or slug"), DeleteTenant,
-        ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for")),
+    params(("tenant" = String, Path, description = "Id or slug"), DeleteTenant, IfMatch),
     responses(
         (status = 200, description = "Gone, and what went with it", body = DeletedView),
-        (status = 409, description = "It has children, or is the operator's own", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 422, description = "Another slug was typed", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 409, description = "It has children, or is the operator's own"),
+        (status = 422, description = "Another slug was typed")))]
 async fn delete(
     State(state): State<AdminState>,
-    Caller(actor): Caller,
-    Segment(key): Segment,
-    Params(params): Params<DeleteTenant>,
-    IfMatch(expect): IfMatch,
+    Edit { actor, key, query: params, expect }: Edit<String, DeleteTenant>,
 ) -> Result<Written, Problem> {
     let deletion = Deletion { slug: params.slug, with_children: params.children };
     let done = state.tenancy.delete(&actor, &key, &expect, &deletion).await?;

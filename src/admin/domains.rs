@@ -90,12 +90,9 @@ const SORTS: [(&str, (DomainSort, bool)); 4] = [
         (status = 201, description = "Claimed; set the records", body = DomainView,
             headers(("Location", description = "Where it is"))),
         (status = 200, description = "This tenant's claim was there, and is verified now", body = DomainView),
-        (status = 402, description = "The tenant's plan has no custom domains", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 409, description = "Claimed already, or another's", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 422, description = "Nobody can claim this", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 402, description = "The tenant's plan has no custom domains"),
+        (status = 409, description = "Claimed already, or another's"),
+        (status = 422, description = "Nobody can claim this")))]
 async fn add(
     State(state): State<AdminState>,
     Caller(actor): Caller,
@@ -166,9 +163,8 @@ async fn list_all(
     params(("domain" = String, Path, description = "In any spelling"), WhoseClaim),
     responses(
         (status = 200, description = "The claim", body = DomainDetail),
-        (status = 404, description = "Nobody claims it", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "Several tenants claim it, none holds it", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 404, description = "Nobody claims it"),
+        (status = 409, description = "Several tenants claim it, none holds it")))]
 async fn show(
     State(state): State<AdminState>,
     caller: Caller,
@@ -198,11 +194,9 @@ async fn show(
     params(("domain" = String, Path, description = "In any spelling"), WhoseClaim),
     responses(
         (status = 200, description = "What was seen; `state` is what followed", body = Diagnosis),
-        (status = 404, description = "Nobody claims it", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "Several tenants claim it, none holds it", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 429, description = "Asked for too often", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 404, description = "Nobody claims it"),
+        (status = 409, description = "Several tenants claim it, none holds it"),
+        (status = 429, description = "Asked for too often")))]
 async fn verify(
     State(state): State<AdminState>,
     caller: Caller,
@@ -220,9 +214,8 @@ async fn verify(
     params(("domain" = String, Path, description = "In any spelling"), WhoseClaim),
     responses(
         (status = 200, description = "What was seen", body = Diagnosis),
-        (status = 404, description = "Nobody claims it", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "Several tenants claim it, none holds it", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 404, description = "Nobody claims it"),
+        (status = 409, description = "Several tenants claim it, none holds it")))]
 async fn diagnosis(
     State(state): State<AdminState>,
     caller: Caller,
@@ -238,9 +231,8 @@ async fn diagnosis(
     params(("domain" = String, Path, description = "In any spelling"), WhoseClaim),
     responses(
         (status = 204, description = "Gone; not served any more"),
-        (status = 404, description = "Nobody claims it", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "Several tenants claim it, none holds it", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 404, description = "Nobody claims it"),
+        (status = 409, description = "Several tenants claim it, none holds it")))]
 async fn remove(
     State(state): State<AdminState>,
     caller: Caller,
@@ -256,8 +248,7 @@ async fn remove(
     params(("host" = String, Path, description = "In any spelling, without a port")),
     responses(
         (status = 200, description = "The answer", body = HostView),
-        (status = 422, description = "This is no host name", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 422, description = "This is no host name")))]
 async fn host(
     State(state): State<AdminState>,
     Segment(host): Segment,

@@ -11,9 +11,10 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::AdminState;
-use super::access::{Caller, Need, needs};
+use super::access::{Need, needs};
 use super::answer::{Tagged, Written};
 use super::body::Body;
+use super::edit::Edit;
 use super::precondition::IfMatch;
 use super::problem::Problem;
 use super::query::{NoParams, Params, Segment};
@@ -74,17 +75,13 @@ async fn show(
 
 /// Replace what the edge does for a tenant
 #[utoipa::path(put, path = "/v1/tenants/{tenant}/edge", operation_id = "setTenantEdge", tag = "tenants",
-    params(("tenant" = String, Path, description = "Id or slug"),
-        ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for")),
+    params(("tenant" = String, Path, description = "Id or slug"), IfMatch),
     request_body = EdgeSettings,
     responses(
         (status = 200, description = "As it is now, and in force", body = EdgeView)))]
 async fn set(
     State(state): State<AdminState>,
-    Caller(actor): Caller,
-    Segment(key): Segment,
-    Params(NoParams {}): Params<NoParams>,
-    IfMatch(expect): IfMatch,
+    Edit { actor, key, expect, .. }: Edit,
     Body(body): Body<EdgeSettings>,
 ) -> Result<Written, Problem> {
     Ok(written(state.tenancy.set_edge(&actor, &key, &expect, body).await?))
@@ -94,17 +91,13 @@ async fn set(
 #[utoipa::path(patch, path = "/v1/tenants/{tenant}/edge", operation_id = "patchTenantEdge", tag = "tenants",
     description = "A JSON merge patch (RFC 7396): what it names is changed, `null` takes a setting back, so that the \
         parent's or the plan's word counts again.",
-    params(("tenant" = String, Path, description = "Id or slug"),
-        ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for")),
+    params(("tenant" = String, Path, description = "Id or slug"), IfMatch),
     request_body = EdgeSettings,
     responses(
         (status = 200, description = "As it is now, and in force", body = EdgeView)))]
 async fn patch(
     State(state): State<AdminState>,
-    Caller(actor): Caller,
-    Segment(key): Segment,
-    Params(NoParams {}): Params<NoParams>,
-    IfMatch(expect): IfMatch,
+    Edit { actor, key, expect, .. }: Edit,
     Body(body): Body<Value>,
 ) -> Result<Written, Problem> {
     Ok(written(state.tenancy.patch_edge(&actor, &key, &expect, &body).await?))

@@ -14,6 +14,7 @@ use super::AdminState;
 use super::access::{Caller, Need, needs};
 use super::answer::Written;
 use super::body::{Body, present};
+use super::edit::Edit;
 use super::members::{MemberView, written};
 use super::precondition::IfMatch;
 use super::problem::Problem;
@@ -60,21 +61,15 @@ pub struct DefaultTenancy {
 /// lines stay and verify. Whoever is another tenant's member stays a person, and is erased when no tenant has them any more.
 #[utoipa::path(post, path = "/v1/tenants/{tenant}/members/{member}/purge", operation_id = "purgeMember", tag = "members",
     params(("tenant" = String, Path, description = "Id or slug"),
-        ("member" = String, Path, description = "The person's id or e-mail address"),
-        ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for")),
+        ("member" = String, Path, description = "The person's id or e-mail address"), IfMatch),
     request_body = PurgeMember,
     responses(
         (status = 200, description = "To be erased; `due` says when", body = MemberView),
-        (status = 409, description = "It is the last owner, or is to be erased already", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 422, description = "Another address was typed", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 409, description = "It is the last owner, or is to be erased already"),
+        (status = 422, description = "Another address was typed")))]
 async fn purge(
     State(state): State<AdminState>,
-    Caller(actor): Caller,
-    Segment((key, who)): Segment<(String, String)>,
-    Params(NoParams {}): Params<NoParams>,
-    IfMatch(expect): IfMatch,
+    Edit { actor, key: (key, who), expect, .. }: Edit<(String, String)>,
     Body(body): Body<PurgeMember>,
 ) -> Result<Written, Problem> {
     Ok(written(state.tenancy.purge_member(&actor, &key, &who, &expect, &body.email).await?))
@@ -84,18 +79,13 @@ async fn purge(
 #[utoipa::path(delete, path = "/v1/tenants/{tenant}/members/{member}/purge", operation_id = "cancelPurge",
     tag = "members",
     params(("tenant" = String, Path, description = "Id or slug"),
-        ("member" = String, Path, description = "The person's id or e-mail address"),
-        ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for")),
+        ("member" = String, Path, description = "The person's id or e-mail address"), IfMatch),
     responses(
         (status = 200, description = "Removed, and not to be erased", body = MemberView),
-        (status = 409, description = "Nobody has asked to have them erased", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 409, description = "Nobody has asked to have them erased")))]
 async fn cancel(
     State(state): State<AdminState>,
-    Caller(actor): Caller,
-    Segment((key, who)): Segment<(String, String)>,
-    Params(NoParams {}): Params<NoParams>,
-    IfMatch(expect): IfMatch,
+    Edit { actor, key: (key, who), expect, .. }: Edit<(String, String)>,
 ) -> Result<Written, Problem> {
     Ok(written(state.tenancy.cancel_purge(&actor, &key, &who, &expect).await?))
 }
@@ -127,8 +117,7 @@ async fn export(
     request_body = SetDefaultTenancy,
     responses(
         (status = 200, description = "As it is now", body = DefaultTenancy),
-        (status = 404, description = "They are no member of such a tenant", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 404, description = "They are no member of such a tenant")))]
 async fn set_default(
     State(state): State<AdminState>,
     Caller(actor): Caller,

@@ -21,7 +21,7 @@ use super::body::collect;
 use super::problem::Problem;
 use super::query::{Params, word};
 use crate::model::Scope;
-use crate::tenancy::Imported;
+use crate::tenancy::{Done, Imported, TenancyError};
 
 /// What the paths of these routes begin with.
 pub const PATHS: &str = "/v1/imports/";
@@ -83,25 +83,17 @@ impl FromRequest<AdminState> for Table {
     request_body(content = String, content_type = "text/csv"),
     responses(
         (status = 200, description = "Imported, or with `dry_run` found without fault", body = ImportView),
-        (status = 409, description = "Something has changed meanwhile", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 422, description = "Rows break a rule; the first hundred faults", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 429, description = "Another import is under way", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 409, description = "Something has changed meanwhile"),
+        (status = 422, description = "Rows break a rule; the first hundred faults"),
+        (status = 429, description = "Another import is under way")))]
 async fn tenants(
     State(state): State<AdminState>,
     Caller(actor): Caller,
     Params(params): Params<ImportParams>,
     Table(table): Table,
 ) -> Result<Response, Problem> {
-    let _place = place(&state)?;
-    if params.is_dry()? {
-        return Ok(Json(ImportView::of(state.tenancy.check_tenants(&table).await?, true)).into_response());
-    }
-    let done = state.tenancy.import_tenants(&actor, &table).await?;
-    let answer = Written::new(&done);
-    Ok(answer.body(&ImportView::of(done.value, false)).into_response())
+    let (check, import) = (state.tenancy.check_tenants(&table), state.tenancy.import_tenants(&actor, &table));
+    imported(&state, &params, check, import).await
 }
 
 /// Import domains
@@ -116,23 +108,31 @@ async fn tenants(
     request_body(content = String, content_type = "text/csv"),
     responses(
         (status = 200, description = "Imported, or with `dry_run` found without fault", body = ImportView),
-        (status = 409, description = "Something has changed meanwhile", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 422, description = "Rows break a rule; the first hundred faults", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 429, description = "Another import is under way", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 409, description = "Something has changed meanwhile"),
+        (status = 422, description = "Rows break a rule; the first hundred faults"),
+        (status = 429, description = "Another import is under way")))]
 async fn domains(
     State(state): State<AdminState>,
     Caller(actor): Caller,
     Params(params): Params<ImportParams>,
     Table(table): Table,
 ) -> Result<Response, Problem> {
-    let _place = place(&state)?;
+    let (check, import) = (state.tenancy.check_domains(&actor, &table), state.tenancy.import_domains(&actor, &table));
+    imported(&state, &params, check, import).await
+}
+
+/// Does one of the two, alone of all imports.
+async fn imported(
+    state: &AdminState,
+    params: &ImportParams,
+    check: impl Future<Output = Result<Imported, TenancyError>>,
+    import: impl Future<Output = Result<Done<Imported>, TenancyError>>,
+) -> Result<Response, Problem> {
+    let _place = place(state)?;
     if params.is_dry()? {
-        return Ok(Json(ImportView::of(state.tenancy.check_domains(&actor, &table).await?, true)).into_response());
+        return Ok(Json(ImportView::of(check.await?, true)).into_response());
     }
-    let done = state.tenancy.import_domains(&actor, &table).await?;
+    let done = import.await?;
     let answer = Written::new(&done);
     Ok(answer.body(&ImportView::of(done.value, false)).into_response())
 }

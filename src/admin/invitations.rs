@@ -11,7 +11,7 @@ use utoipa_axum::routes;
 use super::AdminState;
 use super::access::{Caller, Need, needs};
 use super::answer::Written;
-use super::body::Body;
+use super::body::{Body, SmallBody};
 use super::members::MemberView;
 use super::problem::Problem;
 use super::query::{List, Listing, NoParams, PageParams, Params, Segment};
@@ -127,10 +127,8 @@ async fn list(
     params(("tenant" = String, Path, description = "Id or slug")), request_body = CreateInvitation,
     responses(
         (status = 201, description = "Invited for 7 days; the token is not shown again", body = NewInvitationView),
-        (status = 402, description = "The plan has no room for more, or not this role", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 409, description = "They are a member, or invited", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 402, description = "The plan has no room for more, or not this role"),
+        (status = 409, description = "They are a member, or invited")))]
 async fn create(
     State(state): State<AdminState>,
     Caller(actor): Caller,
@@ -187,20 +185,16 @@ async fn revoke(
     request_body = AcceptInvitation,
     responses(
         (status = 200, description = "A member", body = JoinedView),
-        (status = 402, description = "The plan has no room for more", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 404, description = "No such invitation counts for whoever is signed in", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 409, description = "They are a member already", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 429, description = "Too many attempts; see Retry-After", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 402, description = "The plan has no room for more"),
+        (status = 404, description = "No such invitation counts for whoever is signed in"),
+        (status = 409, description = "They are a member already"),
+        (status = 429, description = "Too many attempts; see Retry-After")))]
 async fn accept(
     State(state): State<AdminState>,
     Caller(actor): Caller,
     SignedIn(known, _): SignedIn,
     Params(NoParams {}): Params<NoParams>,
-    Body(body): Body<AcceptInvitation>,
+    Body(body): SmallBody<AcceptInvitation>,
 ) -> Result<Written, Problem> {
     state.signin.count_from(actor.from)?;
     let joiner = Joiner::Known(known.person.id);
@@ -215,23 +209,17 @@ async fn accept(
     request_body = JoinByInvitation,
     responses(
         (status = 200, description = "A member, who can sign in", body = JoinedView),
-        (status = 402, description = "The plan has no room for more", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 403, description = "It was another site that asked", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 404, description = "No such invitation counts", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 409, description = "This one is accepted by signing in (`sign-in-to-accept`)", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 422, description = "The name or the password is not fit to be one", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 429, description = "Too many attempts; see Retry-After", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 402, description = "The plan has no room for more"),
+        (status = 403, description = "It was another site that asked"),
+        (status = 404, description = "No such invitation counts"),
+        (status = 409, description = "This one is accepted by signing in (`sign-in-to-accept`)"),
+        (status = 422, description = "The name or the password is not fit to be one"),
+        (status = 429, description = "Too many attempts; see Retry-After")))]
 async fn join(
     State(state): State<AdminState>,
     about: About,
     Params(NoParams {}): Params<NoParams>,
-    Body(body): Body<JoinByInvitation>,
+    Body(body): SmallBody<JoinByInvitation>,
 ) -> Result<Written, Problem> {
     let (from, request_id) = about.same_site()?;
     state.signin.count_from(from)?;

@@ -11,6 +11,7 @@ use super::AdminState;
 use super::access::{Caller, Need, needs};
 use super::answer::{Tagged, Written};
 use super::body::{Body, maybe};
+use super::edit::Edit;
 use super::precondition::IfMatch;
 use super::problem::Problem;
 use super::query::{List, Listing, NoParams, PageParams, Params, Segment};
@@ -41,7 +42,7 @@ pub struct MemberView {
     role: String,
     /// The built-in role that counts as rank.
     rank: Role,
-    /// The id of the business unit.
+    /// The id of the business unit that they belong to; no right comes of it.
     unit: Option<String>,
     /// By being a member of the operator's own tenant; `role` and `state` are those there.
     shadow: bool,
@@ -141,10 +142,8 @@ async fn list(
     params(("tenant" = String, Path, description = "Id or slug")), request_body = AddMember,
     responses(
         (status = 201, description = "A member", body = MemberView),
-        (status = 402, description = "The plan has no room for more, or not this role", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 409, description = "They are a member already", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 402, description = "The plan has no room for more, or not this role"),
+        (status = 409, description = "They are a member already")))]
 async fn add(
     State(state): State<AdminState>,
     Caller(actor): Caller,
@@ -179,21 +178,15 @@ async fn show(
 /// Counts with their next call. Nobody changes whom they do not outrank, or gives what they do not hold.
 #[utoipa::path(patch, path = "/v1/tenants/{tenant}/members/{member}", operation_id = "changeMember", tag = "members",
     params(("tenant" = String, Path, description = "Id or slug"),
-        ("member" = String, Path, description = "The person's id or e-mail address"),
-        ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for")),
+        ("member" = String, Path, description = "The person's id or e-mail address"), IfMatch),
     request_body = PatchMember,
     responses(
         (status = 200, description = "As it is now", body = MemberView),
-        (status = 402, description = "The plan does not have roles of the tenant's own", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 409, description = "It is the last owner, or nobody active", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 402, description = "The plan does not have roles of the tenant's own"),
+        (status = 409, description = "It is the last owner, or nobody active")))]
 async fn change(
     State(state): State<AdminState>,
-    Caller(actor): Caller,
-    Segment((key, who)): Segment<(String, String)>,
-    Params(NoParams {}): Params<NoParams>,
-    IfMatch(expect): IfMatch,
+    Edit { actor, key: (key, who), expect, .. }: Edit<(String, String)>,
     Body(body): Body<PatchMember>,
 ) -> Result<Written, Problem> {
     let change = MemberChange { role: body.role, unit: body.unit };
@@ -205,18 +198,13 @@ async fn change(
 /// At once: what they have open at the edge is closed. They can be brought back for 30 days.
 #[utoipa::path(delete, path = "/v1/tenants/{tenant}/members/{member}", operation_id = "removeMember", tag = "members",
     params(("tenant" = String, Path, description = "Id or slug"),
-        ("member" = String, Path, description = "The person's id or e-mail address"),
-        ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for")),
+        ("member" = String, Path, description = "The person's id or e-mail address"), IfMatch),
     responses(
         (status = 200, description = "Removed", body = MemberView),
-        (status = 409, description = "It is the last owner, or nobody active", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 409, description = "It is the last owner, or nobody active")))]
 async fn remove(
     State(state): State<AdminState>,
-    Caller(actor): Caller,
-    Segment((key, who)): Segment<(String, String)>,
-    Params(NoParams {}): Params<NoParams>,
-    IfMatch(expect): IfMatch,
+    Edit { actor, key: (key, who), expect, .. }: Edit<(String, String)>,
 ) -> Result<Written, Problem> {
     Ok(written(state.tenancy.remove_member(&actor, &key, &who, &expect).await?))
 }
@@ -225,20 +213,14 @@ async fn remove(
 #[utoipa::path(post, path = "/v1/tenants/{tenant}/members/{member}/restore", operation_id = "restoreMember",
     tag = "members",
     params(("tenant" = String, Path, description = "Id or slug"),
-        ("member" = String, Path, description = "The person's id or e-mail address"),
-        ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for")),
+        ("member" = String, Path, description = "The person's id or e-mail address"), IfMatch),
     responses(
         (status = 200, description = "As they were", body = MemberView),
-        (status = 402, description = "The plan has no room for more", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 409, description = "They were not removed, or too long ago", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 402, description = "The plan has no room for more"),
+        (status = 409, description = "They were not removed, or too long ago")))]
 async fn restore(
     State(state): State<AdminState>,
-    Caller(actor): Caller,
-    Segment((key, who)): Segment<(String, String)>,
-    Params(NoParams {}): Params<NoParams>,
-    IfMatch(expect): IfMatch,
+    Edit { actor, key: (key, who), expect, .. }: Edit<(String, String)>,
 ) -> Result<Written, Problem> {
     Ok(written(state.tenancy.restore_member(&actor, &key, &who, &expect).await?))
 }

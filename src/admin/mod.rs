@@ -18,6 +18,7 @@ mod cookies;
 mod descent;
 mod domains;
 mod edge;
+mod edit;
 mod effective;
 mod erasure;
 mod events;

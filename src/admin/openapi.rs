@@ -144,6 +144,7 @@ fn common(mut openapi: OpenApi) -> OpenApi {
             operation.parameters.get_or_insert_default().push(idempotency_key().into());
         }
         for operation in operations(item) {
+            refusals(operation);
             refer(operation, "400", "BadRequest");
             refer(operation, "401", "Unauthorized");
             refer(operation, "403", "Forbidden");
@@ -199,6 +200,18 @@ fn takes(operation: &Operation, parameter: &str) -> bool {
 fn refer(operation: &mut Operation, status: &str, name: &str) {
     let response = RefOr::Ref(Ref::from_response_name(name));
     operation.responses.responses.entry(status.to_owned()).or_insert(response);
+}
+
+/// Whatever is refused, a problem document says so: routes describe when, and no more.
+fn refusals(operation: &mut Operation) {
+    let responses = operation.responses.responses.iter_mut().filter(|(status, _)| status.as_str() >= "400");
+    for (_, response) in responses {
+        if let RefOr::T(response) = response
+            && response.content.is_empty()
+        {
+            *response = problem(&response.description);
+        }
+    }
 }
 
 fn problem(description: &str) -> Response {

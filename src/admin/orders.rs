@@ -74,8 +74,7 @@ async fn list(
     params(("name" = String, Path, description = "The first of its names, in any spelling")),
     responses(
         (status = 200, description = "The order", body = OrderView),
-        (status = 404, description = "No certificate is wanted for it", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 404, description = "No certificate is wanted for it")))]
 async fn show(
     State(state): State<AdminState>,
     Caller(actor): Caller,
@@ -93,10 +92,8 @@ async fn show(
     params(("name" = String, Path, description = "A verified domain, in any spelling")),
     responses(
         (status = 200, description = "In the queue", body = OrderView),
-        (status = 404, description = "No certificate is wanted for it", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 409, description = "It is under way, is issued, or the domain is not verified", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 404, description = "No certificate is wanted for it"),
+        (status = 409, description = "It is under way, is issued, or the domain is not verified")))]
 async fn issue(
     State(state): State<AdminState>,
     Caller(actor): Caller,
@@ -112,10 +109,8 @@ async fn issue(
     params(("name" = String, Path, description = "The first of its names, in any spelling")),
     responses(
         (status = 200, description = "In the queue", body = OrderView),
-        (status = 404, description = "No certificate is wanted for it", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 409, description = "It is under way, or was never issued", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 404, description = "No certificate is wanted for it"),
+        (status = 409, description = "It is under way, or was never issued")))]
 async fn renew(
     State(state): State<AdminState>,
     Caller(actor): Caller,

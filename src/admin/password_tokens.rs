@@ -10,7 +10,7 @@ use utoipa_axum::routes;
 use super::AdminState;
 use super::access::{Caller, Need, needs};
 use super::answer::Written;
-use super::body::Body;
+use super::body::{Body, SmallBody};
 use super::people::EndedSessions;
 use super::problem::Problem;
 use super::query::{NoParams, Params, Segment};
@@ -53,12 +53,9 @@ pub struct RedeemPasswordToken {
     params(("person" = String, Path, description = "Id or e-mail address")),
     responses(
         (status = 200, description = "The token is not shown again", body = PasswordTokenView),
-        (status = 403, description = "They may do what you may not", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 404, description = "There is no such person", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 409, description = "They are disabled", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 403, description = "They may do what you may not"),
+        (status = 404, description = "There is no such person"),
+        (status = 409, description = "They are disabled")))]
 async fn issue(
     State(state): State<AdminState>,
     Caller(actor): Caller,
@@ -78,19 +75,15 @@ async fn issue(
     request_body = RedeemPasswordToken,
     responses(
         (status = 200, description = "Set; how many sessions ended", body = EndedSessions),
-        (status = 403, description = "It was another site that asked", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 404, description = "No such token counts", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 422, description = "The password is not fit to be one", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 429, description = "Too many attempts; see Retry-After", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 403, description = "It was another site that asked"),
+        (status = 404, description = "No such token counts"),
+        (status = 422, description = "The password is not fit to be one"),
+        (status = 429, description = "Too many attempts; see Retry-After")))]
 async fn redeem(
     State(state): State<AdminState>,
     about: About,
     Params(NoParams {}): Params<NoParams>,
-    Body(body): Body<RedeemPasswordToken>,
+    Body(body): SmallBody<RedeemPasswordToken>,
 ) -> Result<Written, Problem> {
     let (from, request_id) = about.same_site()?;
     state.signin.count_from(from)?;

@@ -11,6 +11,7 @@ use super::AdminState;
 use super::access::{Caller, Need, needs};
 use super::answer::{Tagged, Written};
 use super::body::Body;
+use super::edit::Edit;
 use super::precondition::IfMatch;
 use super::problem::Problem;
 use super::query::{List, Listing, NoParams, PageParams, Params, Segment};
@@ -127,8 +128,7 @@ async fn list(
 #[utoipa::path(post, path = "/v1/people", operation_id = "createPerson", tag = "people", request_body = CreatePerson,
     responses(
         (status = 201, description = "Made", body = PersonView),
-        (status = 409, description = "There is somebody of that address", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 409, description = "There is somebody of that address")))]
 async fn create(
     State(state): State<AdminState>,
     Caller(actor): Caller,
@@ -160,20 +160,14 @@ async fn show(
 /// Whoever has a position in the operators' own tenant is for those to change who may change that.
 #[utoipa::path(patch, path = "/v1/people/{person}", operation_id = "changePerson", tag = "people",
     request_body = PatchPerson,
-    params(("person" = String, Path, description = "Id or e-mail address"),
-        ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for")),
+    params(("person" = String, Path, description = "Id or e-mail address"), IfMatch),
     responses(
         (status = 200, description = "As they are now", body = PersonView),
-        (status = 403, description = "They are of a higher rank than you among the operators", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 409, description = "They are the last owner of a tenant", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 403, description = "They are of a higher rank than you among the operators"),
+        (status = 409, description = "They are the last owner of a tenant")))]
 async fn change(
     State(state): State<AdminState>,
-    Caller(actor): Caller,
-    IfMatch(expect): IfMatch,
-    Segment(key): Segment,
-    Params(NoParams {}): Params<NoParams>,
+    Edit { actor, key, expect, .. }: Edit,
     Body(body): Body<PatchPerson>,
 ) -> Result<Written, Problem> {
     let change = PersonChange { name: body.name, disabled: body.disabled, verified: body.verified };
@@ -186,20 +180,14 @@ async fn change(
 #[utoipa::path(delete, path = "/v1/people/{person}", operation_id = "erasePerson", tag = "people",
     description = "Their name, address, password and identities go, and what the audit ledger knows of them; the ledger's \
         lines stay and verify. Whoever is a member somewhere is removed there first.",
-    params(("person" = String, Path, description = "Id or e-mail address"), ErasePerson,
-        ("If-Match" = Option<String>, Header, description = "The ETag that the erasure is meant for")),
+    params(("person" = String, Path, description = "Id or e-mail address"), ErasePerson, IfMatch),
     responses(
         (status = 200, description = "Erased", body = ErasedPerson),
-        (status = 409, description = "A tenant has them as a member", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 422, description = "Another address was typed", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 409, description = "A tenant has them as a member"),
+        (status = 422, description = "Another address was typed")))]
 async fn erase(
     State(state): State<AdminState>,
-    Caller(actor): Caller,
-    IfMatch(expect): IfMatch,
-    Segment(key): Segment,
-    Params(params): Params<ErasePerson>,
+    Edit { actor, key, query: params, expect }: Edit<String, ErasePerson>,
 ) -> Result<Written, Problem> {
     let done = state.tenancy.erase_person(&actor, &key, &expect, &params.email).await?;
     Ok(Written::new(&done).body(&ErasedPerson { values: done.value }))
@@ -210,8 +198,7 @@ async fn erase(
     params(("person" = String, Path, description = "Id or e-mail address"), PageParams),
     responses(
         (status = 200, description = "Those that work, the oldest first", body = Listing<SessionView>),
-        (status = 404, description = "There is no such person", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 404, description = "There is no such person")))]
 async fn sessions(
     State(state): State<AdminState>,
     Segment(key): Segment,
@@ -229,8 +216,7 @@ async fn sessions(
     params(("person" = String, Path, description = "Id or e-mail address")),
     responses(
         (status = 200, description = "How many sessions ended", body = EndedSessions),
-        (status = 404, description = "There is no such person", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 404, description = "There is no such person")))]
 async fn end_sessions(
     State(state): State<AdminState>,
     Caller(actor): Caller,

@@ -9,7 +9,7 @@ use super::catalogue::GatedRouteView;
 use super::views::PlanChangeView;
 use crate::clock::Timestamp;
 use crate::model::{CapName, Direction, Source};
-use crate::tenancy::{CapChange, CapUse, Effect, Gained, Lost, MOST_CHILDREN, PlanState, Preview};
+use crate::tenancy::{CapChange, CapUse, Effect, Gained, Lost, MOST_CHILDREN, PlanState, Preview, Stuck};
 
 /// The plan that holds for a tenant.
 #[derive(Serialize, ToSchema)]
@@ -25,7 +25,7 @@ pub struct PlanStateView {
     features: Vec<String>,
     /// The change that waits.
     change: Option<PlanChangeView>,
-    /// Why it cannot be made as things are: `plan-not-in-catalogue`. It stays, and is tried again every hour.
+    /// Why it cannot be made as things are: `plan-not-in-catalogue`, `no-parent`. It stays, and is tried again every hour.
     change_waits_for: Option<&'static str>,
     period: PeriodView,
     caps: Vec<CapView>,
@@ -151,7 +151,7 @@ impl From<PlanState> for PlanStateView {
             tenant: found.from_tenant.map(|slug| slug.to_string()),
             features: effective.features.iter().map(ToString::to_string).collect(),
             change: found.change.map(PlanChangeView::from),
-            change_waits_for: found.change_is_stuck.then_some("plan-not-in-catalogue"),
+            change_waits_for: found.stuck.map(Stuck::code),
             period: PeriodView {
                 began: found.period_began,
                 ends: found.period_ends,

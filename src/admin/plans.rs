@@ -8,9 +8,10 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::AdminState;
-use super::access::{Caller, Need, needs};
+use super::access::{Need, needs};
 use super::answer::{Tagged, Written};
 use super::body::{Body, maybe, present};
+use super::edit::Edit;
 use super::plan_views::{PlanStateView, PreviewView};
 use super::precondition::IfMatch;
 use super::problem::Problem;
@@ -78,8 +79,7 @@ async fn show(
     request_body = PreviewPlan,
     responses(
         (status = 200, description = "What would follow", body = PreviewView),
-        (status = 422, description = "No such plan or feature, or one that the licence withholds", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 422, description = "No such plan or feature, or one that the licence withholds")))]
 async fn preview(
     State(state): State<AdminState>,
     Segment(key): Segment,
@@ -97,18 +97,14 @@ async fn preview(
         downgrade and holds from the end of the billing period: as the billing system tells it, else of the calendar month \
         (UTC). `when` says otherwise. A change that waits is shown as `plan_change`; another one takes its place, and the \
         plan that the tenant has anyway drops it. It rests while the tenant is cancelled or archived.",
-    params(("tenant" = String, Path, description = "Id or slug"),
-        ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for")),
+    params(("tenant" = String, Path, description = "Id or slug"), IfMatch),
     request_body = SetPlan,
     responses(
         (status = 200, description = "As it is now", body = TenantView),
-        (status = 422, description = "No such plan", body = Problem, content_type = "application/problem+json")))]
+        (status = 422, description = "No such plan")))]
 async fn set(
     State(state): State<AdminState>,
-    Caller(actor): Caller,
-    Segment(key): Segment,
-    Params(NoParams {}): Params<NoParams>,
-    IfMatch(expect): IfMatch,
+    Edit { actor, key, expect, .. }: Edit,
     Body(SetPlan { plan, when }): Body<SetPlan>,
 ) -> Result<Written, Problem> {
     Ok(written(state.tenancy.set_plan(&actor, &key, &expect, &PlanOrder { plan, when }).await?))
@@ -116,18 +112,13 @@ async fn set(
 
 /// Drop the change of plan that waits
 #[utoipa::path(delete, path = "/v1/tenants/{tenant}/plan/scheduled", operation_id = "dropTenantPlanChange", tag = "plans",
-    params(("tenant" = String, Path, description = "Id or slug"),
-        ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for")),
+    params(("tenant" = String, Path, description = "Id or slug"), IfMatch),
     responses(
         (status = 200, description = "As it is now: it keeps the plan that it has", body = TenantView),
-        (status = 404, description = "No such tenant, or none waits (`no-plan-change`)", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 404, description = "No such tenant, or none waits (`no-plan-change`)")))]
 async fn drop_change(
     State(state): State<AdminState>,
-    Caller(actor): Caller,
-    Segment(key): Segment,
-    Params(NoParams {}): Params<NoParams>,
-    IfMatch(expect): IfMatch,
+    Edit { actor, key, expect, .. }: Edit,
 ) -> Result<Written, Problem> {
     Ok(written(state.tenancy.drop_plan_change(&actor, &key, &expect).await?))
 }

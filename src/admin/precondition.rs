@@ -6,6 +6,10 @@ use aws_lc_rs::digest::{SHA256, digest};
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
+use utoipa::IntoParams;
+use utoipa::openapi::Required;
+use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
+use utoipa::openapi::schema::{ObjectBuilder, Type};
 
 use super::problem::Problem;
 use crate::tenancy::Expect;
@@ -17,6 +21,19 @@ pub struct IfMatch(pub Expect);
 pub fn etag(revision: i64, body: &[u8]) -> HeaderValue {
     let digest = hex::encode(&digest(&SHA256, body).as_ref()[..DIGEST]);
     HeaderValue::try_from(format!("\"{revision}-{digest}\"")).unwrap_or(HeaderValue::from_static("\"0\""))
+}
+
+impl IntoParams for IfMatch {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let parameter = ParameterBuilder::new()
+            .name("If-Match")
+            .parameter_in(ParameterIn::Header)
+            .required(Required::False)
+            .description(Some("The ETag that the change is meant for"))
+            .schema(Some(ObjectBuilder::new().schema_type(Type::String).build()))
+            .build();
+        vec![parameter]
+    }
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for IfMatch {

@@ -87,10 +87,8 @@ async fn show(
         its outcome, with `starting`: ask for `/v1/process`, which the new process answers once it serves.",
     responses(
         (status = 200, description = "Replaced, or being replaced", body = ProcessState),
-        (status = 409, description = "Under way already, or it cannot be replaced", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 502, description = "The program did not come to serve", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 409, description = "Under way already, or it cannot be replaced"),
+        (status = 502, description = "The program did not come to serve")))]
 async fn upgrade(
     State(state): State<AdminState>,
     Caller(actor): Caller,

@@ -31,9 +31,6 @@ pub struct NoParams {}
 /// The variable segment of the path, decoded; several of them as a tuple.
 pub struct Segment<T = String>(pub T);
 
-/// Two variable segments of the path, decoded.
-pub struct TwoSegments(pub String, pub String);
-
 /// How to page through a listing.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -88,16 +85,6 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Segment
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let path = Path::<T>::from_request_parts(parts, state).await;
         path.map(|Path(text)| Self(text))
-            .map_err(|rejection| Problem::new(StatusCode::BAD_REQUEST, "bad-request", rejection.body_text()))
-    }
-}
-
-impl<S: Send + Sync> FromRequestParts<S> for TwoSegments {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let path = Path::<(String, String)>::from_request_parts(parts, state).await;
-        path.map(|Path((first, second))| Self(first, second))
             .map_err(|rejection| Problem::new(StatusCode::BAD_REQUEST, "bad-request", rejection.body_text()))
     }
 }

@@ -14,6 +14,7 @@ use super::AdminState;
 use super::access::{Caller, Need, needs};
 use super::answer::{Tagged, Written};
 use super::body::Body;
+use super::edit::Edit;
 use super::precondition::IfMatch;
 use super::problem::Problem;
 use super::query::{Listing, NoParams, Params, Segment};
@@ -110,10 +111,8 @@ async fn list(
     params(("tenant" = String, Path, description = "Id or slug")), request_body = CreateRole,
     responses(
         (status = 201, description = "Made", body = RoleView),
-        (status = 402, description = "The plan does not have it", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 409, description = "There is one of that name", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 402, description = "The plan does not have it"),
+        (status = 409, description = "There is one of that name")))]
 async fn create(
     State(state): State<AdminState>,
     Caller(actor): Caller,
@@ -152,19 +151,14 @@ async fn show(
 /// What those who have it may do changes with their next call.
 #[utoipa::path(patch, path = "/v1/tenants/{tenant}/roles/{role}", operation_id = "changeRole", tag = "members",
     params(("tenant" = String, Path, description = "Id or slug"),
-        ("role" = String, Path, description = "The role's name"),
-        ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for")),
+        ("role" = String, Path, description = "The role's name"), IfMatch),
     request_body = PatchRole,
     responses(
         (status = 200, description = "As it is now", body = RoleView),
-        (status = 402, description = "The plan does not have it", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 402, description = "The plan does not have it")))]
 async fn change(
     State(state): State<AdminState>,
-    Caller(actor): Caller,
-    Segment((key, name)): Segment<(String, String)>,
-    Params(NoParams {}): Params<NoParams>,
-    IfMatch(expect): IfMatch,
+    Edit { actor, key: (key, name), expect, .. }: Edit<(String, String)>,
     Body(body): Body<PatchRole>,
 ) -> Result<Written, Problem> {
     let change = RoleChange { title: body.title, scopes: body.scopes };
@@ -174,20 +168,14 @@ async fn change(
 /// Delete a role of the tenant's own
 #[utoipa::path(delete, path = "/v1/tenants/{tenant}/roles/{role}", operation_id = "deleteRole", tag = "members",
     params(("tenant" = String, Path, description = "Id or slug"),
-        ("role" = String, Path, description = "The role's name"), DeleteRole,
-        ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for")),
+        ("role" = String, Path, description = "The role's name"), DeleteRole, IfMatch),
     responses(
         (status = 200, description = "Gone; for how many it was replaced", body = ReplacedView),
-        (status = 409, description = "Somebody has it, and no replacement is named", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 422, description = "The replacement is no role", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 409, description = "Somebody has it, and no replacement is named"),
+        (status = 422, description = "The replacement is no role")))]
 async fn delete(
     State(state): State<AdminState>,
-    Caller(actor): Caller,
-    Segment((key, name)): Segment<(String, String)>,
-    Params(params): Params<DeleteRole>,
-    IfMatch(expect): IfMatch,
+    Edit { actor, key: (key, name), query: params, expect }: Edit<(String, String), DeleteRole>,
 ) -> Result<Written, Problem> {
     let done = state.tenancy.delete_role(&actor, &key, &name, &expect, params.replacement.as_deref()).await?;
     let view = ReplacedView { members: done.value.members, invitations: done.value.invitations };

@@ -46,9 +46,8 @@ pub struct Explain {
         counted or logged, and no limit is used up.",
     responses(
         (status = 200, description = "The steps, and what comes of them", body = Explanation),
-        (status = 409, description = "This process is no edge", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 422, description = "It is no request", body = Problem, content_type = "application/problem+json")))]
+        (status = 409, description = "This process is no edge"),
+        (status = 422, description = "It is no request")))]
 async fn explain(
     State(state): State<AdminState>,
     Params(NoParams {}): Params<NoParams>,
@@ -66,8 +65,7 @@ async fn explain(
 #[utoipa::path(get, path = "/v1/pools", operation_id = "listPools", tag = "config",
     responses(
         (status = 200, description = "In the order of the configuration", body = Vec<PoolStatus>),
-        (status = 409, description = "This process is no edge", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 409, description = "This process is no edge")))]
 async fn pools(
     State(state): State<AdminState>,
     Params(NoParams {}): Params<NoParams>,

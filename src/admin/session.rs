@@ -13,7 +13,7 @@ use utoipa_axum::routes;
 use super::AdminState;
 use super::access::{Caller, Need, Presented, needs};
 use super::answer::Written;
-use super::body::Body;
+use super::body::{Body, SmallBody};
 use super::cookies::{self, SESSION, WithCookies};
 use super::people::PersonSummary;
 use super::problem::Problem;
@@ -161,16 +161,14 @@ async fn sign_out(
     request_body = ChangePassword,
     responses(
         (status = 200, description = "Changed; how many other sessions ended", body = Ended),
-        (status = 422, description = "The current one is wrong, or the new one is not fit to be one", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 429, description = "Too many attempts; see Retry-After", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 422, description = "The current one is wrong, or the new one is not fit to be one"),
+        (status = 429, description = "Too many attempts; see Retry-After")))]
 async fn change_password(
     State(state): State<AdminState>,
     Caller(actor): Caller,
     SignedIn(known, _): SignedIn,
     Params(NoParams {}): Params<NoParams>,
-    Body(body): Body<ChangePassword>,
+    Body(body): SmallBody<ChangePassword>,
 ) -> Result<Written, Problem> {
     let done = state.signin.change_password(&actor, &known, &body.current, &body.new).await?;
     Ok(Written::new(&done).body(&Ended { sessions: done.value }))
@@ -202,10 +200,8 @@ async fn tenancies(
     params(("tenant" = String, Path, description = "The tenant's id or slug")),
     responses(
         (status = 204, description = "They are a member no more"),
-        (status = 404, description = "They are no member of such a tenant", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 409, description = "They are its last owner", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 404, description = "They are no member of such a tenant"),
+        (status = 409, description = "They are its last owner")))]
 async fn leave(
     State(state): State<AdminState>,
     Caller(actor): Caller,
@@ -224,8 +220,7 @@ async fn leave(
 #[utoipa::path(post, path = "/v1/session/tenancy", operation_id = "pickTenancy", tag = "sessions", request_body = Pick,
     responses(
         (status = 200, description = "Picked", body = PickedView),
-        (status = 404, description = "They are no member of such a tenant", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 404, description = "They are no member of such a tenant")))]
 async fn pick(
     State(state): State<AdminState>,
     Caller(actor): Caller,

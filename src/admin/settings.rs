@@ -10,9 +10,10 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::AdminState;
-use super::access::{Caller, Need, needs};
+use super::access::{Need, needs};
 use super::answer::{Tagged, Written};
 use super::body::Body;
+use super::edit::Edit;
 use super::precondition::IfMatch;
 use super::problem::Problem;
 use super::query::{NoParams, Params, Segment};
@@ -90,19 +91,14 @@ async fn show(
 /// Replace a tenant's own settings
 #[utoipa::path(put, path = "/v1/tenants/{tenant}/settings", operation_id = "setTenantSettings", tag = "tenants",
     description = "What is not named is the parent's or the default again.",
-    params(("tenant" = String, Path, description = "Id or slug"),
-        ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for")),
+    params(("tenant" = String, Path, description = "Id or slug"), IfMatch),
     request_body = Values,
     responses(
         (status = 200, description = "As they are now", body = SettingsView),
-        (status = 422, description = "No such setting, or no value of it", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 422, description = "No such setting, or no value of it")))]
 async fn replace(
     State(state): State<AdminState>,
-    Caller(actor): Caller,
-    Segment(key): Segment,
-    Params(NoParams {}): Params<NoParams>,
-    IfMatch(expect): IfMatch,
+    Edit { actor, key, expect, .. }: Edit,
     Body(Values(values)): Body<Values>,
 ) -> Result<Written, Problem> {
     let done = state.tenancy.set_settings(&actor, &key, &expect, values).await?;
@@ -112,19 +108,14 @@ async fn replace(
 /// Change some of a tenant's own settings
 #[utoipa::path(patch, path = "/v1/tenants/{tenant}/settings", operation_id = "patchTenantSettings", tag = "tenants",
     description = "A JSON merge patch (RFC 7396): `null` takes a value back, so that the parent's or the default counts.",
-    params(("tenant" = String, Path, description = "Id or slug"),
-        ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for")),
+    params(("tenant" = String, Path, description = "Id or slug"), IfMatch),
     request_body = Values,
     responses(
         (status = 200, description = "As they are now", body = SettingsView),
-        (status = 422, description = "No such setting, or no value of it", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 422, description = "No such setting, or no value of it")))]
 async fn patch(
     State(state): State<AdminState>,
-    Caller(actor): Caller,
-    Segment(key): Segment,
-    Params(NoParams {}): Params<NoParams>,
-    IfMatch(expect): IfMatch,
+    Edit { actor, key, expect, .. }: Edit,
     Body(Values(values)): Body<Values>,
 ) -> Result<Written, Problem> {
     let done = state.tenancy.patch_settings(&actor, &key, &expect, values).await?;
@@ -148,17 +139,13 @@ async fn show_contacts(
 
 /// Replace whom to turn to at a tenant
 #[utoipa::path(put, path = "/v1/tenants/{tenant}/contacts", operation_id = "setTenantContacts", tag = "tenants",
-    params(("tenant" = String, Path, description = "Id or slug"),
-        ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for")),
+    params(("tenant" = String, Path, description = "Id or slug"), IfMatch),
     request_body = ContactList,
     responses(
         (status = 200, description = "As they are now", body = ContactList)))]
 async fn set_contacts(
     State(state): State<AdminState>,
-    Caller(actor): Caller,
-    Segment(key): Segment,
-    Params(NoParams {}): Params<NoParams>,
-    IfMatch(expect): IfMatch,
+    Edit { actor, key, expect, .. }: Edit,
     Body(body): Body<ContactList>,
 ) -> Result<Written, Problem> {
     let done = state.tenancy.set_contacts(&actor, &key, &expect, body.contacts).await?;

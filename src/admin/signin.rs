@@ -13,7 +13,7 @@ use utoipa_axum::routes;
 
 use super::AdminState;
 use super::access::{Need, Peer, needs};
-use super::body::Body;
+use super::body::{Body, SmallBody};
 use super::cookies::{self, FLOW, SESSION, WithCookies};
 use super::layers::RequestId;
 use super::problem::Problem;
@@ -71,17 +71,14 @@ pub struct CallbackParams {
 #[utoipa::path(post, path = "/v1/session", operation_id = "signIn", tag = "sessions", request_body = Credentials,
     responses(
         (status = 201, description = "Signed in", body = SessionDetail),
-        (status = 401, description = "The address and the password do not belong together", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 403, description = "It was another site that asked", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 429, description = "Too many attempts; see Retry-After", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 401, description = "The address and the password do not belong together"),
+        (status = 403, description = "It was another site that asked"),
+        (status = 429, description = "Too many attempts; see Retry-After")))]
 async fn sign_in(
     State(state): State<AdminState>,
     about: About,
     Params(NoParams {}): Params<NoParams>,
-    Body(body): Body<Credentials>,
+    Body(body): SmallBody<Credentials>,
 ) -> Result<Response, Problem> {
     if !about.same_site {
         return Err(Problem::forged());
@@ -104,12 +101,9 @@ async fn providers(State(state): State<AdminState>, Params(NoParams {}): Params<
     params(("provider" = String, Path, description = "Its name in the configuration"), StartParams),
     responses(
         (status = 303, description = "To the provider"),
-        (status = 404, description = "There is no such provider", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 429, description = "Too many attempts; see Retry-After", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 502, description = "The provider cannot be reached", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 404, description = "There is no such provider"),
+        (status = 429, description = "Too many attempts; see Retry-After"),
+        (status = 502, description = "The provider cannot be reached")))]
 async fn start(
     State(state): State<AdminState>,
     about: About,
@@ -127,16 +121,11 @@ async fn start(
     params(("provider" = String, Path, description = "Its name in the configuration"), CallbackParams),
     responses(
         (status = 303, description = "Signed in; to where the browser wanted to go"),
-        (status = 400, description = "It was not begun here, by this browser, lately", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 403, description = "The provider's word lets nobody in", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 404, description = "There is no such provider", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 429, description = "Too many attempts; see Retry-After", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 502, description = "The provider cannot be reached", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 400, description = "It was not begun here, by this browser, lately"),
+        (status = 403, description = "The provider's word lets nobody in"),
+        (status = 404, description = "There is no such provider"),
+        (status = 429, description = "Too many attempts; see Retry-After"),
+        (status = 502, description = "The provider cannot be reached")))]
 async fn callback(
     State(state): State<AdminState>,
     about: About,

@@ -7,12 +7,12 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::AdminState;
-use super::access::{Caller, Need, needs};
+use super::access::{Need, needs};
 use super::answer::Written;
 use super::body::{Body, OptionalBody};
+use super::edit::Edit;
 use super::precondition::IfMatch;
 use super::problem::Problem;
-use super::query::{NoParams, Params, Segment};
 use super::tenants::written;
 use super::views::TenantView;
 use crate::model::Scope;
@@ -52,19 +52,14 @@ pub struct Empty {}
 
 /// Suspend a tenant and its children
 #[utoipa::path(post, path = "/v1/tenants/{tenant}/suspend", operation_id = "suspendTenant", tag = "tenants",
-    params(("tenant" = String, Path, description = "Id or slug"),
-        ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for")),
+    params(("tenant" = String, Path, description = "Id or slug"), IfMatch),
     request_body = Option<Suspend>,
     responses(
         (status = 200, description = "Suspended; its next request is refused", body = TenantView),
-        (status = 409, description = "Not from its status", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 409, description = "Not from its status")))]
 async fn suspend(
     State(state): State<AdminState>,
-    Caller(actor): Caller,
-    Segment(key): Segment,
-    Params(NoParams {}): Params<NoParams>,
-    IfMatch(expect): IfMatch,
+    Edit { actor, key, expect, .. }: Edit,
     OptionalBody(body): OptionalBody<Suspend>,
 ) -> Result<Written, Problem> {
     let suspension = Suspension { reason: body.reason, public: body.public };
@@ -75,18 +70,13 @@ async fn suspend(
 #[utoipa::path(post, path = "/v1/tenants/{tenant}/activate", operation_id = "activateTenant", tag = "tenants",
     description = "Makes a pending or trial tenant active. Lifts a suspension: a trial that was suspended and is not \
         over goes on as a trial, every other tenant is active.",
-    params(("tenant" = String, Path, description = "Id or slug"),
-        ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for")),
+    params(("tenant" = String, Path, description = "Id or slug"), IfMatch),
     responses(
         (status = 200, description = "As it is now", body = TenantView),
-        (status = 409, description = "Not from its status", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 409, description = "Not from its status")))]
 async fn activate(
     State(state): State<AdminState>,
-    Caller(actor): Caller,
-    Segment(key): Segment,
-    Params(NoParams {}): Params<NoParams>,
-    IfMatch(expect): IfMatch,
+    Edit { actor, key, expect, .. }: Edit,
     OptionalBody(Empty {}): OptionalBody<Empty>,
 ) -> Result<Written, Problem> {
     Ok(written(state.tenancy.activate(&actor, &key, &expect).await?))
@@ -94,18 +84,14 @@ async fn activate(
 
 /// Extend a trial
 #[utoipa::path(post, path = "/v1/tenants/{tenant}/extend-trial", operation_id = "extendTrial", tag = "tenants",
-    params(("tenant" = String, Path, description = "Id or slug"),
-        ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for")),
+    params(("tenant" = String, Path, description = "Id or slug"), IfMatch),
     request_body = ExtendTrial,
     responses(
         (status = 200, description = "As it is now", body = TenantView),
-        (status = 409, description = "It is no trial", body = Problem, content_type = "application/problem+json")))]
+        (status = 409, description = "It is no trial")))]
 async fn extend_trial(
     State(state): State<AdminState>,
-    Caller(actor): Caller,
-    Segment(key): Segment,
-    Params(NoParams {}): Params<NoParams>,
-    IfMatch(expect): IfMatch,
+    Edit { actor, key, expect, .. }: Edit,
     Body(body): Body<ExtendTrial>,
 ) -> Result<Written, Problem> {
     Ok(written(state.tenancy.extend_trial(&actor, &key, &expect, body.days).await?))
@@ -113,18 +99,13 @@ async fn extend_trial(
 
 /// Cancel a tenant; nothing is deleted
 #[utoipa::path(post, path = "/v1/tenants/{tenant}/cancel", operation_id = "cancelTenant", tag = "tenants",
-    params(("tenant" = String, Path, description = "Id or slug"),
-        ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for")),
+    params(("tenant" = String, Path, description = "Id or slug"), IfMatch),
     responses(
         (status = 200, description = "Cancelled", body = TenantView),
-        (status = 409, description = "Not from its status", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 409, description = "Not from its status")))]
 async fn cancel(
     State(state): State<AdminState>,
-    Caller(actor): Caller,
-    Segment(key): Segment,
-    Params(NoParams {}): Params<NoParams>,
-    IfMatch(expect): IfMatch,
+    Edit { actor, key, expect, .. }: Edit,
     OptionalBody(Empty {}): OptionalBody<Empty>,
 ) -> Result<Written, Problem> {
     Ok(written(state.tenancy.cancel(&actor, &key, &expect).await?))
@@ -133,18 +114,13 @@ async fn cancel(
 /// Bring a cancelled or archived tenant back
 #[utoipa::path(post, path = "/v1/tenants/{tenant}/restore", operation_id = "restoreTenant", tag = "tenants",
     description = "It is again what it was when it was cancelled: one that was suspended still is.",
-    params(("tenant" = String, Path, description = "Id or slug"),
-        ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for")),
+    params(("tenant" = String, Path, description = "Id or slug"), IfMatch),
     responses(
         (status = 200, description = "As it is now", body = TenantView),
-        (status = 409, description = "Not from its status", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 409, description = "Not from its status")))]
 async fn restore(
     State(state): State<AdminState>,
-    Caller(actor): Caller,
-    Segment(key): Segment,
-    Params(NoParams {}): Params<NoParams>,
-    IfMatch(expect): IfMatch,
+    Edit { actor, key, expect, .. }: Edit,
     OptionalBody(Empty {}): OptionalBody<Empty>,
 ) -> Result<Written, Problem> {
     Ok(written(state.tenancy.restore(&actor, &key, &expect).await?))

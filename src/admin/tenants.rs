@@ -10,6 +10,7 @@ use super::AdminState;
 use super::access::{Caller, Need, needs};
 use super::answer::{Tagged, Written};
 use super::body::{Body, filled, maybe};
+use super::edit::Edit;
 use super::precondition::IfMatch;
 use super::problem::Problem;
 use super::query::{NoParams, Params, Segment};
@@ -75,8 +76,7 @@ pub struct SetFeatures {
         (status = 201, description = "Created", body = TenantView,
             headers(("Location", description = "Where it is"),
                 ("ETag", description = "Its revision, and a digest of this answer"))),
-        (status = 409, description = "The slug is taken or retired", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 409, description = "The slug is taken or retired")))]
 async fn create(
     State(state): State<AdminState>,
     Caller(actor): Caller,
@@ -107,19 +107,14 @@ async fn show(
 
 /// Change a tenant in place: its display name, what the billing system calls it
 #[utoipa::path(patch, path = "/v1/tenants/{tenant}", operation_id = "changeTenant", tag = "tenants",
-    params(("tenant" = String, Path, description = "Id or slug"),
-        ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for")),
+    params(("tenant" = String, Path, description = "Id or slug"), IfMatch),
     request_body = PatchTenant,
     responses(
         (status = 200, description = "As it is now", body = TenantView),
-        (status = 409, description = "Its billing_ref is another tenant's", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 409, description = "Its billing_ref is another tenant's")))]
 async fn change(
     State(state): State<AdminState>,
-    Caller(actor): Caller,
-    Segment(key): Segment,
-    Params(NoParams {}): Params<NoParams>,
-    IfMatch(expect): IfMatch,
+    Edit { actor, key, expect, .. }: Edit,
     Body(body): Body<PatchTenant>,
 ) -> Result<Written, Problem> {
     let PatchTenant { name, billing_ref } = body;
@@ -128,19 +123,14 @@ async fn change(
 
 /// Switch features on and off
 #[utoipa::path(put, path = "/v1/tenants/{tenant}/features", operation_id = "setTenantFeatures", tag = "tenants",
-    params(("tenant" = String, Path, description = "Id or slug"),
-        ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for")),
+    params(("tenant" = String, Path, description = "Id or slug"), IfMatch),
     request_body = SetFeatures,
     responses(
         (status = 200, description = "As it is now", body = TenantView),
-        (status = 422, description = "An unknown feature, or one both on and off", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 422, description = "An unknown feature, or one both on and off")))]
 async fn set_features(
     State(state): State<AdminState>,
-    Caller(actor): Caller,
-    Segment(key): Segment,
-    Params(NoParams {}): Params<NoParams>,
-    IfMatch(expect): IfMatch,
+    Edit { actor, key, expect, .. }: Edit,
     Body(body): Body<SetFeatures>,
 ) -> Result<Written, Problem> {
     Ok(written(state.tenancy.set_features(&actor, &key, &expect, &body.on, &body.off).await?))

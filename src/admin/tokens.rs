@@ -100,8 +100,7 @@ pub struct ScopeView {
 #[utoipa::path(post, path = "/v1/tokens", operation_id = "createToken", tag = "tokens", request_body = CreateToken,
     responses(
         (status = 201, description = "Made; its text is not shown again", body = NewTokenView),
-        (status = 409, description = "There is one of that name", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 409, description = "There is one of that name")))]
 async fn create(
     State(state): State<AdminState>,
     Caller(actor): Caller,
@@ -133,10 +132,8 @@ async fn list(
     params(("name" = String, Path, description = "The token's name")),
     responses(
         (status = 204, description = "It works no more"),
-        (status = 403, description = "It holds what the caller does not, or is of a higher rank", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 409, description = "It is the last that may do everything", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 403, description = "It holds what the caller does not, or is of a higher rank"),
+        (status = 409, description = "It is the last that may do everything")))]
 async fn revoke(
     State(state): State<AdminState>,
     Caller(actor): Caller,
@@ -151,8 +148,7 @@ async fn revoke(
     params(("tenant" = String, Path, description = "Id or slug")), request_body = CreateToken,
     responses(
         (status = 201, description = "Made; its text is not shown again", body = NewTokenView),
-        (status = 409, description = "There is one of that name", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 409, description = "There is one of that name")))]
 async fn create_for_tenant(
     State(state): State<AdminState>,
     Caller(actor): Caller,
@@ -225,8 +221,7 @@ async fn impersonate(
 #[utoipa::path(delete, path = "/v1/impersonation", operation_id = "endImpersonation", tag = "tokens",
     responses(
         (status = 204, description = "It is over"),
-        (status = 404, description = "This was asked with something else", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 404, description = "This was asked with something else")))]
 async fn end_impersonation(
     State(state): State<AdminState>,
     Caller(actor): Caller,

@@ -1,4 +1,5 @@
-//! `/v1/tenants/{tenant}/units`: the business units of a tenant.
+//! `/v1/tenants/{tenant}/units`: the business units of a tenant. A unit says where a member belongs, for people, lists and
+//! exports; it gives no rights and takes none away. What a member may do is their role's to say, in the whole tenant.
 
 use axum::Json;
 use axum::extract::State;
@@ -11,6 +12,7 @@ use super::AdminState;
 use super::access::{Caller, Need, needs};
 use super::answer::Written;
 use super::body::{Body, maybe};
+use super::edit::Edit;
 use super::precondition::IfMatch;
 use super::problem::Problem;
 use super::query::{Listing, NoParams, Params, Segment};
@@ -27,7 +29,8 @@ pub fn routes() -> OpenApiRouter<AdminState> {
         .routes(needs(Need::Tenant(Scope::MembersManage), routes!(delete)))
 }
 
-/// A business unit.
+/// A business unit: where members belong, such as a branch or a department. Members are listed by it. It gives no rights and
+/// takes none away: what a member may do is their role's to say, in the whole tenant.
 #[derive(Serialize, ToSchema)]
 pub struct UnitView {
     /// UUIDv7.
@@ -96,12 +99,13 @@ async fn list(
 }
 
 /// Make a business unit
+///
+/// It is a place to belong to, and carries no rights; see roles for those.
 #[utoipa::path(post, path = "/v1/tenants/{tenant}/units", operation_id = "createUnit", tag = "members",
     params(("tenant" = String, Path, description = "Id or slug")), request_body = CreateUnit,
     responses(
         (status = 201, description = "Made", body = UnitView),
-        (status = 409, description = "There is one of that name there, or there are too many", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 409, description = "There is one of that name there, or there are too many")))]
 async fn create(
     State(state): State<AdminState>,
     Caller(actor): Caller,
@@ -119,19 +123,14 @@ async fn create(
 /// All that stands beneath it moves along.
 #[utoipa::path(patch, path = "/v1/tenants/{tenant}/units/{unit}", operation_id = "changeUnit", tag = "members",
     params(("tenant" = String, Path, description = "Id or slug"),
-        ("unit" = String, Path, description = "The unit's id"),
-        ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for")),
+        ("unit" = String, Path, description = "The unit's id"), IfMatch),
     request_body = PatchUnit,
     responses(
         (status = 200, description = "As it is now", body = UnitView),
-        (status = 409, description = "There is one of that name there", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 409, description = "There is one of that name there")))]
 async fn change(
     State(state): State<AdminState>,
-    Caller(actor): Caller,
-    Segment((key, unit)): Segment<(String, String)>,
-    Params(NoParams {}): Params<NoParams>,
-    IfMatch(expect): IfMatch,
+    Edit { actor, key: (key, unit), expect, .. }: Edit<(String, String)>,
     Body(body): Body<PatchUnit>,
 ) -> Result<Written, Problem> {
     let change = UnitChange { name: body.name, parent: body.parent };
@@ -141,20 +140,14 @@ async fn change(
 /// Delete a business unit
 #[utoipa::path(delete, path = "/v1/tenants/{tenant}/units/{unit}", operation_id = "deleteUnit", tag = "members",
     params(("tenant" = String, Path, description = "Id or slug"),
-        ("unit" = String, Path, description = "The unit's id"), DeleteUnit,
-        ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for")),
+        ("unit" = String, Path, description = "The unit's id"), DeleteUnit, IfMatch),
     responses(
         (status = 200, description = "Gone; how many belong elsewhere now", body = MovedView),
-        (status = 409, description = "It is not empty, and nobody says where its members go", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 422, description = "There is no such unit to move to", body = Problem,
-            content_type = "application/problem+json")))]
+        (status = 409, description = "It is not empty, and nobody says where its members go"),
+        (status = 422, description = "There is no such unit to move to")))]
 async fn delete(
     State(state): State<AdminState>,
-    Caller(actor): Caller,
-    Segment((key, unit)): Segment<(String, String)>,
-    Params(params): Params<DeleteUnit>,
-    IfMatch(expect): IfMatch,
+    Edit { actor, key: (key, unit), query: params, expect }: Edit<(String, String), DeleteUnit>,
 ) -> Result<Written, Problem> {
     let heir = match params.to {
         None => Heir::Nobody,

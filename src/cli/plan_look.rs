@@ -21,8 +21,11 @@ pub fn state(found: &Value) {
         _ => format!("{} (calendar month)", cell("/period/ends")),
     };
     let mut change = change(&found["change"]);
-    if !found["change_waits_for"].is_null() {
-        change.push_str(", which waits: the catalogue has no such plan");
+    match found["change_waits_for"].as_str() {
+        None => {}
+        Some("plan-not-in-catalogue") => change.push_str(", which waits: the catalogue has no such plan"),
+        Some("no-parent") => change.push_str(", which waits: there is no parent any more"),
+        Some(other) => change.push_str(&format!(", which waits: {other}")),
     }
     output::answer(&output::lines(&[
         ("plan", format!("{} ({title})", cell("/plan"))),

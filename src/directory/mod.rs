@@ -9,6 +9,7 @@ mod follower;
 mod gate;
 mod listings;
 mod resolve;
+mod sitemap;
 mod source;
 mod view;
 
@@ -18,7 +19,6 @@ pub use clients::{Allowance, Network};
 pub use ended::EndedSessions;
 pub use follower::{Applied, Follower, Subscriber};
 pub use gate::{Busy, Gate, GateSettings, Turn};
-pub use listings::Order;
 pub use resolve::{Directory, DirectorySettings, Resolution, Trouble, Via};
 pub use source::{Lookup, Source};
 pub use view::View;

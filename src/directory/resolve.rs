@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::FutureExt;
 use tracing::warn;
 
@@ -11,12 +12,15 @@ use super::assets::{Picture, Pictures};
 use super::cache::{Cache, CacheStats, Cached, LoadFailed};
 use super::follower::Subscriber;
 use super::gate::{Gate, GateSettings};
-use super::listings::{Listings, Order};
+use super::listings::Listings;
+use super::sitemap::Sitemap;
 use super::source::{Lookup, Source};
 use super::view::{Resident, View};
 use crate::clock::Clock;
 use crate::metrics::Metrics;
-use crate::model::{Brand, Catalogue, Change, DomainName, HostClass, Hostname, Tenant, TenantId};
+use crate::model::{
+    Brand, Catalogue, Change, DirectoryStretch, DomainName, HostClass, Hostname, Listed, Slug, Tenant, TenantId,
+};
 use crate::traffic::Meters;
 
 /// How large the caches are and what misses may cost.
@@ -89,6 +93,7 @@ pub struct Directory {
     gate: Arc<Gate>,
     pictures: Pictures,
     listings: Listings,
+    sitemap: Sitemap,
     brand: Brand,
     clock: Clock,
     metrics: Arc<Metrics>,
@@ -141,8 +146,9 @@ impl Directory {
             &metrics,
         );
         let pictures = Pictures::new(Arc::clone(&source), Arc::clone(&metrics));
-        let listings = Listings::new(Arc::clone(&source));
-        Self { hosts, tenants, source, gate, pictures, listings, brand, clock, metrics }
+        let listings = Listings::new(Arc::clone(&source), &metrics);
+        let sitemap = Sitemap::new(Arc::clone(&source));
+        Self { hosts, tenants, source, gate, pictures, listings, sitemap, brand, clock, metrics }
     }
 
     /// Whom `host` leads to. `client` pays for wrong guesses. Known hosts are answered without waiting.
@@ -236,9 +242,27 @@ impl Directory {
         self.pictures.get(hash).await
     }
 
-    /// The order of the public directory.
-    pub async fn order(&self, suspend_expired: bool) -> Result<Arc<Order>, Trouble> {
-        self.listings.order(suspend_expired, self.clock.now()).await
+    /// A stretch of the public directory's order: from its beginning, or behind the tenant of this slug. `None`: nobody of
+    /// that slug is listed.
+    pub async fn listed_behind(&self, after: Option<Slug>) -> Result<Option<Arc<DirectoryStretch>>, Trouble> {
+        self.listings.behind(after).await
+    }
+
+    /// How many files the sitemap has, at least one.
+    pub async fn sitemap_files(&self) -> Result<usize, Trouble> {
+        self.sitemap.files().await
+    }
+
+    /// A file of the sitemap, counted from 0, as `make` makes it of its tenants; `way` names how it does. `None`: there are
+    /// not so many.
+    pub async fn sitemap(
+        &self,
+        file: usize,
+        way: &str,
+        suspend_expired: bool,
+        make: impl FnOnce(&[Listed]) -> String,
+    ) -> Result<Option<Bytes>, Trouble> {
+        self.sitemap.file(file, way, (suspend_expired, self.clock.now()), make).await
     }
 
     /// The same gate guards look-ups of certificates by strangers.
@@ -276,7 +300,8 @@ impl Subscriber for Directory {
         match change {
             Change::Tenant(id) => {
                 self.tenants.forget(id);
-                self.listings.touch(*id);
+                self.listings.touch();
+                self.sitemap.touch();
             }
             Change::Host(host) => self.hosts.forget(host),
             Change::Beneath(host) => {
@@ -291,7 +316,8 @@ impl Subscriber for Directory {
             Change::Reset => {
                 self.hosts.forget_all();
                 self.tenants.forget_all();
-                self.listings.touch_all();
+                self.listings.touch();
+                self.sitemap.touch();
             }
             Change::Certificate(_) | Change::Challenge(_) | Change::Session(_) | Change::Keys => {}
         }

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 
 use super::cache::LoadFailed;
 use crate::clock::Timestamp;
-use crate::model::{Asset, Certificate, Hostname, Listed, SessionId, Slug, Tenant, TenantId};
+use crate::model::{Asset, Certificate, DirectoryStretch, Hostname, Listed, SessionId, Slug, Tenant, TenantId};
 use crate::store::{News, Store, StoreError};
 
 /// What to ask about a host.
@@ -30,10 +30,13 @@ pub trait Source: Send + Sync + 'static {
     async fn issuing(&self, host: &Hostname) -> Result<bool, StoreError>;
     /// The picture with this hash.
     async fn asset(&self, hash: &str) -> Result<Option<Asset>, StoreError>;
-    /// Listed tenants that are active by their own status, by id.
+    /// Listed tenants that are active by their own status, in the directory's order: from the first on, or behind the one of
+    /// this slug. `None`: nobody of that slug is listed.
+    async fn directory(&self, after: Option<&Slug>, limit: u32) -> Result<Option<DirectoryStretch>, StoreError>;
+    /// The same tenants by id.
     async fn listed(&self, after: Option<TenantId>, limit: u32) -> Result<Vec<Listed>, StoreError>;
-    /// Whether one of these tenants is listed.
-    async fn is_any_listed(&self, tenants: &[TenantId]) -> Result<bool, StoreError>;
+    /// Where, by id, each `every` of them end, and more come.
+    async fn listed_ends(&self, every: u32) -> Result<Vec<TenantId>, StoreError>;
     async fn secret(&self, name: &str) -> Result<Option<zeroize::Zeroizing<Vec<u8>>>, StoreError>;
     /// The sessions at the edge that were ended and have not expired at `now`: at most `most`, those that last longest.
     async fn ended_sessions(&self, now: Timestamp, most: usize) -> Result<Vec<(SessionId, Timestamp)>, StoreError>;
@@ -81,12 +84,16 @@ impl Source for Store {
         Store::asset(self, hash).await
     }
 
+    async fn directory(&self, after: Option<&Slug>, limit: u32) -> Result<Option<DirectoryStretch>, StoreError> {
+        Store::directory(self, after, limit).await
+    }
+
     async fn listed(&self, after: Option<TenantId>, limit: u32) -> Result<Vec<Listed>, StoreError> {
         Store::listed(self, after, limit).await
     }
 
-    async fn is_any_listed(&self, tenants: &[TenantId]) -> Result<bool, StoreError> {
-        Store::is_any_listed(self, tenants).await
+    async fn listed_ends(&self, every: u32) -> Result<Vec<TenantId>, StoreError> {
+        Store::listed_ends(self, every).await
     }
 
     async fn secret(&self, name: &str) -> Result<Option<zeroize::Zeroizing<Vec<u8>>>, StoreError> {

@@ -120,7 +120,15 @@ pub struct Listing {
     pub priority: i32,
 }
 
-/// A tenant as the order of the directory knows it.
+/// A stretch of the public directory's order.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DirectoryStretch {
+    pub entries: Vec<(TenantId, Slug)>,
+    /// Others come behind it.
+    pub more: bool,
+}
+
+/// A tenant as the sitemap knows it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Listed {
     pub id: TenantId,
@@ -129,9 +137,6 @@ pub struct Listed {
     pub primary_domain: Option<Hostname>,
     /// From then on its domains redirect to its slug host.
     pub domains_until: Option<Timestamp>,
-    pub priority: i32,
-    pub members: u64,
-    pub created: Timestamp,
     pub updated: Timestamp,
     pub parent: Option<TenantId>,
 }

@@ -120,30 +120,16 @@ pub(super) fn own(chain: &[&Tenant], name: CapName) -> Option<(usize, OwnCap)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Branding, EdgeSettings, Life, Slug, Status, Subscription, TenantId};
+    use crate::clock::Timestamp;
+    use crate::model::{Slug, Subscription};
 
     fn tenant(plan: Option<&str>, members: Option<Cap>) -> Tenant {
         let own = members.map(|cap| (CapName::Members, OwnCap { cap, by: SetBy::Billing }));
         let subscription = Subscription { caps: OwnCaps(own.into_iter().collect()), ..Subscription::default() };
         Tenant {
-            id: TenantId::new(),
-            slug: Slug::parse("acme").unwrap(),
-            name: "Acme".into(),
-            status: Status::Active,
             plan: plan.map(|plan| PlanName::parse(plan).unwrap()),
-            features_on: Default::default(),
-            features_off: Default::default(),
-            parent: None,
-            branding: Branding::default(),
-            edge: EdgeSettings::default(),
-            suspend_reason: None,
-            reason_public: false,
-            trial_ends: None,
-            life: Life::default(),
             subscription,
-            created: Default::default(),
-            updated: Default::default(),
-            revision: 1,
+            ..Tenant::new(Slug::parse("acme").unwrap(), Timestamp(0))
         }
     }
 

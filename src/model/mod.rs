@@ -28,7 +28,7 @@ mod tenant;
 mod units;
 
 pub use brand::{Brand, BrandError, HostClass};
-pub use branding::{Asset, Branding, Image, ImageKind, Images, Listed, Listing, MediaType};
+pub use branding::{Asset, Branding, DirectoryStretch, Image, ImageKind, Images, Listed, Listing, MediaType};
 pub use caps::{CapName, Caps, OwnCap, OwnCaps, SetBy};
 pub use certificate::{Certificate, CertificateSource};
 pub use colour::{Colour, ColourError};

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::model::{Branding, EdgeSettings, Life, Plan, PlanName, Slug, TenantId};
+use crate::model::{Branding, EdgeSettings, Plan, PlanName, Slug};
 
 const FEATURES: [&str; 4] = ["csv_export", "custom_domain", "embed_sdk", "sso"];
 const PLANS: [&str; 3] = ["free", "growth", "gone"];
@@ -94,24 +94,14 @@ fn tenant(words: &Words) -> Tenant {
         None => Branding::default(),
     };
     Tenant {
-        id: TenantId::new(),
-        slug: Slug::parse("acme").unwrap(),
-        name: "Acme".into(),
         status: words.status,
         plan: words.plan.map(plan),
         features_on: words.on.iter().map(|at| feature(*at)).collect(),
         features_off: words.off.iter().map(|at| feature(*at)).collect(),
-        parent: None,
         branding,
         edge,
-        suspend_reason: None,
-        reason_public: false,
         trial_ends: Some(Timestamp(if words.trial_over { 500 } else { 5_000 })),
-        life: Life::default(),
-        subscription: Default::default(),
-        created: Timestamp(0),
-        updated: Timestamp(0),
-        revision: 1,
+        ..Tenant::new(Slug::parse("acme").unwrap(), Timestamp(0))
     }
 }
 

@@ -47,6 +47,15 @@ impl Subscription {
     pub fn period_ends(&self, now: Timestamp) -> Timestamp {
         self.period_end.filter(|end| *end > now).unwrap_or_else(|| now.next_month())
     }
+
+    /// Takes a period as the billing system tells it; true where a change of plan waits for another time by that. Nobody
+    /// loses within a period what they have paid for to its end: a change that would come amid the one under way comes
+    /// with its end. What waits for the end of the period before stays.
+    pub fn tell_period(&mut self, start: Timestamp, end: Timestamp, now: Timestamp) -> bool {
+        (self.period_start, self.period_end) = (Some(start), Some(end));
+        let to_come = |next: &&mut PlanChange| end > now && next.at > now && start < next.at && next.at != end;
+        self.next.as_mut().filter(to_come).map(|next| next.at = end).is_some()
+    }
 }
 
 #[cfg(test)]
@@ -69,6 +78,28 @@ mod tests {
         ] {
             let subscription = Subscription { period_end: told.map(at), ..Subscription::default() };
             assert_eq!(subscription.period_ends(at(now)), at(end), "{told:?} {now}");
+        }
+    }
+
+    #[test]
+    fn a_change_that_waits_comes_with_the_end_of_the_period_under_way() {
+        let now = Timestamp(100);
+        for (waits, start, end, then) in [
+            // Of the calendar, and now it is known better; longer or shorter than it was.
+            (150, 90, 180, 180),
+            (150, 90, 120, 120),
+            (150, 90, 150, 150),
+            // The next period, told before this one is over.
+            (150, 150, 200, 150),
+            // One that is over, and a change that is overdue.
+            (150, 10, 90, 150),
+            (100, 90, 180, 100),
+        ] {
+            let next = Some(PlanChange { plan: None, at: Timestamp(waits) });
+            let mut subscription = Subscription { next, ..Subscription::default() };
+            let moved = subscription.tell_period(Timestamp(start), Timestamp(end), now);
+            assert_eq!(subscription.next.map(|next| next.at), Some(Timestamp(then)), "{waits} {start}..{end}");
+            assert_eq!(moved, waits != then);
         }
     }
 }

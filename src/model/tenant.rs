@@ -125,3 +125,29 @@ pub struct Tenant {
     /// The revision of the store that last wrote this row; the ETag of the resource.
     pub revision: i64,
 }
+
+impl Tenant {
+    /// An active tenant that was made at this moment, called by its slug, of which nothing else is said yet.
+    pub fn new(slug: Slug, created: Timestamp) -> Self {
+        Self {
+            id: TenantId::new(),
+            name: slug.to_string(),
+            slug,
+            status: Status::Active,
+            plan: None,
+            features_on: BTreeSet::new(),
+            features_off: BTreeSet::new(),
+            parent: None,
+            branding: Branding::default(),
+            edge: EdgeSettings::default(),
+            suspend_reason: None,
+            reason_public: false,
+            trial_ends: None,
+            life: Life::default(),
+            subscription: Subscription::default(),
+            created,
+            updated: created,
+            revision: 0,
+        }
+    }
+}

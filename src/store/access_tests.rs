@@ -13,8 +13,8 @@ use super::connect::{Place, Statement};
 use super::*;
 use crate::clock::Timestamp;
 use crate::model::{
-    Branding, Certificate, CertificateSource, Domain, DomainName, DomainState, Hostname, Life, Listing, PersonId,
-    PlanName, Slug, Status, Tenant, TenantId,
+    Certificate, CertificateSource, Domain, DomainName, DomainState, Hostname, Listing, PersonId, PlanName, Slug,
+    Status, Tenant, TenantId,
 };
 
 #[allow(dead_code)]
@@ -128,6 +128,18 @@ impl Ground {
         let store = self.store.clone();
         self.look("counts", async { store.tenant_counts(Timestamp(0)).await.map(drop).unwrap() }).await;
         self.look("counts", async { store.domain_counts().await.map(drop).unwrap() }).await;
+        self.directory(tenants).await;
+    }
+
+    async fn directory(&mut self, tenants: &[Tenant]) {
+        for after in [None, Some(&tenants[20].slug)] {
+            let store = self.store.clone();
+            let stretch = async { store.directory(after, 20).await.map(|found| assert!(found.is_some())).unwrap() };
+            self.look("directory", stretch).await;
+        }
+        let store = self.store.clone();
+        self.look("sitemap", async { store.listed_ends(20).await.map(drop).unwrap() }).await;
+        self.look("sitemap", async { store.listed(Some(tenants[20].id), 20).await.map(drop).unwrap() }).await;
     }
 
     async fn searches(&mut self) {
@@ -424,24 +436,12 @@ fn tenant(n: usize, parent: Option<TenantId>) -> Tenant {
     let status = [Status::Active, Status::Trial, Status::Active, Status::Pending][n % 4];
     let at = Timestamp(n as i64 * HOUR);
     Tenant {
-        id: TenantId::new(),
-        slug: Slug::parse(&format!("t{n}")).unwrap(),
         name: format!("{} {} {n}", WORDS[n % 4], WORDS[n / 4 % 4]),
         status,
         plan: [None, Some(plan("free")), Some(plan("growth"))][n % 3].clone(),
-        features_on: Default::default(),
-        features_off: Default::default(),
         parent,
-        branding: Branding::default(),
-        edge: Default::default(),
-        suspend_reason: None,
-        reason_public: false,
         trial_ends: (status == Status::Trial).then_some(at),
-        life: Life::default(),
-        subscription: Default::default(),
-        created: at,
-        updated: at,
-        revision: 0,
+        ..Tenant::new(Slug::parse(&format!("t{n}")).unwrap(), at)
     }
 }
 

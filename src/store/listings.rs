@@ -1,4 +1,5 @@
-//! Where tenants stand in the public directory. The order of the directory is not made here: its readers sort.
+//! Where tenants stand in the public directory: its order is an index, and each page a stretch of it. What the order is made of
+//! stands in the rows of `listings`, kept by triggers (migration 19).
 
 use std::collections::HashMap;
 
@@ -6,9 +7,16 @@ use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, query};
 
 use super::connect::Statement;
+use super::keyset::{Key, Order, Stretch, key_of};
+use super::paged::{Condition, List};
 use super::row::Row;
 use super::{Store, StoreError, Write};
-use crate::model::{EdgeSettings, Hostname, Listed, Listing, Slug, Status, TenantId};
+use crate::model::{DirectoryStretch, EdgeSettings, Hostname, Listed, Listing, Slug, TenantId};
+
+/// By priority, then members, then the newest first; the slug, which is nobody else's, makes it an order.
+const PLACE: [&str; 4] = ["priority", "members", "created", "slug"];
+/// As the indexes say it, word by word.
+const SHOWN: &str = "shown = 1";
 
 impl Store {
     /// Of a tenant without a word about it: not listed.
@@ -16,14 +24,60 @@ impl Store {
         listing_of(self.one(by_tenant(tenant)).await?.as_ref())
     }
 
-    /// Listed tenants that are active by their own status, by id, at most `limit` after `after`.
+    /// Listed tenants that are active by their own status, in the order of the directory: at most `limit`, from the first on
+    /// or behind the one of this slug. `None` where nobody of that slug is listed.
+    pub async fn directory(&self, after: Option<&Slug>, limit: u32) -> Result<Option<DirectoryStretch>, StoreError> {
+        let kinds = vec![Key::Int(0), Key::Int(0), Key::Int(0), Key::Text(String::new())];
+        let mut lease = self.reader().await?;
+        let after = match after {
+            Some(slug) => {
+                let sql = "SELECT priority, members, created, slug FROM listings WHERE slug = $1 AND listed = 1";
+                let Some(row) = lease.one(query(sql).bind(slug.to_string())).await? else { return Ok(None) };
+                let place = PLACE.iter().zip(&kinds).map(|(column, kind)| key_of(&row, "listings", column, kind));
+                Some(place.collect::<Result<Vec<_>, _>>()?)
+            }
+            None => None,
+        };
+        let list = List {
+            table: "listings",
+            columns: "tenant, priority, members, created, slug",
+            id: None,
+            order: Order { columns: &PLACE, descending: true },
+            kinds,
+            classes: vec![Condition::new(SHOWN, [])],
+            rest: Vec::new(),
+        };
+        let stretch = Stretch { from: Key::Int(i64::MIN), until: Key::Int(i64::MAX), after, last: None };
+        let (rows, next) = list.page(&mut lease, stretch, limit as usize).await?;
+        let entry = |row: &AnyRow| {
+            let row = Row::new(row, "listings", "tenant");
+            Ok((row.tenant("tenant")?, row.parsed("slug", "slug", |text| Slug::parse(text).ok())?))
+        };
+        let entries = rows.iter().map(entry).collect::<Result<_, StoreError>>()?;
+        Ok(Some(DirectoryStretch { entries, more: next.is_some() }))
+    }
+
+    /// Where, by their ids, each `every` of those whom the directory shows end, and more come.
+    pub async fn listed_ends(&self, every: u32) -> Result<Vec<TenantId>, StoreError> {
+        let sql = "SELECT tenant FROM listings WHERE shown = 1 AND tenant > $1 ORDER BY tenant LIMIT 2 OFFSET $2";
+        let mut ends: Vec<TenantId> = Vec::new();
+        loop {
+            let after = ends.last().map(TenantId::to_string).unwrap_or_default();
+            let rows = self.all(query(sql).bind(after).bind(i64::from(every.max(1)) - 1)).await?;
+            match rows.as_slice() {
+                [end, _more] => ends.push(Row::new(end, "listings", "tenant").tenant("tenant")?),
+                _ => return Ok(ends),
+            }
+        }
+    }
+
+    /// Those whom the directory shows, by id, at most `limit` after `after`.
     pub async fn listed(&self, after: Option<TenantId>, limit: u32) -> Result<Vec<Listed>, StoreError> {
-        let sql = "SELECT t.id, t.slug, t.edge, t.domains_until, l.priority, t.created, t.updated, t.parent, c.active FROM listings l \
-                   JOIN tenants t ON t.id = l.tenant LEFT JOIN member_counts c ON c.tenant = l.tenant \
-                   WHERE l.listed = 1 AND l.tenant > $1 AND t.status = $2 ORDER BY l.tenant LIMIT $3";
+        let sql = "SELECT t.id, t.slug, t.edge, t.domains_until, t.updated, t.parent FROM (SELECT tenant FROM listings \
+                   WHERE shown = 1 AND tenant > $1 ORDER BY tenant LIMIT $2) AS l JOIN tenants t ON t.id = l.tenant \
+                   ORDER BY l.tenant";
         let after = after.map(|id| id.to_string()).unwrap_or_default();
-        let statement = query(sql).bind(after).bind(Status::Active.as_str()).bind(i64::from(limit));
-        let rows = self.all(statement).await?;
+        let rows = self.all(query(sql).bind(after).bind(i64::from(limit))).await?;
         let entry = |row: &AnyRow| {
             let row = Row::new(row, "listings", "id");
             Ok(Listed {
@@ -31,9 +85,6 @@ impl Store {
                 slug: row.parsed("slug", "slug", |text| Slug::parse(text).ok())?,
                 primary_domain: row.json::<EdgeSettings>("edge")?.primary_domain,
                 domains_until: row.optional_time("domains_until")?,
-                priority: priority_of(&row)?,
-                members: row.optional_int("active")?.unwrap_or(0).unsigned_abs(),
-                created: row.time("created")?,
                 updated: row.time("updated")?,
                 parent: row.optional("parent", "tenant id", TenantId::parse)?,
             })
@@ -48,20 +99,6 @@ impl Store {
             listed.primary_domain = listed.primary_domain.take().filter(is_held);
         }
         Ok(entries)
-    }
-
-    /// Whether one of these tenants is listed.
-    pub async fn is_any_listed(&self, tenants: &[TenantId]) -> Result<bool, StoreError> {
-        for some in tenants.chunks(AT_ONCE) {
-            let sql =
-                format!("SELECT tenant FROM listings WHERE listed = 1 AND tenant IN ({}) LIMIT 1", places(some.len()));
-            let statement = query(AssertSqlSafe(sql));
-            let statement = some.iter().fold(statement, |statement, tenant| statement.bind(tenant.to_string()));
-            if self.one(statement).await?.is_some() {
-                return Ok(true);
-            }
-        }
-        Ok(false)
     }
 
     /// Who holds each of these names; those that nobody holds are left out.

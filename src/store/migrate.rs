@@ -16,7 +16,7 @@ use crate::clock::Timestamp;
 use crate::seal::Sealer;
 
 /// In order; the version is the position, counted from 1. Applied ones are never edited: a change is a new one.
-const MIGRATIONS: [(&str, &str); 18] = [
+const MIGRATIONS: [(&str, &str); 19] = [
     ("foundation", include_str!("migrations/0001_foundation.sql")),
     ("certificates", include_str!("migrations/0002_certificates.sql")),
     ("edge settings", include_str!("migrations/0003_edge.sql")),
@@ -35,6 +35,7 @@ const MIGRATIONS: [(&str, &str); 18] = [
     ("what was before", include_str!("migrations/0016_life2.sql")),
     ("standing", include_str!("migrations/0017_standing.sql")),
     ("ledger lists", include_str!("migrations/0018_ledger_lists.sql")),
+    ("directory", include_str!("migrations/0019_directory.sql")),
 ];
 
 /// The version that this program works with.

@@ -116,7 +116,7 @@ impl Tenancy {
             }
             Some(("person", id)) => match PersonId::parse(id) {
                 Some(person) => self.is_operator(person).await,
-                None => Ok(true),
+                None => Ok(false),
             },
             _ => Ok(true),
         }

@@ -49,6 +49,8 @@ impl Occasion {
 }
 
 const DAY: Duration = Duration::from_secs(86_400);
+/// A change of plan that could not be made is tried again after so long.
+pub(super) const REPLAN: Duration = Duration::from_secs(3600);
 /// How long before it is purged the last warning comes.
 pub(super) const PURGE_NOTICE: Duration = Duration::from_secs(7 * 86_400);
 /// How long before its domains redirect a tenant is reminded.
@@ -89,11 +91,14 @@ pub fn at_hand(tenant: &Tenant, config: &config::Tenancy, now: Timestamp) -> Vec
     agenda(tenant, config).into_iter().filter(within).map(|(_, occasion)| occasion).collect()
 }
 
-/// When a tenant that was changed at `now` is due: at its next occasion, or at one that has come and nobody has seen to.
+/// When a tenant that was changed at `now` is due: at its next occasion, or at one that has come and nobody has seen to. What
+/// was tried in vain is tried again when it would have been, whatever else changes.
 pub fn due(tenant: &Tenant, config: &config::Tenancy, now: Timestamp) -> Option<Timestamp> {
     let missed = tenant.life.due.filter(|due| *due <= now);
+    let again = tenant.life.due.filter(|due| (now..=now + REPLAN).contains(due));
     let to_do = |(at, what): &(Timestamp, Occasion)| what.stays() || missed.map_or(*at > now, |missed| *at >= missed);
-    agenda(tenant, config).into_iter().find(to_do).map(|(at, _)| at)
+    let when = |(at, what): (Timestamp, Occasion)| again.filter(|_| what.stays() && at <= now).unwrap_or(at);
+    agenda(tenant, config).into_iter().filter(to_do).map(when).min()
 }
 
 /// When a tenant whose occasions up to `now` have been seen to is due.
@@ -104,7 +109,7 @@ pub fn next_due(tenant: &Tenant, config: &config::Tenancy, now: Timestamp) -> Op
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Branding, EdgeSettings, Life, PlanChange, Slug, TenantId};
+    use crate::model::{Life, PlanChange, Slug};
 
     fn days(days: u64) -> Timestamp {
         Timestamp(0) + Duration::from_secs(days * 86_400)
@@ -126,24 +131,10 @@ mod tests {
 
     fn tenant(status: Status, trial_ends: Option<u64>, life: Life) -> Tenant {
         Tenant {
-            id: TenantId::new(),
-            slug: Slug::parse("acme").unwrap(),
-            name: "Acme".into(),
             status,
-            plan: None,
-            features_on: Default::default(),
-            features_off: Default::default(),
-            parent: None,
-            branding: Branding::default(),
-            edge: EdgeSettings::default(),
-            suspend_reason: None,
-            reason_public: false,
             trial_ends: trial_ends.map(days),
             life,
-            subscription: Default::default(),
-            created: Timestamp(0),
-            updated: Timestamp(0),
-            revision: 1,
+            ..Tenant::new(Slug::parse("acme").unwrap(), Timestamp(0))
         }
     }
 
@@ -197,6 +188,11 @@ mod tests {
         tenant.life.due = Some(days(13));
         assert_eq!(at_hand(&tenant, &config(), days(12)), []);
         assert_eq!(at_hand(&tenant, &config(), days(13)), [Occasion::PlanChange]);
+        // Somebody renames the tenant meanwhile.
+        let soon = days(12) + REPLAN;
+        tenant.life.due = Some(soon);
+        assert_eq!(due(&tenant, &config(), days(12)), Some(soon));
+        assert_eq!(due(&tenant, &config(), soon + DAY), Some(days(12)), "nobody has tried it again");
         tenant.status = Status::Cancelled;
         tenant.life = Life { phase_ends: Some(days(102)), ..Life::default() };
         tenant.life.due = due(&tenant, &config(), days(12));

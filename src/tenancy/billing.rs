@@ -17,6 +17,7 @@ pub(super) use self::apply::reference;
 pub use self::signature::{SignatureError, Signed, TOLERANCE};
 pub use self::standing::BillingStatus;
 use super::error::{Kind, TenancyError};
+use super::plans::tell_scheduled;
 use super::{Actor, Done, Tenancy, shown};
 use crate::clock::Timestamp;
 use crate::model::{Cap, Slug, Tenant, TenantId, When};
@@ -164,9 +165,11 @@ impl Tenancy {
         }
         let mut tenant = before.clone();
         // The period first: a plan may begin at its end.
-        checked.set_period(&mut tenant);
+        let moved = checked.set_period(&mut tenant, self.clock.now());
         if let Some(plan) = checked.plan() {
             self.change_plan(write, &mut tenant, Some(plan.clone()), checked.when()).await?;
+        } else if moved {
+            tell_scheduled(write, &tenant).await?;
         }
         let held = checked.onto(&mut tenant, &self.config(), self.clock.now())?;
         tenant.subscription.told = Some(occurred);

@@ -12,18 +12,19 @@ use crate::model::{Cap, CapName, OwnCap, OwnCaps, SetBy};
 pub const CAP_MAX: u64 = 1_000_000_000_000_000;
 
 impl Tenancy {
-    /// Replaces the caps that count before the plan's. One that stays as it is stays the word of whoever set it.
+    /// Replaces the caps that count before the plan's; `None`, as what is not named: the plan's holds. One that stays as it
+    /// is stays the word of whoever set it.
     pub async fn set_caps(
         &self,
         actor: &Actor,
         key: &str,
         expect: &Expect,
-        caps: &BTreeMap<String, Cap>,
+        caps: &BTreeMap<String, Option<Cap>>,
     ) -> Result<Done<TenantState>, TenancyError> {
         let mut faults = Faults::default();
         let checked = caps.iter().filter_map(|(name, cap)| {
-            let name = faults.take(check("/caps", name, Some(*cap)))?;
-            Some((name, *cap))
+            let name = faults.take(check("/caps", name, *cap))?;
+            Some((name, (*cap)?))
         });
         let caps: Vec<_> = checked.collect();
         let caps = faults.or(Some(caps))?;

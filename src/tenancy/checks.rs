@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::error::{Fault, Faults};
-use crate::model::{Brand, Catalogue, Feature, PlanName, Slug};
+use crate::model::{Brand, Catalogue, Feature, PlanName, Slug, Tenant};
 
 /// The longest display name, in characters.
 pub const NAME_MAX: usize = 120;
@@ -77,27 +77,30 @@ pub(super) fn days(pointer: &str, days: u32) -> Result<u32, Fault> {
 }
 
 /// Two sets of features to switch on and off, each with the pointer to its list: each known, none in both, and none switched
-/// on that the licence withholds. One that is in `held` is not switched on: it was before, and the licence may have shrunk.
+/// on that the licence withholds. What `held` has so already is not switched: it was before, and the catalogue or the licence
+/// may have shrunk since.
 pub(super) fn features(
     [(on_at, on), (off_at, off)]: [(&str, &[String]); 2],
-    held: &BTreeSet<Feature>,
+    held: &Tenant,
     catalogue: &Catalogue,
     faults: &mut Faults,
 ) -> (BTreeSet<Feature>, BTreeSet<Feature>) {
-    let mut known = |list: &[String], at: &str| -> BTreeSet<Feature> {
+    let mut known = |list: &[String], at: &str, held: &BTreeSet<Feature>| -> BTreeSet<Feature> {
         let check = |(i, text): (usize, &String)| {
-            let found = catalogue.require_feature(text);
+            let held = held.get(text.as_str()).cloned();
+            let found = held.map_or_else(|| catalogue.require_feature(text), Ok);
             faults.take(found.map_err(|e| Fault::new(format!("{at}/{i}"), "unknown-feature", e.to_string())))
         };
         list.iter().enumerate().filter_map(check).collect()
     };
-    let (on_set, off_set) = (known(on, on_at), known(off, off_at));
+    let (on_set, off_set) = (known(on, on_at, &held.features_on), known(off, off_at, &held.features_off));
     for (i, text) in off.iter().enumerate() {
         if on_set.iter().any(|feature| feature.as_str() == text) {
             faults.add(format!("{off_at}/{i}"), "contradiction", format!("{text} is both on and off; name it once"));
         }
     }
-    for feature in on_set.iter().filter(|feature| !held.contains(*feature) && !catalogue.licensed(feature)) {
+    for feature in on_set.iter().filter(|feature| !held.features_on.contains(*feature) && !catalogue.licensed(feature))
+    {
         let at = on.iter().position(|text| text == feature.as_str()).unwrap_or_default();
         let licence: Vec<_> = catalogue.licence.iter().flatten().map(Feature::as_str).collect();
         let detail = format!("the licence does not cover {feature}; it covers {}", listed(&licence));

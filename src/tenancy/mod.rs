@@ -93,7 +93,7 @@ pub use memberships::{CUSTOM_ROLES, Membership};
 pub use password_tokens::{IssuedPasswordToken, PASSWORD_TOKEN_FOR};
 pub use people::PersonChange;
 pub use plan_state::{CapUse, PlanState};
-pub use plans::PlanOrder;
+pub use plans::{PlanOrder, Stuck};
 pub use preview::{CapChange, Effect, Gained, LimitChange, Lost, MOST_CHILDREN, PlanQuestion, Preview};
 pub use records::{Record, Wanted, wanted};
 pub use roles::{MOST_ROLES, NewRole, RoleChange};

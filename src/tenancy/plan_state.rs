@@ -5,9 +5,10 @@
 
 use super::error::TenancyError;
 use super::lineage::Known;
+use super::plans::Stuck;
 use super::{Tenancy, TenantState};
 use crate::clock::Timestamp;
-use crate::model::{Cap, CapName, Catalogue, Effective, Origin, Plan, PlanChange, Slug, Source};
+use crate::model::{Cap, CapName, Effective, Origin, Plan, PlanChange, Slug, Source};
 
 /// What there is to say about a tenant's plan.
 #[derive(Clone, Debug)]
@@ -19,8 +20,8 @@ pub struct PlanState {
     /// With [`Source::Parent`]: whose word it is.
     pub from_tenant: Option<Slug>,
     pub change: Option<PlanChange>,
-    /// The change cannot be made as things are: the catalogue has no such plan.
-    pub change_is_stuck: bool,
+    /// Why the change cannot be made as things are.
+    pub stuck: Option<Stuck>,
     /// When the billing period under way ends.
     pub period_ends: Timestamp,
     /// The billing system has told so; else it is the calendar month's end.
@@ -64,7 +65,6 @@ impl Tenancy {
         let plan = config.catalogue.plan(&state.effective.plan).cloned();
         let members = self.store.member_count(tenant.id).await?;
         let subscription = tenant.subscription.clone();
-        let change_is_stuck = subscription.next.as_ref().is_some_and(|next| is_stuck(next, &config.catalogue));
         Ok(PlanState {
             caps: caps(&state.effective, members),
             plan,
@@ -74,15 +74,10 @@ impl Tenancy {
             period_is_told: subscription.period_end.is_some_and(|end| end > now),
             period_began: subscription.period_start.filter(|_| subscription.period_end.is_some_and(|end| end > now)),
             change: subscription.next,
-            change_is_stuck,
+            stuck: Stuck::of(tenant, &config.catalogue),
             state,
         })
     }
-}
-
-/// Whether the catalogue lacks what a change is to.
-pub(super) fn is_stuck(next: &PlanChange, catalogue: &Catalogue) -> bool {
-    next.plan.as_ref().is_some_and(|plan| catalogue.plan(plan).is_none())
 }
 
 /// The caps that hold, a tenant's own among them.

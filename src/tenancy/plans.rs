@@ -4,7 +4,7 @@
 //! What waits belongs to the tenant's row: it is in every backup and export, a suspension leaves it alone, a deletion takes
 //! it along. While the tenant is cancelled or archived it rests; one whose time has passed meanwhile is made up for when the
 //! tenant is restored. One to a plan that the catalogue no longer has stays, and is tried again, until somebody does
-//! something about it: nobody loses the plan that they have by that.
+//! something about it, and so does one to the plan of a parent that has gone: nobody loses the plan that they have by that.
 
 use serde_json::{Value, json};
 use tracing::warn;
@@ -15,7 +15,7 @@ use super::lineage::parents_in;
 use super::{Actor, Done, Expect, Tenancy, TenantState, checks, shown};
 use crate::clock::Timestamp;
 use crate::model::{Catalogue, Direction, PlanChange, PlanName, Tenant, When};
-use crate::store::Write;
+use crate::store::{StoreError, Write};
 
 /// A change of plan as it is asked for.
 #[derive(Clone, Debug, Default)]
@@ -42,10 +42,45 @@ pub(super) enum Timing {
     At(Timestamp),
 }
 
+/// Why a change that waits cannot be made as things are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Stuck {
+    /// The catalogue has no such plan.
+    NoSuchPlan,
+    /// It was to have its parent's plan, and has no parent any more.
+    NoParent,
+}
+
 /// What the ledger says of a change of plan.
 pub(super) struct Planned {
     pub action: &'static str,
     pub detail: Value,
+}
+
+impl Stuck {
+    /// What keeps the change of this tenant that waits, if anything does.
+    pub(super) fn of(tenant: &Tenant, catalogue: &Catalogue) -> Option<Self> {
+        match &tenant.subscription.next.as_ref()?.plan {
+            Some(plan) => catalogue.plan(plan).is_none().then_some(Self::NoSuchPlan),
+            None => tenant.parent.is_none().then_some(Self::NoParent),
+        }
+    }
+
+    /// Stable, for programs.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::NoSuchPlan => "plan-not-in-catalogue",
+            Self::NoParent => "no-parent",
+        }
+    }
+
+    /// For people.
+    pub fn why(self) -> &'static str {
+        match self {
+            Self::NoSuchPlan => "the catalogue has no such plan",
+            Self::NoParent => "there is no parent any more whose plan it could have",
+        }
+    }
 }
 
 impl Tenancy {
@@ -118,14 +153,14 @@ impl Tenancy {
             (Timing::At(at), _) => {
                 tenant.subscription.next = Some(PlanChange { plan, at });
                 detail["at"] = json!(at);
-                write.event(&event("tenant.plan-scheduled", tenant, detail.clone())).await?;
+                tell_scheduled(write, tenant).await?;
                 Ok(Planned { action: "tenant.plan-schedule", detail })
             }
         }
     }
 
-    /// Does what has waited, now that its time has come. False where it has to wait for longer, because the catalogue has no
-    /// such plan: `first`, where nobody has been told of that yet.
+    /// Does what has waited, now that its time has come. False where it has to wait for longer, because it cannot be made as
+    /// things are: `first`, where nobody has been told of that yet.
     pub(super) async fn plan_due(
         &self,
         write: &mut Write,
@@ -133,11 +168,11 @@ impl Tenancy {
         first: bool,
     ) -> Result<bool, TenancyError> {
         let Some(PlanChange { plan, at }) = tenant.subscription.next.clone() else { return Ok(true) };
-        if let Some(name) = plan.as_ref().filter(|name| self.config().catalogue.plan(name).is_none()) {
-            warn!(tenant.slug = %tenant.slug, plan = %name, "tenant.plan_waits: the catalogue has no such plan");
+        if let Some(stuck) = Stuck::of(tenant, &self.config().catalogue) {
+            warn!(tenant.slug = %tenant.slug, why = stuck.code(), "tenant.plan_waits");
             if first {
-                let why = "the catalogue has no such plan; set another plan, or drop the change";
-                write.event(&event("tenant.plan-waits", tenant, json!({ "to": name, "at": at, "why": why }))).await?;
+                let why = format!("{}; set another plan, or drop the change", stuck.why());
+                write.event(&event("tenant.plan-waits", tenant, json!({ "to": plan, "at": at, "why": why }))).await?;
             }
             return Ok(false);
         }
@@ -181,6 +216,13 @@ pub(super) fn require_something_to_inherit(tenant: &Tenant, plan: Option<&PlanNa
     }
     let detail = "this tenant has no parent whose plan it could inherit; name a plan";
     Err(TenancyError::Invalid(vec![Fault::new("/plan", "required", detail)]))
+}
+
+/// Tells what a tenant's plan is to become, and when.
+pub(super) async fn tell_scheduled(write: &mut Write, tenant: &Tenant) -> Result<(), StoreError> {
+    let Some(next) = &tenant.subscription.next else { return Ok(()) };
+    let detail = json!({ "from": tenant.plan, "to": next.plan, "at": next.at });
+    write.event(&event("tenant.plan-scheduled", tenant, detail)).await
 }
 
 async fn unscheduled(write: &mut Write, tenant: &Tenant, dropped: &PlanChange) -> Result<Planned, TenancyError> {

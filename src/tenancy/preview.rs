@@ -263,7 +263,7 @@ fn thought_of(
     let switches = match features_on.is_some() || features_off.is_some() {
         true => {
             let sides = [("/features_on", on.as_slice()), ("/features_off", off.as_slice())];
-            checks::features(sides, &tenant.features_on, catalogue, &mut faults)
+            checks::features(sides, tenant, catalogue, &mut faults)
         }
         false => (tenant.features_on.clone(), tenant.features_off.clone()),
     };

@@ -13,9 +13,7 @@ use super::parent::not_beneath_gone;
 use super::{Actor, Done, Expect, Tenancy, agenda, checks, shown};
 use crate::clock::Timestamp;
 use crate::config::Config;
-use crate::model::{
-    Branding, EdgeSettings, Effective, Feature, Hostname, Life, PlanName, Scope, Slug, Status, Tenant, TenantId,
-};
+use crate::model::{Effective, Feature, Hostname, PlanName, Scope, Slug, Status, Tenant, TenantId};
 use crate::store::{StoreError, Write};
 
 /// A tenant's own facts, and what holds for it right now.
@@ -144,7 +142,7 @@ impl Tenancy {
         on: &[String],
         off: &[String],
     ) -> Result<Done<TenantState>, TenancyError> {
-        let held = self.find(key).await?.features_on;
+        let held = self.find(key).await?;
         let mut faults = Faults::default();
         let sets = checks::features([("/on", on), ("/off", off)], &held, &self.config().catalogue, &mut faults);
         let (on, off): (BTreeSet<Feature>, BTreeSet<Feature>) = faults.or(Some(sets))?;
@@ -202,24 +200,12 @@ impl Tenancy {
 impl Checked {
     pub fn made(self, parent: Option<TenantId>, now: Timestamp, config: &Config) -> Tenant {
         let mut tenant = Tenant {
-            id: TenantId::new(),
-            slug: self.slug,
             name: self.name,
             status: self.status,
             plan: self.plan,
-            features_on: BTreeSet::new(),
-            features_off: BTreeSet::new(),
             parent,
-            branding: Branding::default(),
-            edge: EdgeSettings::default(),
-            suspend_reason: None,
-            reason_public: false,
             trial_ends: self.trial_days.map(|days| now + days_long(days)),
-            life: Life::default(),
-            subscription: Default::default(),
-            created: now,
-            updated: now,
-            revision: 0,
+            ..Tenant::new(self.slug, now)
         };
         tenant.life.due = agenda::due(&tenant, &config.tenancy, now);
         tenant

@@ -23,8 +23,6 @@ const LOOK: Duration = Duration::from_secs(1);
 const BATCH: u32 = 100;
 /// A tenant that could not be purged, because others stand beneath it, is looked at again after so long.
 const AGAIN: Duration = Duration::from_secs(86_400);
-/// A change to a plan that the catalogue does not have is tried again after so long.
-const REPLAN: Duration = Duration::from_secs(3600);
 
 impl Tenancy {
     /// Does what time brings, until the task is dropped. `owner`: this process, as leases name it.
@@ -96,7 +94,7 @@ impl Tenancy {
                     let at = before.subscription.next.as_ref().map(|next| next.at);
                     let first = before.life.due <= at;
                     let done = self.plan_due(&mut write, &mut tenant, first).await?;
-                    replan = (!done).then_some(now + REPLAN);
+                    replan = (!done).then_some(now + agenda::REPLAN);
                     tenant.life.due = None;
                 }
                 Occasion::DomainsEnding | Occasion::DomainsEnded if tenant.life.domains_until.is_none() => {}

@@ -1,4 +1,5 @@
 //! Business units of a tenant: made, renamed, moved, deleted. Where one may stand is the tree's own rule (`model/units.rs`).
+//! No right is ever decided by a unit: it tells people where a member belongs, and lists by that.
 
 use serde_json::json;
 

@@ -1,13 +1,11 @@
 //! The public directory of the main site and its sitemap: listed tenants that are active, in the directory's order. Whether
 //! somebody is served, and how they look, is looked up anew for each page.
 
-use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use askama::Template;
-use aws_lc_rs::digest::{SHA256, digest};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use serde::Serialize;
@@ -19,7 +17,7 @@ use crate::edge::look::{Look, PICTURES};
 use crate::edge::page::wants_html;
 use crate::edge::pipeline::Edge;
 use crate::edge::rejection::Rejection;
-use crate::model::{Hostname, Image, Listed, Standing, Status, TenantId};
+use crate::model::{Hostname, Image, Listed, Slug, Standing, Status, TenantId};
 
 /// One tenant of the directory, as visitors see it.
 #[derive(Serialize)]
@@ -61,25 +59,11 @@ impl Edge {
         client: IpAddr,
     ) -> Result<Answer, Rejection> {
         self.allow(client)?;
-        let order = self.directory.order(config.tenancy.suspend_expired_trials).await?;
-        let (from, behind) = match cursor_of(query)? {
-            Some(cursor) => cursor.rest(order.entries()),
-            None => (0, order.entries()),
-        };
-        let (mut items, mut last) = (Vec::with_capacity(PAGE), None);
-        let mut looked_at = 0;
-        for listed in behind.iter().take(LOOKED_AT) {
-            if items.len() == PAGE {
-                break;
-            }
-            items.extend(self.entry(listed, config).await?);
-            (last, looked_at) = (Some(listed), looked_at + 1);
-        }
-        let more = last.filter(|_| looked_at < behind.len());
-        let next_cursor = more.map(|listed| Cursor::behind(from + looked_at - 1, listed).to_string());
+        let (items, next_cursor) = self.page_behind(cursor_of(query)?, config).await?;
         let mut answer = if wants_html(request) {
-            page(&items, next_cursor.as_deref(), config)?
+            page(&items, next_cursor.as_ref(), config)?
         } else {
+            let next_cursor = next_cursor.map(|slug| slug.to_string());
             let listing = serde_json::to_string(&Listing { items, next_cursor }).map_err(|_| Rejection::Internal)?;
             let mut answer = Answer::new("application/json", CACHED, listing);
             answer.headers.push((header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*")));
@@ -100,21 +84,47 @@ impl Edge {
         client: IpAddr,
     ) -> Result<Answer, Rejection> {
         self.allow(client)?;
-        let order = self.directory.order(config.tenancy.suspend_expired_trials).await?;
-        let number = order.entries().len();
-        let parts = number.div_ceil(MOST_URLS).max(1);
+        let files = self.directory.sitemap_files().await?;
         let xml = match part {
-            None if parts > 1 => Bytes::from(index(parts, config)),
-            Some(part) if !(1..=parts).contains(&part) => return Err(Rejection::NotFound),
+            None if files > 1 => Bytes::from(index(files, config)),
             part => {
-                let from = part.map_or(0, |part| (part - 1) * MOST_URLS);
-                let until = number.min(from + MOST_URLS);
-                // Some megabytes, and each crawler asks for them.
-                let way = origin(config.brand.base.as_str(), config);
-                order.rendered(&way, from, |entries| urls(&entries[from..until], config))
+                let number = part.unwrap_or(1).checked_sub(1).ok_or(Rejection::NotFound)?;
+                let (way, expired) =
+                    (origin(config.brand.base.as_str(), config), config.tenancy.suspend_expired_trials);
+                let file = self.directory.sitemap(number, &way, expired, |entries| urls(entries, config)).await?;
+                file.ok_or(Rejection::NotFound)?
             }
         };
         Ok(Answer::new("application/xml", CACHED, xml))
+    }
+
+    /// A page of those who are served, and the last of them who was looked at, where others come behind.
+    async fn page_behind(
+        &self,
+        mut after: Option<Slug>,
+        config: &Config,
+    ) -> Result<(Vec<Entry>, Option<Slug>), Rejection> {
+        let (mut items, mut looked_at) = (Vec::with_capacity(PAGE), 0);
+        loop {
+            let stretch = match self.directory.listed_behind(after.clone()).await? {
+                Some(stretch) => stretch,
+                // It was listed a moment ago.
+                None if looked_at > 0 => return Ok((items, None)),
+                None => return Err(Rejection::NotFound),
+            };
+            let mut entries = stretch.entries.iter();
+            for (id, slug) in entries.by_ref() {
+                items.extend(self.entry(*id, config).await?);
+                (after, looked_at) = (Some(slug.clone()), looked_at + 1);
+                if items.len() == PAGE || looked_at == LOOKED_AT {
+                    break;
+                }
+            }
+            let is_end = !stretch.more && entries.len() == 0;
+            if is_end || items.len() == PAGE || looked_at == LOOKED_AT {
+                return Ok((items, after.filter(|_| !is_end)));
+            }
+        }
     }
 
     /// Once for each page that is asked for, as with `/tenants/by-host/`.
@@ -125,8 +135,8 @@ impl Edge {
         }
     }
 
-    async fn entry(&self, listed: &Listed, config: &Config) -> Result<Option<Entry>, Rejection> {
-        let Some(view) = self.visible(listed.id, config).await? else { return Ok(None) };
+    async fn entry(&self, id: TenantId, config: &Config) -> Result<Option<Entry>, Rejection> {
+        let Some(view) = self.visible(id, config).await? else { return Ok(None) };
         // Where it is visited; a domain that it has lost, or that sends visitors back, is not where.
         let primary = match &view.effective.edge.primary_domain {
             Some(domain) if !view.effective.domains_lapsed && self.is_served(domain, &view, config).await => {
@@ -171,7 +181,7 @@ impl Entry {
     }
 }
 
-fn page(entries: &[Entry], next_cursor: Option<&str>, config: &Config) -> Result<Answer, Rejection> {
+fn page(entries: &[Entry], next_cursor: Option<&Slug>, config: &Config) -> Result<Answer, Rejection> {
     // Logos are the tenants' own, at their hosts beneath the base domain.
     let port = port(config);
     let look = Look::of_brand(&config.brand).with(RULES, &format!("https://*.{}{port}", config.brand.base));
@@ -234,71 +244,21 @@ fn port(config: &Config) -> String {
     }
 }
 
-/// Where a page begins: after so many of the order, the last of which has this mark. It says how far somebody has read, and
-/// nothing of whom they have read about.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Cursor {
-    at: usize,
-    mark: [u8; MARK],
-}
-
-impl Cursor {
-    /// Behind the entry at `index`.
-    fn behind(index: usize, listed: &Listed) -> Self {
-        Self { at: index + 1, mark: mark(listed.id) }
-    }
-
-    /// What of the order is behind it: behind the tenant that it marks, where that has moved but little; else behind as many as
-    /// were before it.
-    fn rest(self, entries: &[Listed]) -> (usize, &[Listed]) {
-        let is_it = |at: &usize| entries.get(*at).is_some_and(|listed| mark(listed.id) == self.mark);
-        let last = self.at.saturating_sub(1);
-        let near = last.saturating_sub(NEAR)..last.saturating_add(NEAR).min(entries.len());
-        let found = Some(last).filter(is_it).or_else(|| near.into_iter().find(is_it));
-        let from = found.map_or(self.at, |at| at + 1).min(entries.len());
-        (from, &entries[from..])
-    }
-
-    fn parse(text: &str) -> Option<Self> {
-        let (at, mark) = text.split_once('-')?;
-        let mark = <[u8; MARK]>::try_from(hex::decode(mark).ok()?).ok()?;
-        let number: usize = at.parse().ok()?;
-        (number.to_string() == at).then_some(Self { at: number, mark })
-    }
-}
-
-impl fmt::Display for Cursor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{}", self.at, hex::encode(self.mark))
-    }
-}
-
-/// Of ids that are random; nobody finds the id that belongs to it.
-fn mark(id: TenantId) -> [u8; MARK] {
-    let mut mark = [0; MARK];
-    mark.copy_from_slice(&digest(&SHA256, id.to_string().as_bytes()).as_ref()[..MARK]);
-    mark
-}
-
-/// Where a page begins. What is no cursor of ours leads nowhere.
-fn cursor_of(query: Option<&str>) -> Result<Option<Cursor>, Rejection> {
+/// Where a page begins: behind the tenant of this slug, which says nothing that the page before does not. What is no slug
+/// leads nowhere.
+fn cursor_of(query: Option<&str>) -> Result<Option<Slug>, Rejection> {
     let parameter = |pair: &str| pair.strip_prefix("cursor=").map(str::to_owned);
     match query.into_iter().flat_map(|query| query.split('&')).find_map(parameter) {
-        Some(cursor) => Cursor::parse(&cursor).map(Some).ok_or(Rejection::NotFound),
+        Some(cursor) => Slug::parse(&cursor).map(Some).map_err(|_| Rejection::NotFound),
         None => Ok(None),
     }
 }
 
-const MARK: usize = 8;
-/// How far around its place a tenant is sought that has moved.
-const NEAR: usize = 1_000;
 const CACHED: &str = "public, max-age=60";
 /// Tenants on a page.
 const PAGE: usize = 50;
 /// The most that are looked at for one page, served or not.
 const LOOKED_AT: usize = 500;
-/// The most URLs of one file of a sitemap.
-const MOST_URLS: usize = 50_000;
 const RULES: &str = "\
 .tenant-page ul{padding:0;list-style:none}
 .tenant-page li{padding:1rem 0;border-bottom:1px solid}
@@ -309,48 +269,12 @@ const RULES: &str = "\
 mod tests {
     use super::*;
 
-    fn listed(name: &str) -> Listed {
-        Listed {
-            id: TenantId::new(),
-            slug: crate::model::Slug::parse(name).unwrap(),
-            primary_domain: None,
-            domains_until: None,
-            priority: -777,
-            members: 4_242,
-            created: crate::clock::Timestamp(1_700_000_000_000),
-            updated: crate::clock::Timestamp(0),
-            parent: None,
-        }
-    }
-
     #[test]
-    fn cursors_come_back_and_tell_nothing_of_a_tenant() {
-        let entry = listed("secret");
-        let cursor = Cursor::behind(6, &entry);
-        let text = cursor.to_string();
-        assert_eq!(cursor_of(Some(&format!("x=1&cursor={text}"))), Ok(Some(cursor)));
+    fn a_cursor_is_a_slug_and_what_is_none_leads_nowhere() {
         assert_eq!(cursor_of(None), Ok(None));
-        for inner in ["secret", "777", "4242", "1700000000000", &entry.id.to_string()] {
-            assert!(!text.contains(inner), "{inner} in {text}");
-        }
-        for bad in ["", "7", "7-", "-00", "7-0011", "+7-0011223344556677", "x-0011223344556677", "7-0011223344556677-1"]
-        {
+        assert_eq!(cursor_of(Some("x=1&cursor=acme")), Ok(Slug::parse("acme").ok()));
+        for bad in ["", "-", "Acme", "a%20b", "6-0011223344556677/"] {
             assert_eq!(cursor_of(Some(&format!("cursor={bad}"))), Err(Rejection::NotFound), "{bad}");
         }
-    }
-
-    #[test]
-    fn a_page_goes_on_behind_the_same_tenant_even_when_the_order_has_moved() {
-        let mut entries: Vec<Listed> = (0..10).map(|n| listed(&format!("t{n}"))).collect();
-        let cursor = Cursor::behind(4, &entries[4]);
-        assert_eq!(cursor.rest(&entries).0, 5);
-        entries.insert(0, listed("new"));
-        assert_eq!(cursor.rest(&entries).0, 6);
-        entries.drain(..3);
-        assert_eq!(cursor.rest(&entries).0, 3);
-        entries.remove(2);
-        assert_eq!(cursor.rest(&entries).0, 5, "it is gone: as many as were before it");
-        assert_eq!(cursor.rest(&[]), (0, [].as_slice()));
-        assert_eq!(Cursor { at: usize::MAX, mark: [0; MARK] }.rest(&entries).0, entries.len());
     }
 }

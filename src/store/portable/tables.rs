@@ -48,7 +48,8 @@ pub(super) const TABLES: &[Table] = &[
         ("tenant", Text), ("kind", Text), ("hash", Text), ("media", Text), ("bytes", Bytes), ("created", Int),
     ] },
     Table { name: "listings", key: "tenant", columns: &[
-        ("tenant", Text), ("listed", Int), ("priority", Int), ("updated", Int),
+        ("tenant", Text), ("listed", Int), ("priority", Int), ("updated", Int), ("slug", Text), ("members", Int),
+        ("created", Int), ("shown", Int),
     ] },
     Table { name: "billing_events", key: "id", columns: &[
         ("id", Text), ("fingerprint", Bytes), ("at", Int), ("occurred", Int), ("tenant", Text), ("answer", Text),

@@ -86,10 +86,9 @@ impl Checked {
         self.when
     }
 
-    pub fn set_period(&self, tenant: &mut Tenant) {
-        if let Some((start, end)) = self.period {
-            (tenant.subscription.period_start, tenant.subscription.period_end) = (Some(start), Some(end));
-        }
+    /// True where the change of plan that waits does so for another time by that.
+    pub fn set_period(&self, tenant: &mut Tenant, now: Timestamp) -> bool {
+        self.period.is_some_and(|(start, end)| tenant.subscription.tell_period(start, end, now))
     }
 
     /// Changes the tenant's facts, its plan and period aside; answers with what is held.

@@ -51,29 +51,14 @@ pub(super) fn step(tenant: &Tenant, wanted: BillingStatus) -> Step {
 mod tests {
     use super::*;
     use crate::clock::Timestamp;
-    use crate::model::{Branding, EdgeSettings, Life, Slug, Subscription, TenantId};
+    use crate::model::{Slug, Subscription};
     use crate::tenancy::lifecycle::next;
 
     fn tenant(status: Status, status_by: SetBy) -> Tenant {
         Tenant {
-            id: TenantId::new(),
-            slug: Slug::parse("acme").unwrap(),
-            name: "Acme".into(),
             status,
-            plan: None,
-            features_on: Default::default(),
-            features_off: Default::default(),
-            parent: None,
-            branding: Branding::default(),
-            edge: EdgeSettings::default(),
-            suspend_reason: None,
-            reason_public: false,
-            trial_ends: None,
-            life: Life::default(),
             subscription: Subscription { status_by, ..Subscription::default() },
-            created: Timestamp(0),
-            updated: Timestamp(0),
-            revision: 1,
+            ..Tenant::new(Slug::parse("acme").unwrap(), Timestamp(0))
         }
     }
 

@@ -40,6 +40,7 @@ async fn a_cap_of_its_own_counts_before_the_plans_and_says_whose_word_it_is() {
         (json!({"caps": {"members": "many"}}), "/caps/members", "wrong-type"),
         (json!({"caps": {"members": 2e15 as u64}}), "/caps/members", "out-of-range"),
         (json!({"caps": {"a/b": 1}}), "/caps/a~1b", "unknown-cap"),
+        (json!({"caps": {"storage": null}}), "/caps/storage", "unknown-cap"),
         (json!({}), "/caps", "required"),
         (json!({"members": 1}), "/members", "unknown-field"),
     ] {

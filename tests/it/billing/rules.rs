@@ -7,10 +7,10 @@ use arc_swap::ArcSwap;
 use serde_json::json;
 use tenantry::clock::Clock;
 use tenantry::model::{Cap, SetBy, Status, Tenant, When};
-use tenantry::store::{Page, Store};
+use tenantry::store::{EventFilter, Page, Store};
 use tenantry::tenancy::{
     Actor, BillingAnswer, BillingStatus, BillingTaken, BillingTenant, BillingUpdate, Deletion, Expect, NewTenant,
-    Suspension, Tenancy, TenancyError,
+    PlanOrder, Suspension, Tenancy, TenancyError,
 };
 
 use crate::store::{Ground, contract};
@@ -21,6 +21,7 @@ contract!(
     what_is_older_than_the_newest_changes_nothing,
     what_cannot_be_done_is_not_done_in_part,
     a_plan_begins_when_it_is_told_or_as_is_usual,
+    a_change_that_waits_never_comes_amid_the_period_that_is_told,
     the_same_message_many_times_at_once_is_done_once,
     what_was_taken_goes_with_the_tenant,
 );
@@ -247,6 +248,28 @@ async fn a_plan_begins_when_it_is_told_or_as_is_usual(ground: Ground) {
     let said: Vec<_> = rows.iter().rev().map(|(_, _, line)| format!("{} {}", line.actor, line.action)).collect();
     let billing = "billing billing.update";
     assert_eq!(said, ["operator:test tenant.create", billing, billing, "system tenant.plan", billing]);
+}
+
+async fn a_change_that_waits_never_comes_amid_the_period_that_is_told(ground: Ground) {
+    let house = House::on(ground).await;
+    let tenant = house.create("acme", Status::Active).await;
+    let order = PlanOrder { plan: Some("free".into()), when: None };
+    house.tenancy.set_plan(&operator(), "acme", &Expect::Anything, &order).await.unwrap();
+    let period = |start, end| BillingUpdate { period: Some((start, end)), ..house.about("acme") };
+    let waits = async || house.show("acme").await.subscription.next.unwrap().at;
+    let (calendar, now) = (waits().await, house.clock.now());
+    let end = calendar + 9 * DAY;
+    let answer = house.take("msg_1", &period(now - DAY, end)).await;
+    assert_eq!((answer.changed, waits().await), (vec!["period".to_owned(), "plan_change".into()], end));
+    let answer = house.take("msg_2", &period(end, end + 30 * DAY)).await;
+    assert_eq!((answer.changed, waits().await), (vec!["period".to_owned()], end), "the next one, told before its time");
+    house.clock.advance(Duration::from_millis((end.millis() - now.millis()).unsigned_abs()));
+    assert_eq!(house.tenancy.pass_time("node").await.unwrap(), 1);
+    assert_eq!(house.show("acme").await.plan.unwrap().as_str(), "free");
+    let filter = EventFilter { tenant: Some(tenant.id), ..EventFilter::default() };
+    let events = house.store.events(&filter, &Page { limit: 9, after: None }).await.unwrap();
+    let told = events.iter().filter(|row| row.event.kind == "tenant.plan-scheduled").count();
+    assert_eq!(told, 2, "with the order, and when it was put off");
 }
 
 async fn the_same_message_many_times_at_once_is_done_once(ground: Ground) {

@@ -13,7 +13,7 @@ use tenantry::clock::{Clock, Timestamp};
 use tenantry::config::Config;
 use tenantry::directory::{Directory, DirectorySettings, Gate, GateSettings, Lookup, Resolution, Source, Trouble};
 use tenantry::metrics::Metrics;
-use tenantry::model::{Asset, Certificate, Listed, SessionId, Tenant, TenantId};
+use tenantry::model::{Asset, Certificate, DirectoryStretch, Listed, SessionId, Slug, Tenant, TenantId};
 use tenantry::store::{News, StoreError};
 use tenantry::traffic::Meters;
 use zeroize::Zeroizing;
@@ -93,8 +93,12 @@ impl Source for Numbers {
         Ok(Vec::new())
     }
 
-    async fn is_any_listed(&self, _tenants: &[TenantId]) -> Result<bool, StoreError> {
-        Ok(false)
+    async fn directory(&self, _: Option<&Slug>, _: u32) -> Result<Option<DirectoryStretch>, StoreError> {
+        Ok(None)
+    }
+
+    async fn listed_ends(&self, _: u32) -> Result<Vec<TenantId>, StoreError> {
+        Ok(Vec::new())
     }
 
     async fn secret(&self, _name: &str) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {

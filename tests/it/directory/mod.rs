@@ -4,6 +4,7 @@ mod chain;
 mod epoch;
 mod flood;
 mod gate;
+mod listed;
 mod outage;
 mod source;
 mod stress;

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use tenantry::clock::Timestamp;
 use tenantry::directory::{Lookup, Source};
-use tenantry::model::{Asset, Certificate, Listed, SessionId, Tenant, TenantId};
+use tenantry::model::{Asset, Certificate, DirectoryStretch, Listed, SessionId, Slug, Tenant, TenantId};
 use tenantry::store::{News, Store, StoreError};
 
 /// The kinds of reads, as they are counted, stalled and failed.
@@ -21,6 +21,7 @@ pub enum Read {
     Tenant,
     Certificate,
     Challenge,
+    Listings,
     News,
 }
 
@@ -167,8 +168,12 @@ impl Source for Tap {
         self.store.asset(hash).await
     }
 
-    async fn is_any_listed(&self, tenants: &[TenantId]) -> Result<bool, StoreError> {
-        self.store.is_any_listed(tenants).await
+    async fn directory(&self, after: Option<&Slug>, limit: u32) -> Result<Option<DirectoryStretch>, StoreError> {
+        self.read(Read::Listings, self.store.directory(after, limit)).await
+    }
+
+    async fn listed_ends(&self, every: u32) -> Result<Vec<TenantId>, StoreError> {
+        self.store.listed_ends(every).await
     }
 
     async fn listed(&self, after: Option<TenantId>, limit: u32) -> Result<Vec<Listed>, StoreError> {

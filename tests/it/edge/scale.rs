@@ -3,7 +3,7 @@
 
 use http::{Request, StatusCode};
 use http_body_util::Full;
-use tenantry::model::{Domain, DomainState, Hostname, Slug, Status, Tenant, TenantId};
+use tenantry::model::{Domain, DomainState, Hostname, Slug, Tenant};
 
 use crate::support::client::{get, h1, send_h1};
 use crate::support::world::World;
@@ -26,25 +26,9 @@ async fn populate(world: &World, many: usize) {
         let mut write = world.running.store().write().await.unwrap();
         for n in first..many.min(first + 25_000) {
             let tenant = Tenant {
-                id: TenantId::new(),
-                slug: Slug::parse(&slug(n)).unwrap(),
-                name: slug(n),
-                status: Status::Active,
-                plan: None,
-                features_on: Default::default(),
-                features_off: Default::default(),
-                parent: None,
-                branding: Default::default(),
                 // Some are visited more often than their plan allows.
                 edge: serde_json::from_str(r#"{"limits": {"requests_per_second": "unlimited"}}"#).unwrap(),
-                suspend_reason: None,
-                reason_public: false,
-                trial_ends: None,
-                life: tenantry::model::Life::default(),
-                subscription: Default::default(),
-                created: now,
-                updated: now,
-                revision: 0,
+                ..Tenant::new(Slug::parse(&slug(n)).unwrap(), now)
             };
             write.insert_tenant(&tenant).await.unwrap();
             if n % DOMAIN_EVERY == 0 {

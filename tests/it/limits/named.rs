@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use serde_json::json;
 use tenantry::clock::{Clock, Timestamp};
 use tenantry::metrics::Metrics;
-use tenantry::model::{Slug, Status, Tenant, TenantId};
+use tenantry::model::{Slug, Tenant, TenantId};
 use tenantry::traffic::{Busiest, Ended, Kind, Meter, Meters};
 
 use super::{HOST, limit, still};
@@ -51,26 +51,7 @@ impl Node {
 }
 
 fn tenant() -> Tenant {
-    Tenant {
-        id: TenantId::new(),
-        slug: Slug::parse("t").unwrap(),
-        name: "T".into(),
-        status: Status::Active,
-        plan: None,
-        features_on: BTreeSet::new(),
-        features_off: BTreeSet::new(),
-        parent: None,
-        branding: Default::default(),
-        edge: Default::default(),
-        suspend_reason: None,
-        reason_public: false,
-        trial_ends: None,
-        life: tenantry::model::Life::default(),
-        subscription: Default::default(),
-        created: Timestamp(0),
-        updated: Timestamp(0),
-        revision: 0,
-    }
+    Tenant::new(Slug::parse("t").unwrap(), Timestamp(0))
 }
 
 fn values(text: &str, name: &str) -> BTreeMap<String, u64> {

@@ -34,6 +34,23 @@ async fn a_password_lets_its_owner_in_and_nobody_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_strangers_send_to_sign_in_is_read_up_to_a_few_kilobytes() {
+    let world = World::start().await;
+    let long = |bytes| "a".repeat(bytes);
+    for (path, body) in [
+        ("/v1/session", json!({ "email": "ada@example.com", "password": long(20_000) })),
+        ("/v1/password-tokens/redeem", json!({ "token": long(20_000), "password": PASSWORD })),
+        ("/v1/invitations/join", json!({ "token": "t", "name": long(20_000), "password": PASSWORD })),
+    ] {
+        let said = Visitor::new(&world).call(Method::POST, path, Some(body)).await;
+        assert_eq!((said.status.as_u16(), said.code()), (413, "body-too-large"), "{path}");
+    }
+    // The longest password, each of its characters written as two escapes.
+    let longest = Visitor::new(&world).sign_in("ada@example.com", &"\u{1f600}".repeat(1024)).await;
+    assert_eq!((longest.status.as_u16(), longest.code()), (401, "sign-in-refused"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nobody_takes_as_long_as_somebody() {
     let world = World::start().await;
     person(&world, "ada@example.com").await;

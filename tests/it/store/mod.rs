@@ -23,7 +23,7 @@ mod writers;
 use sqlx::{AnyConnection, AssertSqlSafe, Connection, Row};
 use std::time::Duration;
 use tenantry::clock::{Clock, Timestamp};
-use tenantry::model::{Branding, Change, Domain, DomainState, Hostname, Slug, Status, Tenant, TenantId};
+use tenantry::model::{Change, Domain, DomainState, Hostname, Slug, Tenant, TenantId};
 use tenantry::seal::Sealer;
 use tenantry::store::{News, Page, Store, StoreError};
 
@@ -115,26 +115,7 @@ pub fn page(limit: u32, after: Option<&str>) -> Page {
 
 /// An active tenant with no frills.
 pub fn tenant(name: &str) -> Tenant {
-    Tenant {
-        id: TenantId::new(),
-        slug: slug(name),
-        name: name.to_owned(),
-        status: Status::Active,
-        plan: None,
-        features_on: Default::default(),
-        features_off: Default::default(),
-        parent: None,
-        branding: Branding::default(),
-        edge: Default::default(),
-        suspend_reason: None,
-        reason_public: false,
-        trial_ends: None,
-        life: tenantry::model::Life::default(),
-        subscription: Default::default(),
-        created: Timestamp(1_000),
-        updated: Timestamp(1_000),
-        revision: 0,
-    }
+    Tenant::new(slug(name), Timestamp(1_000))
 }
 
 pub fn claim(name: &str, tenant: TenantId, state: DomainState) -> Domain {

@@ -7,7 +7,7 @@ use serde_json::Value;
 use tenantry::clock::Timestamp;
 use tenantry::config::Config;
 use tenantry::model::{Catalogue, Feature, PlanChange, PlanName, Source, Status, Tenant, When};
-use tenantry::tenancy::{Deletion, NewMember, PlanOrder, TenancyError, TenantChange};
+use tenantry::tenancy::{Deletion, NewMember, PlanOrder, PlanQuestion, Stuck, TenancyError, TenantChange};
 
 use super::{DAY, Ground, House, actor, any, code, contract};
 
@@ -18,6 +18,8 @@ contract!(
     suspension_leaves_a_change_alone_and_cancellation_lets_it_rest,
     a_plan_that_has_left_the_catalogue_is_waited_for_and_nobody_loses_theirs,
     a_child_goes_back_to_its_parents_plan,
+    a_parent_that_has_gone_takes_nobodys_plan_along,
+    a_feature_that_the_catalogue_has_no_more_stands_in_nobodys_way,
     what_is_over_a_cap_stays_and_one_more_is_refused,
     nothing_is_switched_on_that_the_licence_withholds,
 );
@@ -167,7 +169,8 @@ async fn a_plan_that_has_left_the_catalogue_is_waited_for_and_nobody_loses_their
     house.order("beta", "starter").await;
     let whole = house.config.load_full();
     house.recatalogue(|catalogue| catalogue.plans.retain(|plan| plan.name.as_str() != "starter"));
-    assert!(house.tenancy.plan_state("acme").await.unwrap().change_is_stuck, "it is seen before it is due");
+    let state = house.tenancy.plan_state("acme").await.unwrap();
+    assert_eq!(state.stuck, Some(Stuck::NoSuchPlan), "it is seen before it is due");
     house.after(10).await;
     let waits = house.tenancy.show("acme").await.unwrap();
     assert_eq!((waits.tenant.plan, waits.effective.plan), (Some(plan("growth")), plan("growth")));
@@ -182,6 +185,7 @@ async fn a_plan_that_has_left_the_catalogue_is_waited_for_and_nobody_loses_their
     assert_eq!(told.iter().filter(|kind| *kind == "tenant.plan-waits").count(), 1, "{told:?}");
     let told = house.told("beta").await;
     assert!(told.contains(&"tenant.trial-ended".to_owned()), "what else time brings, it brings: {told:?}");
+    assert_eq!(told.iter().filter(|kind| *kind == "tenant.plan-waits").count(), 1, "renamed or not: {told:?}");
     // Somebody does something about it: another plan, or the plan comes back.
     house.order("beta", "free").await;
     house.config.store(whole);
@@ -209,6 +213,44 @@ async fn a_child_goes_back_to_its_parents_plan(ground: Ground) {
     assert_eq!((up.plan, up.subscription.next), (None, None), "the parent's is the better one");
     assert_eq!(code(house.tenancy.set_plan(&actor(), "holding", &any(), &back).await), "required");
     assert_eq!(house.ledger(&shop).await.last().unwrap(), "test tenant.plan");
+}
+
+async fn a_parent_that_has_gone_takes_nobodys_plan_along(ground: Ground) {
+    let house = House::on(ground).await;
+    house.create("holding", Status::Active, None).await;
+    house.create("shop", Status::Active, Some("holding")).await;
+    house.order("shop", "professional").await;
+    let back = PlanOrder { plan: None, when: None };
+    house.tenancy.set_plan(&actor(), "shop", &any(), &back).await.unwrap();
+    house.tenancy.set_parent(&actor(), "shop", &any(), None).await.unwrap();
+    assert_eq!(house.tenancy.plan_state("shop").await.unwrap().stuck, Some(Stuck::NoParent));
+    house.after(10).await;
+    assert_eq!(house.show("shop").await.plan, Some(plan("professional")));
+    assert!(house.told("shop").await.contains(&"tenant.plan-waits".to_owned()));
+    house.tenancy.set_parent(&actor(), "shop", &any(), Some("holding")).await.unwrap();
+    house.after(1).await;
+    assert_eq!(house.show("shop").await.plan, None);
+}
+
+async fn a_feature_that_the_catalogue_has_no_more_stands_in_nobodys_way(ground: Ground) {
+    let house = House::on(ground).await;
+    house.create("acme", Status::Active, None).await;
+    let list = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+    let switch = async |on: &[&str], off: &[&str]| {
+        house.tenancy.set_features(&actor(), "acme", &any(), &list(on), &list(off)).await
+    };
+    switch(&["scim"], &["embed_sdk"]).await.unwrap();
+    house.recatalogue(|catalogue| {
+        catalogue.features.retain(|feature, _| !["scim", "embed_sdk"].contains(&feature.as_str()));
+    });
+    let question = PlanQuestion { features_on: Some(list(&["sso"])), ..PlanQuestion::default() };
+    let preview = house.tenancy.preview("acme", &question).await.unwrap();
+    assert_eq!(preview.gained.iter().map(|gained| gained.feature.as_str()).collect::<Vec<_>>(), ["sso"]);
+    // Read, changed, and written back as a console does.
+    switch(&["scim", "sso"], &["embed_sdk"]).await.unwrap();
+    assert_eq!(code(switch(&["embed_sdk"], &[]).await), "unknown-feature", "it was off, and is on from nowhere");
+    switch(&["sso"], &[]).await.unwrap();
+    assert_eq!(code(switch(&["scim"], &[]).await), "unknown-feature");
 }
 
 async fn what_is_over_a_cap_stays_and_one_more_is_refused(ground: Ground) {
