@@ -347,6 +347,7 @@ fn sqlite_fault(steps: &[Step]) -> Option<String> {
         let derived = |what: &str| {
             what.starts_with('(')
                 || what.starts_with("CONSTANT")
+                || what.contains("-ROW")
                 || steps.iter().any(|other| {
                     other.text == format!("CO-ROUTINE {what}") || other.text == format!("MATERIALIZE {what}")
                 })

@@ -199,6 +199,7 @@ impl Write {
     /// Removes the certificates that are this tenant's, or all of whose names it holds, with their keys; returns how many.
     /// One that is for another tenant's name too stays.
     pub(super) async fn delete_certificates_of(&mut self, tenant: TenantId) -> Result<u64, StoreError> {
+        // The state is no column in the last part, but an expression: else all names that are held would be gone through.
         let sql = "SELECT n.certificate, n.name FROM certificate_names n \
                    WHERE (n.certificate IN (SELECT id FROM certificates WHERE tenant = $1) \
                     OR n.certificate IN (SELECT m.certificate FROM certificate_names m JOIN domains d ON d.name = m.name \
@@ -207,7 +208,8 @@ impl Write {
                       AND NOT EXISTS (SELECT 1 FROM domains d WHERE d.name = o.name AND d.tenant = $1 \
                        AND d.state IN ('verified', 'live', 'moved'))))) \
                    AND NOT EXISTS (SELECT 1 FROM certificate_names o JOIN domains d ON d.name = o.name \
-                    WHERE o.certificate = n.certificate AND d.tenant <> $1 AND d.state IN ('verified', 'live', 'moved')) \
+                    WHERE o.certificate = n.certificate AND d.tenant <> $1 \
+                    AND d.state || '' IN ('verified', 'live', 'moved')) \
                    ORDER BY n.certificate";
         let rows = self.all(query(sql).bind(tenant.to_string())).await?;
         let mut removed = 0;

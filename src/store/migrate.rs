@@ -16,7 +16,7 @@ use crate::clock::Timestamp;
 use crate::seal::Sealer;
 
 /// In order; the version is the position, counted from 1. Applied ones are never edited: a change is a new one.
-const MIGRATIONS: [(&str, &str); 19] = [
+const MIGRATIONS: [(&str, &str); 20] = [
     ("foundation", include_str!("migrations/0001_foundation.sql")),
     ("certificates", include_str!("migrations/0002_certificates.sql")),
     ("edge settings", include_str!("migrations/0003_edge.sql")),
@@ -36,6 +36,7 @@ const MIGRATIONS: [(&str, &str); 19] = [
     ("standing", include_str!("migrations/0017_standing.sql")),
     ("ledger lists", include_str!("migrations/0018_ledger_lists.sql")),
     ("directory", include_str!("migrations/0019_directory.sql")),
+    ("a tenant that goes", include_str!("migrations/0020_going.sql")),
 ];
 
 /// The version that this program works with.

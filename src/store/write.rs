@@ -119,7 +119,9 @@ impl Write {
     /// Ends the part of a transaction of very many rows in which others write as well: takes the revision, and counts what
     /// has come. What must still be true is to be asked behind this. Does nothing where the turn is taken already.
     pub async fn take_turn(&mut self) -> Result<(), StoreError> {
-        let Bulk::Beside(counted) = std::mem::replace(&mut self.bulk, Bulk::Turn) else { return Ok(()) };
+        let Bulk::Beside(counted) = &mut self.bulk else { return Ok(()) };
+        let counted = std::mem::take(counted);
+        self.bulk = Bulk::Turn;
         let sql = "UPDATE feed SET revision = revision + 1 WHERE id = $1 RETURNING revision";
         let rows = self.aside.all(query(sql).bind(1_i64)).await?;
         self.revision = feed_row(rows.first())?.int("revision")?;
