@@ -111,6 +111,13 @@ impl Lines<'_> {
     }
 }
 
+impl Line {
+    /// What the first column says.
+    pub fn first(&self) -> &str {
+        self.cells.first().and_then(Option::as_deref).unwrap_or_default()
+    }
+}
+
 impl<'t> Table<'t> {
     /// Reads the heading. A table whose heading is wrong is not read on.
     pub fn open(text: &'t [u8], columns: &'static [Column]) -> Result<Self, TenancyError> {
@@ -180,6 +187,31 @@ impl<'t> Table<'t> {
             }
         }
         lines
+    }
+}
+
+/// Rows in the order in which they are written, a part at a time. Most indexes end with the name of a row, and all else in
+/// them is the same for many rows of a table: in the order of the names, each index grows in a few places. As the rows come,
+/// it grows here and there, and with more tenants than memory every place has to be fetched first.
+pub(super) struct Sorted(std::vec::IntoIter<Line>);
+
+impl Sorted {
+    pub fn by<K: Ord>(mut table: Table<'_>, key: impl Fn(&Line) -> K) -> Self {
+        let mut lines = Vec::new();
+        loop {
+            let some = table.chunk();
+            if some.is_empty() {
+                break;
+            }
+            lines.extend(some);
+        }
+        lines.sort_by_cached_key(key);
+        Self(lines.into_iter())
+    }
+
+    /// The next rows, at most [`CHUNK`]; none at the end.
+    pub fn chunk(&mut self) -> Vec<Line> {
+        self.0.by_ref().take(CHUNK).collect()
     }
 }
 

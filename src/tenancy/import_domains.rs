@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::domains::{TOKEN_BYTES, check_name, require_feature};
 use super::error::{Fault, TenancyError};
-use super::import::{CHUNK, Column, Imported, Line, Seen, Table, sha256};
+use super::import::{CHUNK, Column, Imported, Line, Seen, Sorted, Table, sha256};
 use super::lineage::Known;
 use super::{Actor, CUSTOM_DOMAIN, Done, Tenancy, tokens};
 use crate::config::Config;
@@ -54,11 +54,11 @@ impl Tenancy {
         let sha256 = sha256(table);
         let now = self.clock.now();
         let mut write = self.store.bulk().await?;
-        let mut reader = Table::open(table, COLUMNS)?;
+        let mut claims = Sorted::by(Table::open(table, COLUMNS)?, |line| line.first().to_owned());
         let mut turns = Turns { front: write.next_turn(None).await?, last: HashMap::new() };
         let (mut written, mut verified) = (0, 0_u64);
         loop {
-            let lines = reader.chunk();
+            let lines = claims.chunk();
             if lines.is_empty() {
                 break;
             }

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use serde_json::json;
 
 use super::error::{Fault, TenancyError};
-use super::import::{Column, Imported, Line, Seen, Table, sha256};
+use super::import::{Column, Imported, Line, Seen, Sorted, Table, sha256};
 use super::lineage::{Known, MAX_DEPTH, parents_in};
 use super::parent::not_beneath_gone;
 use super::tenants::{Checked, check, no_parent};
@@ -37,6 +37,8 @@ struct Survey {
     stored: HashMap<String, Parent>,
     /// Slugs of the table that others in it are beneath.
     above: HashSet<String>,
+    /// How many generations are above each tenant of the table that has any.
+    depths: HashMap<String, usize>,
 }
 
 impl Tenancy {
@@ -57,9 +59,11 @@ impl Tenancy {
             return Err(changed("a parent has gone"));
         }
         let mut ids: HashMap<String, TenantId> = HashMap::new();
-        let mut reader = Table::open(table, COLUMNS)?;
+        // Parents before those beneath them.
+        let depth = |slug: &str| survey.depths.get(slug).copied().unwrap_or_default();
+        let mut rows = Sorted::by(Table::open(table, COLUMNS)?, |line| (depth(line.first()), line.first().to_owned()));
         loop {
-            let lines = reader.chunk();
+            let lines = rows.chunk();
             if lines.is_empty() {
                 break;
             }
@@ -101,7 +105,6 @@ impl Tenancy {
         let config = self.config();
         let mut table = Table::open(table, COLUMNS)?;
         let mut seen = Seen::default();
-        // How many generations are above each tenant of the table that has any.
         let mut depths: HashMap<String, usize> = HashMap::new();
         let mut stored: HashMap<String, Option<Parent>> = HashMap::new();
         let mut above = HashSet::new();
@@ -153,7 +156,7 @@ impl Tenancy {
         }
         table.faults.check()?;
         let stored = stored.into_iter().filter_map(|(key, parent)| Some((key, parent?))).collect();
-        Ok(Survey { rows: table.rows, stored, above })
+        Ok(Survey { rows: table.rows, stored, above, depths })
     }
 
     async fn stored_parent<'k>(

@@ -1,5 +1,6 @@
 //! Replaced again and again under load: nobody is refused, nobody is cut off.
 
+use std::error::Error as _;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -136,14 +137,21 @@ async fn streaming(house: Arc<House>, tally: Arc<Tally>) {
                     Ok(answer) => {
                         answer.into_body().collect().await.map(drop).map_err(|error| format!("h2: {error:?}"))
                     }
-                    // It never left: the connection had been told to end before.
-                    Err(error) if error.is_canceled() => continue,
+                    Err(error) if never_left(&error) => continue,
                     Err(error) => Err(format!("h2: {error:?}")),
                 };
                 tally.note(&tally.streams, outcome);
             }
         }
     }
+}
+
+/// The connection had been told to end before the request was sent, or before the server took it up: it says so, and a
+/// client sends it again elsewhere (RFC 9113, 6.8). One that the server has begun with never ends like this.
+fn never_left(error: &hyper::Error) -> bool {
+    let reset = error.source().and_then(|source| source.downcast_ref::<h2::Error>());
+    let told = reset.is_some_and(|reset| reset.is_go_away() && reset.reason() == Some(h2::Reason::NO_ERROR));
+    error.is_canceled() || told
 }
 
 /// A load balancer that asks whether the node is well.
