@@ -219,5 +219,5 @@ pub async fn under_flood(server: &Server, rate: u64, lasting: Duration) -> Vec<F
     let what = format!("p99 of 2,000 requests a second beside {} handshakes a second for unknown names", count(rate));
     let mut fact = Fact::number(&what, &server.name, median(&flooded), "ms");
     fact.spread = Some(ends(&flooded));
-    vec![Fact::number("p99 of 2,000 requests a second, alone", &server.name, median(&quiet), "ms"), fact]
+    vec![Fact::number("p99 of 2,000 requests a second", &server.name, median(&quiet), "ms"), fact]
 }

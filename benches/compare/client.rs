@@ -41,7 +41,8 @@ impl Tls {
         config.alpn_protocols = vec![alpn.as_bytes().to_vec()];
         config.resumption = match resumes {
             0 => Resumption::disabled(),
-            names => Resumption::in_memory_sessions(names),
+            // It counts tickets, of which a name may have eight.
+            names => Resumption::in_memory_sessions(names * 8),
         };
         Self { connector: TlsConnector::from(Arc::new(config)) }
     }

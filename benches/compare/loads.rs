@@ -93,7 +93,7 @@ pub async fn measure(load: Load, server: &Server, warm: Duration, lasting: Durat
     // One for all, so that tickets are found again.
     let tls = match load {
         Load::Http2 => Tls::new("h2", 0),
-        Load::Resumed => Tls::new("http/1.1", 2 * HOSTS_AGAIN * load.visitors()),
+        Load::Resumed => Tls::new("http/1.1", HOSTS_AGAIN * load.visitors()),
         _ => Tls::new("http/1.1", 0),
     };
     for n in 0..load.visitors() {
@@ -152,6 +152,9 @@ impl Tally {
         let (done, failed) = (times.len() as u64, self.failed.load(Ordering::Relaxed));
         if done == 0 || failed * 100 > done {
             return Err(format!("{failed} of {} failed: {failure}", done + failed));
+        }
+        if cpu.is_zero() {
+            return Err("the system keeps no account of CPU time in /proc/<pid>/task/<tid>/schedstat".into());
         }
         let full = self.not_resumed.load(Ordering::Relaxed);
         if full * 100 > done {

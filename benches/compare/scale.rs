@@ -41,17 +41,17 @@ impl Scale {
             quick: false,
             sites: [(10, 0), (100_000, 0), (100_000, super::names::DOMAINS)],
             rounds: 5,
-            warm: Duration::from_millis(400),
-            lasting: Duration::from_millis(1_500),
+            warm: Duration::from_millis(300),
+            lasting: Duration::from_millis(1_000),
             idle: 10_000,
-            known: Duration::from_secs(90),
+            known: Duration::from_secs(60),
             certificates: 5_000,
             starts: 3,
             times: 20,
             routes: 10_000,
             blocks: 10_000,
             flood: 1_000,
-            beside: Duration::from_secs(4),
+            beside: Duration::from_secs(3),
         }
     }
 

@@ -15,34 +15,46 @@ use super::client::{Tls, get};
 use super::program::{local, port};
 use super::{bare, machine, names};
 
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A program that was started on a core; it ends with the value, and everything that it has started with it.
-pub struct Process(Child);
+pub struct Process {
+    child: Child,
+    output: PathBuf,
+}
 
 impl Process {
     /// What it says goes into `<directory>/<label>.out`.
     pub fn start(directory: &Path, label: &str, program: &Path, arguments: &[&str]) -> io::Result<Self> {
-        let said = File::create(directory.join(format!("{label}.out")))?;
+        let output = directory.join(format!("{label}.out"));
+        let said = File::create(&output)?;
         let mut command = Command::new("taskset");
         command.args(["-c", machine::SERVERS]).arg(program).args(arguments).current_dir(directory);
         command.env("HOME", directory).stdin(Stdio::null()).stdout(said.try_clone()?).stderr(said);
-        command.spawn().map(Self)
+        let child = command.spawn()?;
+        Ok(Self { child, output })
     }
 
     pub fn family(&self) -> Vec<u32> {
-        machine::family(self.0.id())
+        machine::family(self.child.id())
     }
 
     pub fn signal(&self, signal: Signal) {
-        machine::end(&[self.0.id()], signal);
+        machine::end(&[self.child.id()], signal);
+    }
+
+    /// The end of what it has said.
+    fn said(&self) -> String {
+        let said = std::fs::read_to_string(&self.output).unwrap_or_default();
+        let lines: Vec<&str> = said.lines().collect();
+        lines[lines.len().saturating_sub(5)..].join("\n")
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
         machine::end(&self.family(), Signal::KILL);
-        let _ = self.0.wait();
+        let _ = self.child.wait();
     }
 }
 
@@ -71,9 +83,13 @@ impl Server {
         Self { refuses_strangers: false, ..self }
     }
 
-    /// Waits until it serves; `false` when it does not.
+    /// Waits until it serves; `false`, with a word about it, when it does not.
     pub async fn is_ready(&self) -> bool {
-        until_served(self.https, &names::slug_host(0), PATIENCE).await.is_some()
+        let is_ready = until_served(self.https, &names::slug_host(0), PATIENCE).await.is_some();
+        if !is_ready {
+            println!("{} does not serve: not measured\n{}", self.name, self.process.said());
+        }
+        is_ready
     }
 
     /// A host for the `n`th visitor.
@@ -228,7 +244,6 @@ backend app
             r#"{{
     admin off
     auto_https off
-    persist_config off
     servers {{
         protocols h1 h2
     }}
