@@ -73,7 +73,7 @@ impl Tenant {
             ("x-tenant-slug", value(names::slug(n))),
             ("x-tenant-plan", value("growth".into())),
             ("x-tenant-status", value("active".into())),
-            ("x-tenant-features", value("api_access,csv_export,custom_domain,embed_sdk,webhooks".into())),
+            ("x-tenant-features", value("catch_up_ai,csv_export,custom_domain,embed_sdk".into())),
             ("x-tenant-host", value(host.clone())),
             ("x-tenant-via", value("subdomain".into())),
             // As long as a signed one is.

@@ -1,5 +1,6 @@
 //! What connections, hosts and certificates weigh, by what is resident before and after.
 
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use tokio::net::TcpStream;
@@ -51,21 +52,20 @@ pub async fn idle_connections(server: &Server, count: usize) -> Result<Weight, S
     Ok(Weight { alone, each: with.saturating_sub(alone) as f64 / count as f64, count })
 }
 
-/// Visits domains of this site in the clear, which makes them known, until the time is over: how many were visited in how
-/// long, and the memory that each added, its share of its tenant's included.
-pub async fn known_hosts(site: &Site, server: &Server, budget: Duration) -> (Weight, Duration) {
+/// Visits these domains of every tenant in the clear, which makes them known, until the time is over: the memory that each
+/// added, and how long it took. The first of a tenant makes the tenant known as well.
+pub async fn known_hosts(site: &Site, server: &Server, which: Range<usize>, budget: Duration) -> (Weight, Duration) {
     let family = server.process.family();
     sleep(SETTLE).await;
     let alone = machine::memory(&family);
     let (begun, mut hands) = (Instant::now(), JoinSet::new());
     for hand in 0..HANDS {
-        let (address, tenants, domains) = (site.http, site.tenants, site.domains);
+        let (address, tenants, which) = (site.http, site.tenants, which.clone());
         hands.spawn(async move {
             let mut connection = Http1::new(TcpStream::connect(address).await.expect("a connection"));
             let mut visited = 0_usize;
-            for n in (hand..tenants).step_by(HANDS) {
-                // The 0th has a certificate: in the clear it is only redirected.
-                for k in 1..domains {
+            for k in which {
+                for n in (hand..tenants).step_by(HANDS) {
                     if begun.elapsed() > budget {
                         return visited;
                     }
@@ -91,7 +91,7 @@ pub async fn known_hosts(site: &Site, server: &Server, budget: Duration) -> (Wei
 /// One handshake with each of so many certificates; the first hundred are for what a handshake itself leaves behind.
 pub async fn served_certificates(site: &Site, server: &Server, count: usize) -> Weight {
     const BEFORE: usize = 100;
-    let visit = async |range: std::ops::Range<usize>| {
+    let visit = async |range: Range<usize>| {
         let tls = Tls::new("http/1.1", 0);
         for n in range {
             tls.connect(server.https, &names::domain(n, 0)).await.expect("a handshake");

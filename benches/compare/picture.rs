@@ -25,7 +25,7 @@ pub fn draw(report: &Report) -> String {
         report.machine["cpu"].as_str().unwrap_or_default(),
         report.taken.as_str().unwrap_or_default()
     );
-    let height = y + 16;
+    let height = y + 26;
     format!(
         r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" font-family="system-ui, sans-serif" font-size="13">
 <style>
@@ -35,11 +35,11 @@ text {{ fill: #1f2328; }} .quiet {{ fill: #59636e; font-size: 12px; }} .title {{
 text {{ fill: #e6edf3; }} .quiet {{ fill: #9198a1; }} .ours {{ fill: #4493f8; }} .theirs {{ fill: #59636e; }}
 }}
 </style>
-<text x="0" y="14" class="title">CPU of the server, µs (less is better)</text>
+<text x="0" y="14" class="title">CPU of the server for each, in µs (less is better)</text>
 {body}<text x="0" y="{}" class="quiet">{}</text>
 </svg>
 "#,
-        y + 8,
+        y + 18,
         escape(&machine)
     )
 }

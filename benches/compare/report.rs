@@ -120,8 +120,8 @@ impl Report {
         let _ = writeln!(text, "\n{}", load.name());
         let _ = writeln!(
             text,
-            "  {:<44}{:>8} {:>15}{:>9}{:>9}{:>9}  {:<22}x nginx",
-            "", "CPU us", "(least-most)", "p50 us", "p99 us", "a second", "x bare pingora"
+            "  {:<44}{:>8} {:>15}{:>6}{:>9}{:>9}{:>10}  {:<22}x nginx",
+            "", "CPU us", "(least-most)", "busy", "p50 us", "p99 us", "a second", "x bare pingora"
         );
         for series in self.of(load) {
             let name = &self.servers[series.server].0;
@@ -137,8 +137,10 @@ impl Report {
             });
             let _ = writeln!(
                 text,
-                "  {name:<44}{cpu:>8.1} {:>15}{:>9.0}{:>9.0}{:>9.0}  {bare:<22}{nginx}",
+                "  {name:<44}{cpu:>8.1} {:>15}{:>5.0}%{:>9.0}{:>9.0}{:>10.0}  {bare:<22}{nginx}",
                 format!("({least:.1}-{most:.1})"),
+                // Of its core: less than all of it where the load or the backend has no more to give.
+                of(|sample| sample.cpu_us * sample.per_second / 1e4),
                 of(|sample| f64::from(sample.p50_us)),
                 of(|sample| f64::from(sample.p99_us)),
                 of(|sample| sample.per_second),

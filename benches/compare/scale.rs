@@ -12,7 +12,7 @@ pub struct Scale {
     pub lasting: Duration,
     /// Connections that rest.
     pub idle: usize,
-    /// How long hosts are made known.
+    /// How long hosts are made known, first one of each tenant and then the others.
     pub known: Duration,
     /// How many are served to be weighed.
     pub certificates: usize,
@@ -30,10 +30,12 @@ pub struct Scale {
 
 impl Scale {
     pub fn from_environment() -> Self {
-        match std::env::var_os("TENANTRY_BENCH_QUICK") {
+        let scale = match std::env::var_os("TENANTRY_BENCH_QUICK") {
             Some(_) => Self::quick(),
             None => Self::whole(),
-        }
+        };
+        let rounds = std::env::var("TENANTRY_BENCH_ROUNDS").ok().and_then(|rounds| rounds.parse().ok());
+        Self { rounds: rounds.unwrap_or(scale.rounds), ..scale }
     }
 
     fn whole() -> Self {
@@ -44,7 +46,7 @@ impl Scale {
             warm: Duration::from_millis(300),
             lasting: Duration::from_millis(1_000),
             idle: 10_000,
-            known: Duration::from_secs(60),
+            known: Duration::from_secs(40),
             certificates: 5_000,
             starts: 3,
             times: 20,
@@ -63,7 +65,7 @@ impl Scale {
             warm: Duration::from_millis(150),
             lasting: Duration::from_millis(250),
             idle: 200,
-            known: Duration::from_secs(3),
+            known: Duration::from_secs(2),
             certificates: 100,
             starts: 1,
             times: 2,
