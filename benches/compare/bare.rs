@@ -7,20 +7,23 @@ use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::net::IpAddr;
+use std::os::fd::RawFd;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use http::HeaderValue;
+use http::{HeaderValue, Version};
 use pingora_core::listeners::tls::TlsSettings;
+use pingora_core::protocols::Digest;
 use pingora_core::server::Server;
 use pingora_core::server::configuration::ServerConf;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_error::{Error, ErrorType, Result};
-use pingora_http::RequestHeader;
+use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{ProxyHttp, Session, http_proxy_service};
+use tenantry::clock::Clock;
 use uuid::Uuid;
 
 use super::names;
@@ -59,6 +62,7 @@ struct Bare {
 
 /// A tenant as it is told to backends.
 struct Tenant {
+    slug: String,
     host: String,
     headers: Vec<(&'static str, HeaderValue)>,
     forwarded_host: HeaderValue,
@@ -77,9 +81,9 @@ impl Tenant {
             ("x-tenant-host", value(host.clone())),
             ("x-tenant-via", value("subdomain".into())),
             // As long as a signed one is.
-            ("x-tenant-assertion", value("a".repeat(430))),
+            ("x-tenant-assertion", value("a".repeat(478))),
         ];
-        Self { forwarded_host: value(host.clone()), host, headers }
+        Self { slug: names::slug(n), forwarded_host: value(host.clone()), host, headers }
     }
 }
 
@@ -87,6 +91,8 @@ impl Tenant {
 struct Asked {
     started: Instant,
     begun: Option<Instant>,
+    answered: Option<Instant>,
+    reused: bool,
     id: String,
     tenant: Option<Arc<Tenant>>,
 }
@@ -96,7 +102,10 @@ impl ProxyHttp for Bare {
     type CTX = Asked;
 
     fn new_ctx(&self) -> Asked {
-        Asked { started: Instant::now(), begun: None, id: Uuid::now_v7().simple().to_string(), tenant: None }
+        // As Tenantry makes them.
+        let millis = u64::try_from(Clock::system().now().millis()).unwrap_or_default();
+        let id = uuid::Builder::from_unix_timestamp_millis(millis, &rand::random()).into_uuid().simple().to_string();
+        Asked { started: Instant::now(), begun: None, answered: None, reused: false, id, tenant: None }
     }
 
     async fn upstream_peer(&self, session: &mut Session, ctx: &mut Asked) -> Result<Box<HttpPeer>> {
@@ -136,6 +145,24 @@ impl ProxyHttp for Bare {
         request.insert_header("x-request-id", ctx.id.as_str())
     }
 
+    async fn connected_to_upstream(
+        &self,
+        _: &mut Session,
+        reused: bool,
+        _: &HttpPeer,
+        _: RawFd,
+        _: Option<&Digest>,
+        ctx: &mut Asked,
+    ) -> Result<()> {
+        ctx.reused = reused;
+        Ok(())
+    }
+
+    async fn response_filter(&self, _: &mut Session, _: &mut ResponseHeader, ctx: &mut Asked) -> Result<()> {
+        ctx.answered.get_or_insert_with(Instant::now);
+        Ok(())
+    }
+
     async fn logging(&self, session: &mut Session, _: Option<&Error>, ctx: &mut Asked) {
         // As the real one does: whoever has no room for a line loses it.
         let _ = self.log.try_send(line(session, ctx, &self.backend).into_bytes());
@@ -151,28 +178,30 @@ fn client(session: &Session) -> IpAddr {
 fn line(session: &Session, ctx: &Asked, backend: &str) -> String {
     let request = session.req_header();
     let status = session.response_written().map_or(0, |response| response.status.as_u16());
-    let millis = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_millis();
-    let (total, begun) = (ctx.started.elapsed(), ctx.begun.unwrap_or(ctx.started));
-    let edge = begun.duration_since(ctx.started);
-    let slug = ctx.tenant.as_ref().and_then(|tenant| tenant.headers.get(1)?.1.to_str().ok()).unwrap_or_default();
-    let host = ctx.tenant.as_ref().map_or("", |tenant| &tenant.host);
+    let begun = ctx.begun.unwrap_or(ctx.started);
+    let upstream = ctx.answered.map_or_else(Duration::default, |answered| answered.duration_since(begun));
+    let (slug, host) = ctx.tenant.as_ref().map_or(("", ""), |tenant| (&*tenant.slug, &*tenant.host));
+    let protocol = if request.version == Version::HTTP_2 { "h2" } else { "http/1.1" };
     let mut line = String::with_capacity(768);
     let _ = writeln!(
         line,
-        "{{\"time\":{millis},\"level\":\"INFO\",\"target\":\"access\",\"request.id\":\"{}\",\"client.address\":\"{}\",\
-         \"tenant.slug\":\"{slug}\",\"tenant.via\":\"subdomain\",\"http.host\":\"{host}\",\"http.method\":\"{}\",\
-         \"http.path\":\"{}\",\"http.protocol\":\"{:?}\",\"http.status\":{status},\"fault\":\"none\",\"route\":\"rest\",\
-         \"pool\":\"app\",\"upstream.address\":\"{backend}\",\"upstream.tries\":1,\"duration_us\":{},\"edge_us\":{},\
-         \"upstream_us\":{},\"response.body_bytes\":{},\"tls.version\":\"1.3\"}}",
-        ctx.id,
+        "{{\"client.address\":\"{}\",\"duration_us\":{},\"edge_us\":{},\"fault\":\"none\",\"http.host\":\"{host}\",\
+         \"http.method\":\"{}\",\"http.path\":\"{}\",\"http.protocol\":\"{protocol}\",\"http.status\":{status},\
+         \"level\":\"INFO\",\"pool\":\"app\",\"request.body_bytes\":{},\"request.id\":\"{}\",\"response.body_bytes\":{},\
+         \"route\":\"rest\",\"target\":\"access\",\"tenant.slug\":\"{slug}\",\"tenant.via\":\"subdomain\",\
+         \"timestamp\":\"{}\",\"tls.alpn\":\"{protocol}\",\"tls.resumed\":false,\"tls.version\":\"TLSv1.3\",\
+         \"upstream.address\":\"{backend}\",\"upstream.reused\":{},\"upstream.tries\":1,\"upstream_us\":{}}}",
         client(session),
+        ctx.started.elapsed().as_micros(),
+        begun.duration_since(ctx.started).as_micros(),
         request.method,
         request.uri.path(),
-        request.version,
-        total.as_micros(),
-        edge.as_micros(),
-        total.saturating_sub(edge).as_micros(),
+        session.body_bytes_read(),
+        ctx.id,
         session.body_bytes_sent(),
+        Clock::system().now(),
+        ctx.reused,
+        upstream.as_micros(),
     );
     line
 }

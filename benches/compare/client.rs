@@ -3,7 +3,7 @@
 //! AES-128-GCM.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use rustls::client::Resumption;
@@ -12,7 +12,7 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, HandshakeKind, SignatureScheme};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -48,7 +48,17 @@ impl Tls {
     }
 
     pub async fn connect(&self, address: SocketAddr, host: &str) -> io::Result<TlsStream<TcpStream>> {
-        let tcp = TcpStream::connect(address).await?;
+        self.shake_hands(TcpStream::connect(address).await?, host).await
+    }
+
+    /// The same from an address of the visitor's choice.
+    pub async fn connect_from(&self, own: Ipv4Addr, address: SocketAddr, host: &str) -> io::Result<()> {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind((own, 0).into())?;
+        self.shake_hands(socket.connect(address).await?, host).await.map(drop)
+    }
+
+    async fn shake_hands(&self, tcp: TcpStream, host: &str) -> io::Result<TlsStream<TcpStream>> {
         tcp.set_nodelay(true)?;
         let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
         self.connector.connect(name, tcp).await

@@ -2,11 +2,11 @@
 //! that with the server's CPU time at both of its ends.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use futures_util::future::try_join_all;
 use tokio::task::JoinSet;
@@ -282,23 +282,26 @@ impl Visitor {
     }
 }
 
-/// Makes handshakes under names that nobody knows, so many a second, until it is dropped.
+/// Makes handshakes under names that nobody knows, so many a second, from 64 networks, until it is dropped.
 pub fn flood(address: SocketAddr, rate: u64) -> JoinSet<()> {
-    const HANDS: u64 = 64;
+    const HANDS: u8 = 64;
     let mut flood = JoinSet::new();
-    let next = Arc::new(AtomicU64::new(0));
+    // Nobody whom an earlier flood has made known as nobody.
+    let first_name = u64::try_from(SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_nanos()).unwrap_or_default();
+    let next = Arc::new(AtomicU64::new(first_name));
     for hand in 0..HANDS {
         let (tls, next) = (Tls::new("http/1.1", 0), Arc::clone(&next));
+        let own = Ipv4Addr::new(127, 0, 1 + hand, 1);
         flood.spawn(async move {
-            let turn = Duration::from_nanos(1_000_000_000 * HANDS / rate);
-            let first = tokio::time::Instant::now() + turn * u32::try_from(hand).unwrap_or(0) / HANDS as u32;
+            let turn = Duration::from_nanos(1_000_000_000 * u64::from(HANDS) / rate);
+            let first = tokio::time::Instant::now() + turn * u32::from(hand) / u32::from(HANDS);
             let mut turns = interval_at(first, turn);
             turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
                 turns.tick().await;
                 let name = names::stranger(next.fetch_add(1, Ordering::Relaxed));
                 // It is refused; one that is not answered at all must not hold up the next.
-                let _ = tokio::time::timeout(Duration::from_secs(1), tls.connect(address, &name)).await;
+                let _ = tokio::time::timeout(Duration::from_secs(1), tls.connect_from(own, address, &name)).await;
             }
         });
     }

@@ -244,6 +244,11 @@ backend app
             r#"{{
     admin off
     auto_https off
+    log {{
+        output file {directory}/caddy.log {{
+            roll_disabled
+        }}
+    }}
     servers {{
         protocols h1 h2
     }}
@@ -251,11 +256,7 @@ backend app
 https://*.{base}:{port} {{
     bind 127.0.0.1
     tls {chain} {key}
-    log {{
-        output file {directory}/caddy.log {{
-            roll_disabled
-        }}
-    }}
+    log
     reverse_proxy {backend} {{
         header_up X-Request-Id {{http.request.uuid}}
         transport http {{
