@@ -198,7 +198,7 @@ async fn change(scale: &Scale, sites: &[Site], servers: &[Server], ground: &Grou
     if let Some((site, server)) = large {
         facts.extend(changes::of_tenantry(site, server, scale.times, scale.routes).await);
     }
-    facts.extend(changes::of_nginx(ground, scale.blocks, scale.routes, scale.times).await);
+    facts.extend(changes::of_nginx(ground, scale.blocks, scale.routes, scale.times).await.into_iter().flatten());
     let mut beside = Vec::new();
     // Of the stores the large one stands for all.
     let is_small = |server: &&Server| sites[..sites.len() - 1].iter().any(|site| site.https == server.https);
