@@ -135,8 +135,9 @@ async fn start(scale: &Scale, sites: &[Site], ground: &Ground) -> (Vec<Server>, 
 async fn weigh_known(scale: &Scale, site: &Site, server: &Server) -> Vec<Fact> {
     let name = &server.name;
     // The 0th of a tenant's domains has a certificate: in the clear it is only redirected.
-    let (first, took_first) = memory::known_hosts(site, server, 1..2, scale.known).await;
-    let (others, took) = memory::known_hosts(site, server, 2..site.domains, scale.known).await;
+    let (first, took_first) = memory::known_hosts(site, server, site.tenants, 1..2, scale.known).await;
+    // Of tenants that are known by now.
+    let (others, took) = memory::known_hosts(site, server, first.count, 2..site.domains, scale.known).await;
     let known = count(first.count + others.count);
     println!("{name}: {known} hosts made known in {:.0?}", took_first + took);
     let certificates = memory::served_certificates(site, server, scale.certificates).await;

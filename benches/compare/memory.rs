@@ -52,15 +52,21 @@ pub async fn idle_connections(server: &Server, count: usize) -> Result<Weight, S
     Ok(Weight { alone, each: with.saturating_sub(alone) as f64 / count as f64, count })
 }
 
-/// Visits these domains of every tenant in the clear, which makes them known, until the time is over: the memory that each
+/// Visits these domains of so many tenants in the clear, which makes them known, until the time is over: the memory that each
 /// added, and how long it took. The first of a tenant makes the tenant known as well.
-pub async fn known_hosts(site: &Site, server: &Server, which: Range<usize>, budget: Duration) -> (Weight, Duration) {
+pub async fn known_hosts(
+    site: &Site,
+    server: &Server,
+    tenants: usize,
+    which: Range<usize>,
+    budget: Duration,
+) -> (Weight, Duration) {
     let family = server.process.family();
     sleep(SETTLE).await;
     let alone = machine::memory(&family);
     let (begun, mut hands) = (Instant::now(), JoinSet::new());
     for hand in 0..HANDS {
-        let (address, tenants, which) = (site.http, site.tenants, which.clone());
+        let (address, which) = (site.http, which.clone());
         hands.spawn(async move {
             let mut connection = Http1::new(TcpStream::connect(address).await.expect("a connection"));
             let mut visited = 0_usize;
