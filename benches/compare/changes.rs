@@ -1,0 +1,235 @@
+//! How long a change takes until it holds, and a start until it serves: of Tenantry with its large store, and of nginx with
+//! generated server blocks and a reload, which is its nearest.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::Method;
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use super::api::Api;
+use super::client::{Answer, Tls, get};
+use super::loads::{Load, flood, measure};
+use super::program::{local, port};
+use super::report::{Fact, count, ends, median};
+use super::servers::{Ground, Process, Server, find, until_served};
+use super::site::Site;
+use super::{machine, names};
+
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// All that is asked of Tenantry while it runs.
+pub async fn of_tenantry(site: &Site, server: &Server, times: usize, routes: usize) -> Vec<Fact> {
+    let api = site.api();
+    let asked = [
+        new_hosts(site, server, &api, times).await,
+        suspensions(server, &api, times).await,
+        reloads(site, server, &api, times.min(5), routes).await,
+    ];
+    asked.into_iter().flatten().flatten().collect()
+}
+
+async fn reloads(site: &Site, server: &Server, api: &Api, times: usize, routes: usize) -> Option<Vec<Fact>> {
+    let mut took = Vec::new();
+    for round in 1..=times {
+        site.route(routes, round);
+        let begun = Instant::now();
+        post(api, "/v1/config/reload", json!({})).await?;
+        until_answered(server.https, &server.host(0), "/marker", round).await?;
+        took.push(begun.elapsed());
+    }
+    site.route(0, 0);
+    post(api, "/v1/config/reload", json!({})).await?;
+    let what =
+        format!("a configuration with {} routes: from asking for the reload until it is in force", count(routes));
+    Some(vec![Fact::millis(&what, &server.name, &took)])
+}
+
+async fn new_hosts(site: &Site, server: &Server, api: &Api, times: usize) -> Option<Vec<Fact>> {
+    let (mut writes, mut waits) = (Vec::new(), Vec::new());
+    // Names of another run may be in a store that is kept.
+    let run = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_millis();
+    for n in 0..times {
+        let slug = format!("new-{run}-{n}");
+        let begun = Instant::now();
+        let body = json!({ "slug": slug, "name": "New", "plan": "growth", "status": "active" });
+        post(api, "/v1/tenants", body).await?;
+        writes.push(begun.elapsed());
+        let host = format!("{slug}.{}", names::BASE);
+        waits.push(until_served(server.https, &host, PATIENCE).await?);
+    }
+    let what = format!("host {} is written: until the write is answered", count(site.hosts() + 1));
+    let then = "from then until it is served, a handshake and a request included";
+    Some(vec![Fact::millis(&what, &server.name, &writes), Fact::millis(then, &server.name, &waits)])
+}
+
+/// Each of a tenant that has just been served.
+async fn suspensions(server: &Server, api: &Api, times: usize) -> Option<Vec<Fact>> {
+    let (tls, mut writes, mut waits, mut late) = (Tls::new("http/1.1", 0), Vec::new(), Vec::new(), 0);
+    for n in 0..times {
+        let n = n % server.hosts;
+        let (host, tenant) = (names::slug_host(n), format!("/v1/tenants/{}", names::slug(n)));
+        until_served(server.https, &host, PATIENCE).await?;
+        let begun = Instant::now();
+        post(api, &format!("{tenant}/suspend"), json!({ "reason": "compare" })).await?;
+        writes.push(begun.elapsed());
+        let begun = Instant::now();
+        loop {
+            let mut connection = tls.open(server.https, &host).await.ok()?;
+            match connection.ask(&get(&host, "/")).await.ok()?.status {
+                403 => break,
+                _ => late += 1,
+            }
+        }
+        waits.push(begun.elapsed());
+        post(api, &format!("{tenant}/activate"), json!({})).await?;
+    }
+    let requests = Fact::number("requests that were served after that answer", &server.name, f64::from(late), "");
+    Some(vec![
+        Fact::millis("a tenant is suspended: until the write is answered", &server.name, &writes),
+        Fact::millis("from then until its host gets 403, a handshake and a request included", &server.name, &waits),
+        requests,
+    ])
+}
+
+/// `None`, with a word about it: it was not done.
+async fn post(api: &Api, path: &str, body: Value) -> Option<()> {
+    let (status, answer) = api.send(Method::POST, path, "application/json", Bytes::from(body.to_string())).await;
+    if status < 300 {
+        return Some(());
+    }
+    println!("{path}: {status} {}: not measured", String::from_utf8_lossy(&answer));
+    None
+}
+
+/// Until the answer has this length; `None`, with a word about it, when it never has.
+async fn until_answered(address: SocketAddr, host: &str, path: &str, length: usize) -> Option<()> {
+    let (tls, begun) = (Tls::new("http/1.1", 0), Instant::now());
+    while begun.elapsed() < PATIENCE {
+        if let Ok(mut connection) = tls.open(address, host).await
+            && connection.ask(&get(host, path)).await.is_ok_and(|answer| answer == Answer { status: 200, length })
+        {
+            return Some(());
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    println!("{path} of {host} does not come: not measured");
+    None
+}
+
+/// Starts with the store as it is, so many times: until the first request is answered, TLS included. The last one stays.
+pub async fn starts(site: &Site, name: &str, program: &Path, times: usize) -> Option<(Server, Fact)> {
+    let (mut took, mut last) = (Vec::new(), None);
+    for _ in 0..times {
+        // The one before has to go first.
+        drop(last.take());
+        let begun = Instant::now();
+        let server = site.start(name, program)?;
+        until_served(server.https, &names::slug_host(0), PATIENCE).await?;
+        took.push(begun.elapsed());
+        last = Some(server);
+    }
+    let certificates = if site.domains > 0 { site.tenants + 1 } else { 1 };
+    let what = format!(
+        "start with {} hosts and {} certificates: until the first request is answered",
+        count(site.hosts()),
+        count(certificates)
+    );
+    Some((last?, Fact::millis(&what, name, &took)))
+}
+
+/// The same questions to nginx, with so many server blocks.
+pub async fn of_nginx(ground: &Ground, blocks: usize, routes: usize, times: usize) -> Option<Vec<Fact>> {
+    let program = find("nginx")?;
+    let (https, label) = (local(port()), "nginx-generated");
+    let write = |blocks: usize, routes: usize, marker: usize| {
+        std::fs::write(ground.directory.join(format!("{label}.routes")), locations(routes, marker)).expect("a file");
+        let settings = ground.nginx_settings(https, label, &server_blocks(https, blocks));
+        let path = ground.directory.join(format!("{label}.conf"));
+        std::fs::write(&path, settings).expect("a file");
+        path.display().to_string()
+    };
+    let settings = write(blocks, 0, 0);
+    let begun = Instant::now();
+    let process = Process::start(&ground.directory, label, &program, &["-c", &settings]).ok()?;
+    let host = |n: usize| format!("n{n}.generated.example");
+    if until_served(https, &host(0), PATIENCE).await.is_none() {
+        println!("nginx does not start with {} server blocks: not measured", count(blocks));
+        return None;
+    }
+    let started = begun.elapsed();
+    let memory = machine::memory(&process.family());
+    let mut took = Vec::new();
+    for n in 0..times.min(3) {
+        write(blocks + n + 1, 0, 0);
+        let begun = Instant::now();
+        process.signal(Signal::HUP);
+        until_served(https, &host(blocks + n), PATIENCE).await?;
+        took.push(begun.elapsed());
+    }
+    write(1, routes, 1);
+    let begun = Instant::now();
+    process.signal(Signal::HUP);
+    until_answered(https, &names::slug_host(0), "/marker", 1).await?;
+    let routed = begun.elapsed();
+    let who = format!("nginx, {} server blocks", count(blocks));
+    let routes = format!("a configuration with {} locations: from the reload until it is in force", count(routes));
+    Some(vec![
+        Fact::millis("start until the first request is answered", &who, &[started]),
+        Fact::number("memory", &who, memory as f64 / 1_048_576.0, "MiB"),
+        Fact::millis("one more server block: from the reload until it is served", &who, &took),
+        Fact::millis(&routes, "nginx", &[routed]),
+    ])
+}
+
+fn server_blocks(https: SocketAddr, blocks: usize) -> String {
+    let mut text = String::new();
+    for n in 0..blocks {
+        let _ = writeln!(
+            text,
+            "server {{ listen {https} ssl http2; server_name n{n}.generated.example; location / {{ proxy_pass http://app; }} }}"
+        );
+    }
+    text
+}
+
+fn locations(routes: usize, marker: usize) -> String {
+    let mut text = String::new();
+    for n in 0..routes {
+        let _ = writeln!(text, "location /area-{n} {{ proxy_pass http://app; }}");
+    }
+    if marker > 0 {
+        let _ = writeln!(text, "location = /marker {{ return 200 \"{}\"; }}", "m".repeat(marker));
+    }
+    text
+}
+
+/// The slowest hundredth of good visitors, alone and beside a flood of unknown names.
+pub async fn under_flood(server: &Server, rate: u64, lasting: Duration) -> Vec<Fact> {
+    let warm = Duration::from_millis(500);
+    let (mut quiet, mut flooded) = (Vec::new(), Vec::new());
+    for _ in 0..3 {
+        let alone = measure(Load::Even, server, warm, lasting).await;
+        let strangers = flood(server.https, rate);
+        let beside = measure(Load::Even, server, warm, lasting).await;
+        drop(strangers);
+        match (alone, beside) {
+            (Ok(alone), Ok(beside)) => {
+                quiet.push(f64::from(alone.p99_us) / 1e3);
+                flooded.push(f64::from(beside.p99_us) / 1e3);
+            }
+            (Err(why), _) | (_, Err(why)) => println!("{}: no figure beside a flood: {why}", server.name),
+        }
+    }
+    if quiet.is_empty() {
+        return Vec::new();
+    }
+    let what = format!("p99 of 2,000 requests a second beside {} handshakes a second for unknown names", count(rate));
+    let mut fact = Fact::number(&what, &server.name, median(&flooded), "ms");
+    fact.spread = Some(ends(&flooded));
+    vec![Fact::number("p99 of 2,000 requests a second", &server.name, median(&quiet), "ms"), fact]
+}
