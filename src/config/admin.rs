@@ -32,7 +32,8 @@ pub struct Admin {
     pub session_absolute: Duration,
     /// Whom people can sign in through, besides with a password.
     pub oidc: Vec<OidcProvider>,
-    /// The largest table of an import, in bytes. It is held in memory while it is imported. Default 64 MiB.
+    /// The largest table of an import, in bytes. It is held in memory while it is imported,
+    /// with its rows some six times its size. Default 64 MiB.
     pub max_import: usize,
 }
 

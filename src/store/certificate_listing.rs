@@ -8,7 +8,7 @@ use sqlx::any::AnyRow;
 use super::certificates::{columns, row_of};
 use super::connect::Lease;
 use super::keyset::{Key, LAST, Order, Stretch, key_of, of_cursor, statement, to_cursor};
-use super::paged::{Condition, Found, List, MOST_EXAMINED};
+use super::paged::{Condition, Found, List};
 use super::row::Row;
 use super::{CertificateRow, Page, Span, Store, StoreError};
 use crate::clock::Timestamp;
@@ -106,6 +106,9 @@ impl Store {
 
 /// Names of one statement.
 const AT_ONCE: usize = 500;
+/// Names that are looked at for one page, each with its certificate, which is fetched from elsewhere: dearer than a row of a
+/// list's own table.
+const MOST_NAMES: usize = 500;
 
 /// A page of these rows, of which there may be one more than wanted; `last`: the key of the last row that was looked at.
 fn found(
@@ -209,7 +212,7 @@ impl CertificateFilter {
             let (clause, values) = order.clause(&stretch, 1);
             let sql = format!(
                 "SELECT name, certificate FROM certificate_names WHERE {clause} ORDER BY {by} LIMIT 1 OFFSET {}",
-                MOST_EXAMINED - 1
+                MOST_NAMES - 1
             );
             let end = lease.one(statement(sql, values)).await?;
             stretch.last = end.map(|row| keys_of(&row, "certificate_names", KEYS, &kinds)).transpose()?;
