@@ -65,8 +65,7 @@ impl Tenancy {
         (row.state, row.ended, row.due) = (MemberState::Purging, row.ended.or(Some(now)), Some(now + CANCELLABLE));
         let row = self.end(&mut write, row).await?;
         let entry = entry(actor, "member.purge", &row, json!({ "erased_at": row.due }));
-        let entry = entry.changed(before, shown::member(&row));
-        self.finish(write, entry, row).await
+        self.finish_member(write, entry, before, row).await
     }
 
     /// Calls an erasure off: they are removed, and can be brought back for 30 days.
@@ -85,8 +84,7 @@ impl Tenancy {
         (row.state, row.due) = (MemberState::Removed, Some(write.now() + RESTORABLE));
         let row = put(&mut write, row).await?;
         let entry = entry(actor, "member.purge-cancel", &row, json!({ "restorable_until": row.due }));
-        let entry = entry.changed(before, shown::member(&row));
-        self.finish(write, entry, row).await
+        self.finish_member(write, entry, before, row).await
     }
 
     /// What the tenant keeps of a member. The ledger says that it was taken.

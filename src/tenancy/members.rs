@@ -131,8 +131,8 @@ impl Tenancy {
         };
         let row = put(&mut write, row).await?;
         let detail = json!({ "tokens_revoked": fell });
-        let entry = entry(actor, "member.change", &row, detail).changed(shown::member(&before), shown::member(&row));
-        self.finish(write, entry, row).await
+        let entry = entry(actor, "member.change", &row, detail);
+        self.finish_member(write, entry, shown::member(&before), row).await
     }
 
     /// Ends a membership at once. It can be brought back for 30 days.
@@ -153,8 +153,7 @@ impl Tenancy {
         (row.state, row.ended, row.due) = (MemberState::Removed, Some(now), Some(now + RESTORABLE));
         let row = self.end(&mut write, row).await?;
         let entry = entry(actor, "member.remove", &row, json!({ "restorable_until": row.due }));
-        let entry = entry.changed(before, shown::member(&row));
-        self.finish(write, entry, row).await
+        self.finish_member(write, entry, before, row).await
     }
 
     /// Ends somebody's own membership: nobody has to let them go, but the last owner stays. They can be brought back for 30
@@ -170,8 +169,7 @@ impl Tenancy {
         let row = MemberRow { state: MemberState::Removed, ended, due, ..before.clone() };
         let row = self.end(&mut write, row).await?;
         let entry = entry(actor, "member.leave", &row, json!({ "restorable_until": row.due }));
-        let entry = entry.changed(shown::member(&before), shown::member(&row));
-        self.finish(write, entry, row).await
+        self.finish_member(write, entry, shown::member(&before), row).await
     }
 
     /// Brings back somebody who was removed, as what they were.
@@ -193,8 +191,8 @@ impl Tenancy {
         (row.state, row.ended, row.due) = (MemberState::Active, None, None);
         let row = put(&mut write, row).await?;
         write.event(&event("member.restored", &row)).await?;
-        let entry = entry(actor, "member.restore", &row, json!({})).changed(before, shown::member(&row));
-        self.finish(write, entry, row).await
+        let entry = entry(actor, "member.restore", &row, json!({}));
+        self.finish_member(write, entry, before, row).await
     }
 
     /// The tenancy that somebody's new sessions begin in; one of their own, or `None` for no such.
@@ -318,6 +316,18 @@ impl Tenancy {
             true => Ok(()),
             false => Err(over_cap(cap, &self.config())),
         }
+    }
+
+    /// Commits what has become of a membership, with the line that tells of it.
+    pub(super) async fn finish_member(
+        &self,
+        write: Write,
+        entry: AuditEntry,
+        before: Value,
+        row: MemberRow,
+    ) -> Result<Done<MemberRow>, TenancyError> {
+        let entry = entry.changed(before, shown::member(&row));
+        self.finish(write, entry, row).await
     }
 
     /// Writes a membership that is over, and ends what that person is served of the tenant.
