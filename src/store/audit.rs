@@ -15,7 +15,7 @@ use super::links::{
     upsert_heads, with_line,
 };
 use super::row::Row;
-use super::values::batches;
+use super::values::{batches, numbered};
 use super::{Aside, AuditFilter, AuditOrder, Page, Store, StoreError, Write};
 use crate::clock::Timestamp;
 use crate::ledger::{self, Hash, Linked, Personal, Record, Split};
@@ -112,8 +112,8 @@ impl Store {
         if lines.is_empty() {
             return Ok(());
         }
-        let places: Vec<_> = (1..=lines.len()).map(|place| format!("${place}")).collect();
-        let sql = format!("{PERSONAL} FROM audit_personal WHERE line IN ({}) ORDER BY line, place", places.join(", "));
+        let places = numbered(1, lines.len());
+        let sql = format!("{PERSONAL} FROM audit_personal WHERE line IN ({places}) ORDER BY line, place");
         let mut statement = query(AssertSqlSafe(sql)).persistent(false);
         for (_, line) in lines.iter() {
             statement = statement.bind(line.record.id);

@@ -10,6 +10,7 @@ use super::connect::Lease;
 use super::keyset::{Key, LAST, Order, Stretch, key_of, of_cursor, statement, to_cursor};
 use super::paged::{Condition, Found, List};
 use super::row::Row;
+use super::values::numbered;
 use super::{CertificateRow, Page, Span, Store, StoreError};
 use crate::clock::Timestamp;
 use crate::model::{CertificateSource, TenantId};
@@ -81,12 +82,11 @@ impl Store {
     pub async fn certificates_in_use(&self, names: &[&str]) -> Result<HashMap<String, String>, StoreError> {
         let mut best: HashMap<String, ((bool, i64), String)> = HashMap::new();
         for some in names.chunks(AT_ONCE) {
-            let places: Vec<String> = (2..some.len() + 2).map(|n| format!("${n}")).collect();
             let sql = format!(
                 "SELECT n.name, c.id, c.source, c.revision FROM certificate_names n \
                  JOIN certificates c ON c.id = n.certificate \
                  WHERE n.name IN ({}) AND c.not_after > $1 AND c.revoked IS NULL",
-                places.join(", ")
+                numbered(2, some.len())
             );
             let now = Key::Int(self.0.clock.now().millis());
             let values = std::iter::once(now).chain(some.iter().map(|name| Key::text(name)));

@@ -8,6 +8,7 @@ use sqlx::{AssertSqlSafe, query};
 
 use super::audit::{columns, linked_of};
 use super::row::Row;
+use super::values::numbered;
 use super::{Aside, Store, StoreError, Write};
 use crate::clock::Timestamp;
 use crate::ledger::{Chain, Checkpoint, Hash, INSTALLATION, Linked, Signed};
@@ -101,8 +102,8 @@ impl Store {
     pub async fn line_hashes(&self, chain: &str, numbers: &[i64]) -> Result<BTreeMap<i64, Option<Hash>>, StoreError> {
         let mut hashes = BTreeMap::new();
         for numbers in numbers.chunks(500) {
-            let places: Vec<_> = (2..numbers.len() + 2).map(|place| format!("${place}")).collect();
-            let sql = format!("SELECT number, hash FROM audit WHERE chain = $1 AND number IN ({})", places.join(", "));
+            let places = numbered(2, numbers.len());
+            let sql = format!("SELECT number, hash FROM audit WHERE chain = $1 AND number IN ({places})");
             let statement = query(AssertSqlSafe(sql)).persistent(false).bind(chain);
             let statement = numbers.iter().fold(statement, |statement, number| statement.bind(*number));
             for row in &self.all(statement).await? {

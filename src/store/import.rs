@@ -6,7 +6,7 @@ use super::domains::{COLUMNS as DOMAIN_COLUMNS, domain_of};
 use super::keyset::{Key, statement};
 use super::row::Row;
 use super::tenants::{COLUMNS, tenant_of};
-use super::values::{batches, places, rows_at_once};
+use super::values::{batches, numbered, places, rows_at_once};
 use super::{Store, StoreError, Write};
 use crate::clock::Timestamp;
 use crate::model::{Domain, DomainName, Tenant, TenantId, reversed_labels};
@@ -21,7 +21,7 @@ impl Store {
     pub async fn taken_slugs(&self, slugs: &[&str]) -> Result<Vec<String>, StoreError> {
         let mut taken = Vec::new();
         for some in slugs.chunks(MOST_KEYS) {
-            let keys = listed(some.len());
+            let keys = numbered(1, some.len());
             let sql = format!(
                 "SELECT slug FROM tenants WHERE slug IN ({keys}) UNION SELECT slug FROM retired_slugs WHERE slug IN ({keys})"
             );
@@ -52,7 +52,7 @@ impl Store {
     async fn tenants_where(&self, column: &'static str, keys: &[&str]) -> Result<Vec<Tenant>, StoreError> {
         let mut found = Vec::new();
         for some in keys.chunks(MOST_KEYS) {
-            let sql = format!("SELECT {COLUMNS} FROM tenants WHERE {column} IN ({})", listed(some.len()));
+            let sql = format!("SELECT {COLUMNS} FROM tenants WHERE {column} IN ({})", numbered(1, some.len()));
             let asked = statement(sql, some.iter().map(|key| Key::text(key))).persistent(some.len() == MOST_KEYS);
             for row in &self.all(asked).await? {
                 found.push(tenant_of(row)?);
@@ -65,7 +65,7 @@ impl Store {
     pub async fn claims_to(&self, names: &[&DomainName]) -> Result<Vec<Domain>, StoreError> {
         let mut found = Vec::new();
         for some in names.chunks(MOST_KEYS) {
-            let sql = format!("SELECT {DOMAIN_COLUMNS} FROM domains WHERE name IN ({})", listed(some.len()));
+            let sql = format!("SELECT {DOMAIN_COLUMNS} FROM domains WHERE name IN ({})", numbered(1, some.len()));
             for row in &self
                 .all(
                     statement(sql, some.iter().map(|name| Key::text(&name.to_string())))
@@ -85,7 +85,7 @@ impl Store {
         for some in names.chunks(MOST_KEYS) {
             let sql = format!(
                 "SELECT name, tenant FROM cooldowns WHERE name IN ({}) AND until > ${}",
-                listed(some.len()),
+                numbered(1, some.len()),
                 some.len() + 1
             );
             let values = some.iter().map(|name| Key::text(&name.to_string())).chain([Key::Int(now.millis())]);
@@ -170,7 +170,7 @@ impl Write {
         for some in tenants.chunks(MOST_KEYS) {
             let sql = format!(
                 "SELECT tenant, MAX(turn) AS turn FROM orders WHERE stage = 'waiting' AND tenant IN ({}) GROUP BY tenant",
-                listed(some.len())
+                numbered(1, some.len())
             );
             for row in &self.all(statement(sql, some.iter().map(|id| Key::Text(id.to_string())))).await? {
                 let row = Row::new(row, "orders", "tenant");
@@ -185,7 +185,7 @@ impl Write {
         let mut found = Vec::new();
         for some in tenants.chunks(MOST_KEYS) {
             let keep = self.store().0.engine.keep();
-            let sql = format!("SELECT id FROM tenants WHERE id IN ({}) ORDER BY id{keep}", listed(some.len()));
+            let sql = format!("SELECT id FROM tenants WHERE id IN ({}) ORDER BY id{keep}", numbered(1, some.len()));
             for row in &self.all(statement(sql, some.iter().map(|id| Key::Text(id.to_string())))).await? {
                 found.push(Row::new(row, "tenants", "id").tenant("id")?);
             }
@@ -201,14 +201,9 @@ impl Write {
         }
         let mut number = 0;
         for some in slugs.chunks(MOST_KEYS) {
-            let sql = format!("SELECT slug FROM retired_slugs WHERE slug IN ({})", listed(some.len()));
+            let sql = format!("SELECT slug FROM retired_slugs WHERE slug IN ({})", numbered(1, some.len()));
             number += self.all(statement(sql, some.iter().map(|slug| Key::text(slug)))).await?.len() as u64;
         }
         Ok(number)
     }
-}
-
-/// `$1, $2, …`
-fn listed(number: usize) -> String {
-    (1..=number).map(|n| format!("${n}")).collect::<Vec<_>>().join(", ")
 }

@@ -7,6 +7,7 @@ use sqlx::{AssertSqlSafe, query};
 use super::StoreError;
 use super::connect::Statement;
 use super::row::{Row, storable};
+use super::values::numbered;
 
 /// Sorts behind every text that a key can begin with.
 pub(super) const LAST: &str = "\u{10ffff}";
@@ -54,18 +55,18 @@ impl Order {
         };
         let (mut sql, mut values) = match stretch.after.as_ref().filter(ahead) {
             Some(after) => {
-                let places: Vec<_> = (first..first + after.len()).map(|n| format!("${n}")).collect();
+                let places = numbered(first, after.len());
                 let beyond = if self.descending { "<" } else { ">" };
-                (format!("({}) {beyond} ({})", self.columns.join(", "), places.join(", ")), after.clone())
+                (format!("({}) {beyond} ({places})", self.columns.join(", ")), after.clone())
             }
             None if self.descending => (format!("{column} < ${first}"), vec![stretch.until.clone()]),
             None => (format!("{column} >= ${first}"), vec![stretch.from.clone()]),
         };
         if let Some(last) = &stretch.last {
             let begin = first + values.len();
-            let places: Vec<_> = (begin..begin + last.len()).map(|n| format!("${n}")).collect();
+            let places = numbered(begin, last.len());
             let within = if self.descending { ">=" } else { "<=" };
-            sql.push_str(&format!(" AND ({}) {within} ({})", self.columns.join(", "), places.join(", ")));
+            sql.push_str(&format!(" AND ({}) {within} ({places})", self.columns.join(", ")));
             values.extend(last.clone());
             return (sql, values);
         }

@@ -13,7 +13,7 @@ use super::StoreError;
 use super::audit::{AuditEntry, FROM, columns};
 use super::connect::Statement;
 use super::row::{Row, storable, to_json};
-use super::values::places;
+use super::values::{numbered, places};
 use crate::clock::Timestamp;
 use crate::ledger::{self, Hash, INSTALLATION, Linked, Personal, Record, Split};
 
@@ -117,8 +117,8 @@ fn salt() -> Result<[u8; 16], StoreError> {
 
 /// Chains with their heads, as they are before.
 pub(super) fn select_heads(names: &[String]) -> Statement<'static> {
-    let places: Vec<_> = (1..=names.len()).map(|place| format!("${place}")).collect();
-    let sql = format!("SELECT chain, number, head FROM audit_chains WHERE chain IN ({})", places.join(", "));
+    let places = numbered(1, names.len());
+    let sql = format!("SELECT chain, number, head FROM audit_chains WHERE chain IN ({places})");
     let statement = query(AssertSqlSafe(sql)).persistent(names.len() == 1);
     names.iter().fold(statement, |statement, name| statement.bind(name.clone()))
 }

@@ -10,6 +10,7 @@ use super::connect::Statement;
 use super::keyset::{Key, Order, Stretch, key_of};
 use super::paged::{Condition, List};
 use super::row::Row;
+use super::values::numbered;
 use super::{Store, StoreError, Write};
 use crate::model::{DirectoryStretch, EdgeSettings, Hostname, Listed, Listing, Slug, TenantId};
 
@@ -107,7 +108,7 @@ impl Store {
         for some in names.chunks(AT_ONCE) {
             let sql = format!(
                 "SELECT name, tenant FROM domains WHERE state IN ('verified', 'live', 'moved') AND name IN ({})",
-                places(some.len())
+                numbered(1, some.len())
             );
             let statement = query(AssertSqlSafe(sql));
             let statement = some.iter().fold(statement, |statement, name| statement.bind(*name));
@@ -122,11 +123,6 @@ impl Store {
 
 /// What one statement asks for at once.
 const AT_ONCE: usize = 500;
-
-/// `$1, $2, …`: numbers only, nothing of anybody's input.
-fn places(number: usize) -> String {
-    (1..=number).map(|n| format!("${n}")).collect::<Vec<_>>().join(", ")
-}
 
 impl Write {
     pub async fn listing(&mut self, tenant: TenantId) -> Result<Listing, StoreError> {

@@ -1,4 +1,5 @@
-//! Statements that write many rows at once.
+//! Statements of many values: the places of those values in their texts, which are numbers only and nothing of anybody's
+//! input; and how many rows one writes.
 
 /// Parameters of one statement. sqlx's driver for SQLite looks each of them up by its name, through all those before it:
 /// what a statement costs grows with their square, and with eight thousand that is most of an import. On PostgreSQL more
@@ -15,11 +16,12 @@ pub(super) fn batches<T>(all: &[T], width: usize) -> std::slice::Chunks<'_, T> {
     all.chunks(rows_at_once(width))
 }
 
-/// `($1, $2), ($3, …`: numbers only, nothing of anybody's input.
+/// `$3, $4, …`: so many, from that number on.
+pub(super) fn numbered(first: usize, count: usize) -> String {
+    (first..first + count).map(|number| format!("${number}")).collect::<Vec<_>>().join(", ")
+}
+
+/// `($1, $2), ($3, …`: rows from the first number on.
 pub(super) fn places(rows: usize, width: usize) -> String {
-    let row = |row: usize| {
-        let places: Vec<_> = (1..=width).map(|column| format!("${}", row * width + column)).collect();
-        format!("({})", places.join(", "))
-    };
-    (0..rows).map(row).collect::<Vec<_>>().join(", ")
+    (0..rows).map(|row| format!("({})", numbered(row * width + 1, width))).collect::<Vec<_>>().join(", ")
 }

@@ -10,6 +10,7 @@ use sqlx::{AssertSqlSafe, query};
 use super::connect::{Lease, Statement, WRITE_WAIT};
 use super::counts::Counted;
 use super::feed::{CHANNEL, MOST_NEWS, columns_of, feed_row};
+use super::values::{batches, places};
 use super::{Store, StoreError};
 use crate::clock::Timestamp;
 use crate::model::Change;
@@ -184,13 +185,14 @@ impl Write {
         if changes.len() > MOST_NEWS {
             changes = vec![Change::Reset];
         }
-        if !changes.is_empty() {
-            let sql = insert_changes(changes.len());
+        let changes: Vec<_> = changes.iter().map(columns_of).zip(0_i64..).collect();
+        for some in batches(&changes, CHANGE_WIDTH) {
+            let places = places(some.len(), CHANGE_WIDTH);
+            let sql = format!("INSERT INTO changes (revision, seq, kind, subject) VALUES {places}");
             // Few texts are worth keeping prepared: most transactions note one to four changes.
-            let mut statement = query(AssertSqlSafe(sql)).persistent(changes.len() <= 4);
-            for (seq, change) in changes.iter().enumerate() {
-                let (kind, subject) = columns_of(change);
-                statement = statement.bind(self.revision).bind(seq as i64).bind(kind).bind(subject);
+            let mut statement = query(AssertSqlSafe(sql)).persistent(some.len() <= 4);
+            for ((kind, subject), seq) in some {
+                statement = statement.bind(self.revision).bind(*seq).bind(*kind).bind(subject.as_str());
             }
             self.execute(statement).await?;
         }
@@ -262,13 +264,5 @@ impl Aside {
     }
 }
 
-/// `INSERT … VALUES ($1, $2, $3, $4), ($5, …`: numbers only, nothing of anybody's input.
-fn insert_changes(rows: usize) -> String {
-    let mut sql = String::from("INSERT INTO changes (revision, seq, kind, subject) VALUES ");
-    for row in 0..rows {
-        let first = row * 4 + 1;
-        let comma = if row == 0 { "" } else { ", " };
-        sql.push_str(&format!("{comma}(${first}, ${}, ${}, ${})", first + 1, first + 2, first + 3));
-    }
-    sql
-}
+/// Parameters of a row of `changes`.
+const CHANGE_WIDTH: usize = 4;
