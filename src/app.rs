@@ -35,6 +35,7 @@ pub use upgrade::{Inheritance, Predecessor, Upgrader};
 use self::builder::Builder;
 use self::health::Health;
 use crate::acme::protocol::CaError;
+use crate::audit::{AuditError, Ledger};
 use crate::clock::Clock;
 use crate::config::{Config, Faults, Sources};
 use crate::directory::{Applied, Directory, Subscriber};
@@ -94,6 +95,8 @@ pub enum AppError {
     #[error("[[admin.oidc]]: {0}")]
     Providers(#[from] HttpsError),
     #[error(transparent)]
+    Ledger(#[from] AuditError),
+    #[error(transparent)]
     Traces(#[from] ExportError),
     #[error("the runtime refuses a socket: {0}")]
     Runtime(std::io::Error),
@@ -124,7 +127,7 @@ pub struct App {
 }
 
 impl App {
-    /// Opens (and migrates) the store and sees to the signing keys.
+    /// Opens (and migrates) the store and sees to the keys that sign assertions and the ledger's checkpoints.
     pub async fn open(config: Config, clock: Clock, roles: Roles) -> Result<Self, AppError> {
         let sealer = Sealer::load_all(&config.store.key, &config.store.old_keys)?;
         let store = Store::open(&config.store.url, config.store.max_connections, sealer, clock.clone()).await?;
@@ -132,6 +135,7 @@ impl App {
             info!("store.old_keys_unused: every secret is under store.key; run `tenantry store reseal` to be sure");
         }
         jobs::keep_signing_keys(&store, &clock).await?;
+        Ledger::new(store.clone(), clock.clone()).keys().await?;
         Ok(Self { config, clock, roles, store, origin: None, inheritance: Inheritance::default() })
     }
 

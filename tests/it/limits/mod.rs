@@ -42,10 +42,16 @@ async fn limit(world: &World, limits: Value) {
     set(world, "acme", json!({ "limits": limits })).await;
 }
 
-/// The meter of a tenant that has had traffic.
+/// The meter of a tenant that has traffic: it comes with the first request, a moment after that counts as under way.
 async fn meter(world: &World, slug: &str) -> std::sync::Arc<Meter> {
     let id = world.running.tenancy().show(slug).await.unwrap().tenant.id;
-    world.running.meters().find(id).expect("it has had traffic")
+    let mut meter = None;
+    until("it has traffic", || {
+        meter = world.running.meters().find(id);
+        meter.is_some()
+    })
+    .await;
+    meter.unwrap()
 }
 
 /// Waits until something holds.
