@@ -39,7 +39,7 @@ pub mod session;
 mod spans;
 mod upstream;
 
-pub use assertion::Assertions;
+pub use assertion::{Assertions, Last};
 pub use forwarded::Origin;
 pub use gates::{Decision, Permit, Visit, decide};
 pub use headers::{Contract, Identity, apply as apply_headers};
