@@ -38,6 +38,7 @@ mod server;
 pub mod session;
 mod spans;
 mod upstream;
+mod value;
 
 pub use assertion::{Assertions, Last};
 pub use forwarded::Origin;
