@@ -206,6 +206,12 @@ where
         self.outage().is_some_and(|outage| outage.changes == changes && outage.at.elapsed() < REST_AFTER_FAILURE)
     }
 
+    /// Moves with everything by which an answer from before may not be the answer any more, and with every answer that may
+    /// not be the truth. It has moved when [`Cache::forget`] returns.
+    pub fn epoch(&self) -> u64 {
+        self.changes.load(Ordering::Acquire) + self.counters.stale.get()
+    }
+
     fn outage(&self) -> MutexGuard<'_, Option<Outage>> {
         self.outage.lock().unwrap_or_else(PoisonError::into_inner)
     }

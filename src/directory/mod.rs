@@ -19,6 +19,6 @@ pub use clients::{Allowance, Network};
 pub use ended::EndedSessions;
 pub use follower::{Applied, Follower, Subscriber};
 pub use gate::{Busy, Gate, GateSettings, Turn};
-pub use resolve::{Directory, DirectorySettings, Resolution, Trouble, Via};
+pub use resolve::{Directory, DirectorySettings, LastResolved, Resolution, Trouble, Via};
 pub use source::{Lookup, Source};
 pub use view::View;

@@ -2,8 +2,10 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use tracing::warn;
@@ -74,6 +76,18 @@ pub enum Resolution {
     Tenant(Arc<View>, Via),
     /// Nobody, and that is certain.
     Unknown,
+}
+
+/// What [`Directory::resolve_again`] has answered last: a client's connection has one.
+#[derive(Default)]
+pub struct LastResolved(ArcSwapOption<Resolved>);
+
+struct Resolved {
+    host: Hostname,
+    view: Arc<View>,
+    via: Via,
+    epoch: u64,
+    uses: AtomicU32,
 }
 
 /// Why there is no answer at all. Neither is ever remembered as a "no".
@@ -176,6 +190,38 @@ impl Directory {
             Some(view) => Resolution::Tenant(view, via),
             None => Resolution::Unknown,
         })
+    }
+
+    /// The same for somebody who mostly asks for one host again and again: as long as nothing at all has changed since, the
+    /// answer of before is the answer. It is asked for anew now and then, so that the caches know who is in use.
+    pub async fn resolve_again(
+        &self,
+        last: &LastResolved,
+        host: &Hostname,
+        class: &HostClass,
+        client: IpAddr,
+        catalogue: &Arc<Catalogue>,
+        suspend_expired: bool,
+    ) -> Result<Resolution, Trouble> {
+        // Before anything is read, so that a change in between is not overlooked.
+        let epoch = self.hosts.epoch() + self.tenants.epoch();
+        if let Some(last) = &*last.0.load()
+            && last.epoch == epoch
+            && last.host == *host
+            && last.view.is_current(catalogue, suspend_expired, &self.clock)
+            && last.uses.fetch_add(1, Ordering::Relaxed) < MOST_USES
+        {
+            return Ok(Resolution::Tenant(Arc::clone(&last.view), last.via));
+        }
+        let found = self.resolve(host, class, client, catalogue, suspend_expired).await?;
+        // Not what was served for want of the truth.
+        if let Resolution::Tenant(view, via) = &found
+            && epoch == self.hosts.epoch() + self.tenants.epoch()
+        {
+            let (host, view, uses) = (host.clone(), Arc::clone(view), AtomicU32::new(0));
+            last.0.store(Some(Arc::new(Resolved { host, view, via: *via, epoch, uses })));
+        }
+        Ok(found)
     }
 
     /// Whether this host, which no certificate was found for, is a custom domain of somebody's. One that is nobody's is a
@@ -340,6 +386,9 @@ fn failed(what: &'static str, error: &crate::store::StoreError) -> LoadFailed {
 fn unavailable(_: LoadFailed) -> Trouble {
     Trouble::Unavailable
 }
+
+/// How often an answer is given again before it is asked for anew.
+const MOST_USES: u32 = 64;
 
 /// Operator → holding → merchant is three; nobody needs more than this.
 const DEEPEST_CHAIN: usize = 8;

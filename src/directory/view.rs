@@ -91,12 +91,17 @@ impl View {
         })
     }
 
+    /// Whether it is still what the catalogue and the time make of the same facts.
+    pub(super) fn is_current(&self, catalogue: &Arc<Catalogue>, suspend_expired: bool, clock: &Clock) -> bool {
+        Arc::ptr_eq(&self.catalogue, catalogue)
+            && self.suspend_expired == suspend_expired
+            && (self.effective.valid_until == Timestamp::MAX || clock.now() < self.effective.valid_until)
+    }
+
     fn holds(&self, parents: &[Arc<Tenant>], catalogue: &Arc<Catalogue>, suspend_expired: bool, clock: &Clock) -> bool {
         self.parents.len() == parents.len()
             && self.parents.iter().zip(parents).all(|(a, b)| Arc::ptr_eq(a, b))
-            && Arc::ptr_eq(&self.catalogue, catalogue)
-            && self.suspend_expired == suspend_expired
-            && (self.effective.valid_until == Timestamp::MAX || clock.now() < self.effective.valid_until)
+            && self.is_current(catalogue, suspend_expired, clock)
     }
 }
 

@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 use super::super::assertion;
 use super::{CloseReason, HeadFault};
 use crate::config;
+use crate::directory::LastResolved;
 use crate::keyring::SiteCookie;
 use crate::model::{Hostname, TenantId};
 use crate::tls::TlsFacts;
@@ -58,6 +59,8 @@ pub struct Connection {
     waker: AtomicWaker,
     visitor: OnceLock<Visitor>,
     ended_because: OnceLock<&'static str>,
+    /// Whom its host led to last.
+    pub resolved: LastResolved,
     /// What backends were last told of its tenant, signed.
     pub assertion: assertion::Last,
 }
@@ -94,6 +97,7 @@ impl Connection {
             waker: AtomicWaker::new(),
             visitor: OnceLock::new(),
             ended_because: OnceLock::new(),
+            resolved: LastResolved::default(),
             assertion: assertion::Last::default(),
         })
     }

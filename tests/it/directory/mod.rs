@@ -10,8 +10,9 @@ mod source;
 mod stress;
 mod wildcard;
 
+use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -20,7 +21,8 @@ use tokio::task::AbortHandle;
 use tenantry::clock::{Clock, Timestamp};
 use tenantry::config::{Config, Sources};
 use tenantry::directory::{
-    Applied, Directory, DirectorySettings, Follower, Gate, GateSettings, Resolution, Source, Subscriber, Trouble, View,
+    Applied, Directory, DirectorySettings, Follower, Gate, GateSettings, LastResolved, Resolution, Source, Subscriber,
+    Trouble, View,
 };
 use tenantry::metrics::Metrics;
 use tenantry::model::{Catalogue, Change, DomainState, Hostname, Slug, Tenant};
@@ -54,6 +56,8 @@ pub struct Node {
     pub metrics: Arc<Metrics>,
     config: Config,
     follower: AbortHandle,
+    /// What whoever asks remembers: each host is asked for on one connection.
+    connections: Mutex<HashMap<Hostname, Arc<LastResolved>>>,
 }
 
 impl Record {
@@ -115,6 +119,7 @@ impl Record {
             metrics,
             config,
             follower,
+            connections: Mutex::default(),
         }
     }
 }
@@ -133,7 +138,8 @@ impl Node {
 
     pub async fn resolve_for(&self, host: &Hostname, client: IpAddr) -> Result<Resolution, Trouble> {
         let class = self.config.brand.classify(host);
-        self.directory.resolve(host, &class, client, &self.catalogue, false).await
+        let last = Arc::clone(self.connections.lock().unwrap().entry(host.clone()).or_default());
+        self.directory.resolve_again(&last, host, &class, client, &self.catalogue, false).await
     }
 
     /// The view behind a host that leads to somebody.
