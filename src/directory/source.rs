@@ -59,7 +59,7 @@ impl From<&StoreError> for LoadFailed {
 impl Source for Store {
     async fn place(&self, lookup: &Lookup) -> Result<Option<TenantId>, StoreError> {
         Ok(match lookup {
-            Lookup::Slug(slug) => self.tenant_by_slug(slug).await?.map(|tenant| tenant.id),
+            Lookup::Slug(slug) => self.tenant_of_slug(slug).await?,
             Lookup::Domain(name) => self.domain_of_host(name).await?.map(|domain| domain.tenant),
         })
     }

@@ -61,6 +61,12 @@ impl Store {
         self.one(by_slug(slug)).await?.as_ref().map(tenant_of).transpose()
     }
 
+    /// Whose slug this is, without the row: hosts that nobody has asked for yet begin with it.
+    pub async fn tenant_of_slug(&self, slug: &Slug) -> Result<Option<TenantId>, StoreError> {
+        let row = self.one(query("SELECT id FROM tenants WHERE slug = $1").bind(slug.as_str())).await?;
+        row.map(|row| Row::new(&row, "tenants", "id").tenant("id")).transpose()
+    }
+
     /// The tenants whose parent this is, by slug. `page.after` is a slug.
     pub async fn child_tenants(&self, id: TenantId, page: &Page) -> Result<Vec<Tenant>, StoreError> {
         let statement = query(select!("WHERE parent = $1 AND slug >= $2 ORDER BY slug LIMIT $3"));

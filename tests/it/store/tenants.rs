@@ -88,10 +88,12 @@ async fn any_tenant_comes_back_as_it_went_in(ground: Ground) {
         write.commit().await.unwrap();
         assert_eq!(store.tenant(expected.id).await.unwrap().as_ref(), Some(&expected));
         assert_eq!(store.tenant_by_slug(&expected.slug).await.unwrap().as_ref(), Some(&expected));
+        assert_eq!(store.tenant_of_slug(&expected.slug).await.unwrap(), Some(expected.id));
         parent = Some(expected.id);
     }
     assert_eq!(store.tenant(TenantId::new()).await.unwrap(), None);
     assert_eq!(store.tenant_by_slug(&slug("no-such")).await.unwrap(), None);
+    assert_eq!(store.tenant_of_slug(&slug("no-such")).await.unwrap(), None);
 }
 
 async fn an_update_changes_the_facts_and_notes_the_tenant(ground: Ground) {
