@@ -12,7 +12,7 @@ use http::Method;
 use pingora_http::RequestHeader;
 use tenantry::clock::Clock;
 use tenantry::directory::{Resolution, Via, View};
-use tenantry::edge::{Assertions, Contract, Identity, Origin, Visit, apply_headers, decide};
+use tenantry::edge::{Assertions, Contract, Identity, Last, Origin, Visit, apply_headers, decide};
 use tenantry::keyring::Keyring;
 use tenantry::model::{HostClass, Hostname};
 use tokio::runtime::Runtime;
@@ -126,12 +126,13 @@ fn assertions(c: &mut Criterion) {
     let ring = Keyring::generate(clock.now()).expect("randomness");
     assertions.install(ring.clone());
     let pool: Arc<str> = Arc::from("app");
-    c.bench_function("assertion, kept", |b| b.iter(|| assertions.header(&view, &pool, &host).expect("a key")));
+    let last = Last::default();
+    c.bench_function("assertion, kept", |b| b.iter(|| assertions.header(&view, &pool, &host, &last).expect("a key")));
     c.bench_function("assertion, signed", |b| {
         b.iter_batched(
             // A pool of its own each time: nothing is kept for it.
             || Arc::<str>::from(uuid::Uuid::now_v7().to_string()),
-            |pool| assertions.header(&view, &pool, &host).expect("a key"),
+            |pool| assertions.header(&view, &pool, &host, &last).expect("a key"),
             BatchSize::SmallInput,
         );
     });

@@ -102,8 +102,14 @@ impl std::ops::Sub<Duration> for Timestamp {
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.date_time().and_then(|at| at.format(&Rfc3339).ok()) {
-            Some(text) => f.write_str(&text),
+        // Every log line has one: it is written without a string of its own.
+        let mut text = [0; 40];
+        let mut rest = &mut text[..];
+        let written = self.date_time().and_then(|at| at.format_into(&mut rest, &Rfc3339).ok());
+        let left = rest.len();
+        let written = written.and_then(|_| text.get(..text.len() - left));
+        match written.and_then(|written| std::str::from_utf8(written).ok()) {
+            Some(text) => f.write_str(text),
             None => write!(f, "{} ms", self.0),
         }
     }

@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use std::os::fd::RawFd;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -206,22 +206,17 @@ fn line(session: &Session, ctx: &Asked, backend: &str) -> String {
     line
 }
 
-/// A thread that writes lines, and flushes whenever none waits.
+/// A thread that writes lines in batches, as the real one does.
 fn writer(path: &Path) -> SyncSender<Vec<u8>> {
-    let mut file = BufWriter::new(File::create(path).expect("a log"));
+    let mut file = BufWriter::with_capacity(64 * 1024, File::create(path).expect("a log"));
     let (sender, lines): (_, Receiver<Vec<u8>>) = sync_channel(65_536);
     std::thread::spawn(move || {
-        let mut next = lines.recv().ok();
-        while let Some(line) = next {
-            let _ = file.write_all(&line);
-            next = match lines.try_recv() {
-                Ok(line) => Some(line),
-                Err(TryRecvError::Disconnected) => None,
-                Err(TryRecvError::Empty) => {
-                    let _ = file.flush();
-                    lines.recv().ok()
-                }
-            };
+        while let Ok(first) = lines.recv() {
+            std::thread::sleep(Duration::from_millis(5));
+            for line in std::iter::once(first).chain(lines.try_iter()) {
+                let _ = file.write_all(&line);
+            }
+            let _ = file.flush();
         }
     });
     sender

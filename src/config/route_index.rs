@@ -67,7 +67,7 @@ impl RouteIndex {
     /// The place of the first route that matches.
     pub fn first(&self, routes: &[Arc<Route>], asked: &Asked<'_>) -> Option<usize> {
         let folded = OnceCell::new();
-        let folded = || folded.get_or_init(|| folded_path(asked.path)).as_str();
+        let folded = || &**folded.get_or_init(|| folded_path(asked.path));
         let class = match asked.class {
             HostClass::Apex => Some(&self.apex),
             HostClass::Console => Some(&self.console),

@@ -171,8 +171,8 @@ fn path(section: &mut Section<'_>) -> Option<PathMatch> {
 fn folded(path: &PathMatch) -> PathMatch {
     match path {
         PathMatch::Any => PathMatch::Any,
-        PathMatch::Exact(path) => PathMatch::Exact(folded_path(path)),
-        PathMatch::Prefix(path) => PathMatch::Prefix(folded_path(path)),
+        PathMatch::Exact(path) => PathMatch::Exact(folded_path(path).into_owned()),
+        PathMatch::Prefix(path) => PathMatch::Prefix(folded_path(path).into_owned()),
         // It compiles without this; with it, it is the same expression and no larger.
         PathMatch::Regex(regex) => {
             let folded = RegexBuilder::new(regex.as_str()).case_insensitive(true).build();

@@ -91,7 +91,7 @@ fn headers_features_and_expressions_are_asked_for_and_the_next_route_takes_the_r
 /// Every route in turn: what the index must not differ from.
 fn in_turn<'r>(routing: &'r Routing, asked: &Asked<'_>) -> Option<&'r Arc<Route>> {
     let folded = OnceCell::new();
-    let folded = || folded.get_or_init(|| folded_path(asked.path)).as_str();
+    let folded = || &**folded.get_or_init(|| folded_path(asked.path));
     routing.routes.iter().find(|route| route.mismatch(asked, folded).is_none())
 }
 
@@ -115,8 +115,8 @@ fn some_route() -> impl Strategy<Value = Route> {
     });
     (host, path, any::<bool>(), any::<bool>()).prop_map(|(host, path, gated, post)| {
         let gate = gated.then(|| match &path {
-            PathMatch::Exact(path) => PathMatch::Exact(folded_path(path)),
-            PathMatch::Prefix(path) => PathMatch::Prefix(folded_path(path)),
+            PathMatch::Exact(path) => PathMatch::Exact(folded_path(path).into_owned()),
+            PathMatch::Prefix(path) => PathMatch::Prefix(folded_path(path).into_owned()),
             other => other.clone(),
         });
         let methods: &[Method] = if post { &[Method::POST] } else { &[] };

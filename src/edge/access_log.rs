@@ -6,13 +6,12 @@ use std::time::Duration;
 use foldhash::fast::FixedState;
 use std::hash::BuildHasher;
 
-use http::Version;
 use tracing::Level;
 
 use super::context::RequestContext;
 use super::redaction;
 use super::rejection::{Fault, Rejection};
-use super::series::{CLASSES, class_of};
+use super::series::{PROTOCOLS, class_of, protocol_of};
 use crate::config::Log;
 use crate::metrics::Metrics;
 use crate::traffic::Ended;
@@ -85,9 +84,8 @@ impl Times {
 }
 
 fn count(ctx: &RequestContext, metrics: &Metrics, (status, fault): (u16, Fault), times: &Times, sent: u64) {
-    let protocol = ctx.asked.as_ref().map_or("none", |asked| protocol(asked.version));
     let class = class_of(status);
-    metrics.requests.with_label_values(&[CLASSES[class], fault.as_str(), protocol]).inc();
+    ctx.live.routes.count_ended(class, fault, protocol_of(ctx.asked.as_ref().map(|asked| asked.version)));
     if let Some(route) = ctx.route() {
         ctx.live.routes.count(&route.name, class);
     }
@@ -141,7 +139,7 @@ fn write_line(ctx: &RequestContext, outcome: &Outcome, (status, fault): (u16, Fa
         http.method = asked.map(|asked| asked.method.as_str()),
         http.path = asked.map(|asked| redaction::path(log, &asked.target)).as_deref(),
         http.query = asked.and_then(|asked| redaction::query(log, &asked.target)).as_deref(),
-        http.protocol = asked.map(|asked| protocol(asked.version)),
+        http.protocol = asked.map(|asked| PROTOCOLS[protocol_of(Some(asked.version))]),
         http.status = status,
         cut_off = matches!(outcome, Outcome::CutOff).then_some(true),
         fault = fault.as_str(),
@@ -172,14 +170,6 @@ fn fault_of(ctx: &RequestContext, status: u16, outcome: &Outcome) -> Fault {
         (None, _) if status >= 500 => Fault::Upstream,
         (None, _) if status >= 400 => Fault::Client,
         (None, _) => Fault::None,
-    }
-}
-
-fn protocol(version: Version) -> &'static str {
-    match version {
-        Version::HTTP_2 => "h2",
-        Version::HTTP_10 => "http/1.0",
-        _ => "http/1.1",
     }
 }
 

@@ -19,9 +19,13 @@ use crate::model::{Hostname, PlanName, TenantId};
 pub struct Assertions {
     issuer: String,
     keyring: ArcSwapOption<Ring>,
-    kept: moka::sync::Cache<Key, Arc<Signed>, foldhash::fast::RandomState>,
+    kept: moka::sync::Cache<Arc<Key>, Arc<Signed>, foldhash::fast::RandomState>,
     clock: Clock,
 }
+
+/// What was signed last for somebody who mostly wants the same again: a client's connection.
+#[derive(Default)]
+pub struct Last(ArcSwapOption<Signed>);
 
 /// The ring, and its public half as it is served.
 struct Ring {
@@ -30,7 +34,7 @@ struct Ring {
 }
 
 /// Everything that an assertion says; the revision stands for the rest of the tenant's facts.
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(PartialEq, Eq, Hash)]
 struct Key {
     tenant: TenantId,
     revision: i64,
@@ -40,6 +44,8 @@ struct Key {
 }
 
 struct Signed {
+    key: Arc<Key>,
+    ring: Arc<Ring>,
     value: HeaderValue,
     /// When to sign again.
     half_life: Timestamp,
@@ -83,25 +89,31 @@ impl Assertions {
         self.keyring.load().as_ref().map(|ring| ring.jwks.clone())
     }
 
-    /// The assertion for this tenant, towards this pool, on this host. `None`: there is no key, and the request must
-    /// not go out without one.
-    pub fn header(&self, view: &View, pool: &Arc<str>, host: &Hostname) -> Option<HeaderValue> {
-        let now = self.clock.now();
-        let key = Key {
-            tenant: view.tenant.id,
-            revision: view.tenant.revision,
-            plan: view.effective.plan.clone(),
-            pool: Arc::clone(pool),
-            host: host.clone(),
-        };
-        if let Some(signed) = self.kept.get(&key)
-            && now < signed.half_life
+    /// The assertion for this tenant, towards this pool, on this host; `last` is asked first, and remembers it. `None`:
+    /// there is no key, and the request must not go out without one.
+    pub fn header(&self, view: &View, pool: &Arc<str>, host: &Hostname, last: &Last) -> Option<HeaderValue> {
+        let (now, ring) = (self.clock.now(), self.keyring.load());
+        let ring = ring.as_ref()?;
+        let holds = |signed: &Signed| now < signed.half_life && Arc::ptr_eq(&signed.ring, ring);
+        if let Some(signed) = &*last.0.load()
+            && holds(signed)
+            && signed.key.is(view, pool, host)
         {
             return Some(signed.value.clone());
         }
-        let value = self.sign(view, pool, host, now)?;
-        self.kept.insert(key, Arc::new(Signed { value: value.clone(), half_life: now + LIFE / 2 }));
-        Some(value)
+        let key = Arc::new(Key::of(view, pool, host));
+        let signed = match self.kept.get(&key).filter(|signed| holds(signed)) {
+            Some(signed) => signed,
+            None => {
+                let value = self.sign(ring, view, &key, now)?;
+                let (half_life, ring) = (now + LIFE / 2, Arc::clone(ring));
+                let signed = Arc::new(Signed { key: Arc::clone(&key), ring, value, half_life });
+                self.kept.insert(key, Arc::clone(&signed));
+                signed
+            }
+        };
+        last.0.store(Some(Arc::clone(&signed)));
+        Some(signed.value.clone())
     }
 
     /// What a session cookie says, if it is ours and has not expired. Whether its session was ended is another question.
@@ -110,14 +122,13 @@ impl Assertions {
         SiteCookie::verify(cookie, &ring.as_ref()?.keyring, self.clock.now())
     }
 
-    fn sign(&self, view: &View, pool: &str, host: &Hostname, now: Timestamp) -> Option<HeaderValue> {
-        let ring = self.keyring.load();
-        let key = ring.as_ref()?.keyring.current(now)?;
+    fn sign(&self, ring: &Ring, view: &View, wanted: &Key, now: Timestamp) -> Option<HeaderValue> {
+        let key = ring.keyring.current(now)?;
         let claims = Claims {
             iss: &self.issuer,
             sub: view.tenant.id.to_string(),
-            aud: pool,
-            host: host.as_str(),
+            aud: &wanted.pool,
+            host: wanted.host.as_str(),
             plan: view.effective.plan.as_str(),
             iat: now.secs(),
             exp: now.secs() + LIFE.as_secs() as i64,
@@ -129,6 +140,26 @@ impl Assertions {
         let mut value = HeaderValue::from_str(&token).ok()?;
         value.set_sensitive(true);
         Some(value)
+    }
+}
+
+impl Key {
+    fn of(view: &View, pool: &Arc<str>, host: &Hostname) -> Self {
+        Self {
+            tenant: view.tenant.id,
+            revision: view.tenant.revision,
+            plan: view.effective.plan.clone(),
+            pool: Arc::clone(pool),
+            host: host.clone(),
+        }
+    }
+
+    /// Whether it is the one that [`Key::of`] would make.
+    fn is(&self, view: &View, pool: &str, host: &Hostname) -> bool {
+        (self.tenant, self.revision) == (view.tenant.id, view.tenant.revision)
+            && *self.pool == *pool
+            && self.host == *host
+            && self.plan == view.effective.plan
     }
 }
 

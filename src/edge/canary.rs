@@ -36,7 +36,10 @@ impl Visitor {
 
     /// The cookie that keeps the number; `None` where there is nothing to keep.
     pub fn cookie(self) -> Option<HeaderValue> {
+        if !self.new {
+            return None;
+        }
         let text = format!("{COOKIE}={}; Path=/; Max-Age=2592000; Secure; HttpOnly; SameSite=Lax", self.bucket);
-        self.new.then(|| HeaderValue::try_from(text).ok()).flatten()
+        HeaderValue::try_from(text).ok()
     }
 }

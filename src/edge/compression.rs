@@ -11,8 +11,9 @@ mod encoder;
 mod negotiate;
 
 use std::any::Any;
-use std::sync::Arc;
+use std::borrow::Cow;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -21,6 +22,7 @@ use pingora_core::modules::http::{HttpModule, HttpModuleBuilder, Module, ModuleB
 use pingora_error::{Error, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::Session;
+use prometheus::IntCounter;
 
 use self::encoder::{Encoder, Totals};
 use super::response::add_vary;
@@ -41,20 +43,24 @@ pub struct Plan {
 }
 
 /// Makes the module, once for each request.
-pub struct Builder {
+pub struct Builder(Arc<Shared>);
+
+/// What all answers have in common.
+struct Shared {
     metrics: Arc<Metrics>,
-    under_way: Arc<AtomicUsize>,
+    /// Bytes taken and given by each coding: looked up when it is first counted, and not with each answer.
+    bytes: [OnceLock<[IntCounter; 2]>; Coding::ALL.len()],
+    under_way: AtomicUsize,
 }
 
 /// One request's compression: asleep until it is given a plan.
 struct Compressor {
     state: State,
-    metrics: Arc<Metrics>,
-    under_way: Arc<AtomicUsize>,
+    shared: Arc<Shared>,
 }
 
 /// One of those that are under compression, until it is dropped.
-struct Seat(Arc<AtomicUsize>);
+struct Seat(Arc<Shared>);
 
 enum State {
     Asleep,
@@ -64,7 +70,7 @@ enum State {
 
 impl Builder {
     pub fn boxed(metrics: &Arc<Metrics>) -> ModuleBuilder {
-        Box::new(Self { metrics: Arc::clone(metrics), under_way: Arc::default() })
+        Box::new(Self(Arc::new(Shared::new(metrics))))
     }
 }
 
@@ -109,8 +115,7 @@ pub fn set_plan(session: &mut Session, plan: Option<Plan>) {
 
 impl HttpModuleBuilder for Builder {
     fn init(&self) -> Module {
-        let (metrics, under_way) = (Arc::clone(&self.metrics), Arc::clone(&self.under_way));
-        Box::new(Compressor { state: State::Asleep, metrics, under_way })
+        Box::new(Compressor { state: State::Asleep, shared: Arc::clone(&self.0) })
     }
 }
 
@@ -129,8 +134,8 @@ impl HttpModule for Compressor {
             return announce(response, plan);
         }
         // Each has its own memory for as long as its visitor takes: slow visitors must not add up.
-        let Some(seat) = Seat::take(&self.under_way, plan.most) else {
-            self.metrics.compression_skipped.inc();
+        let Some(seat) = Seat::take(&self.shared, plan.most) else {
+            self.shared.metrics.compression_skipped.inc();
             return Ok(());
         };
         announce(response, plan)?;
@@ -175,24 +180,35 @@ impl Compressor {
             return Ok(None);
         };
         let (coded, Totals { coding, taken, given }) = encoder.finish(last).map_err(failed)?;
-        for (direction, bytes) in [("in", taken), ("out", given)] {
-            self.metrics.compression_bytes.with_label_values(&[coding.as_str(), direction]).inc_by(bytes);
-        }
+        let [before, after] = self.shared.bytes(coding);
+        before.inc_by(taken);
+        after.inc_by(given);
         Ok(Some(coded))
     }
 }
 
+impl Shared {
+    fn new(metrics: &Arc<Metrics>) -> Self {
+        Self { metrics: Arc::clone(metrics), bytes: Default::default(), under_way: AtomicUsize::new(0) }
+    }
+
+    fn bytes(&self, coding: Coding) -> &[IntCounter; 2] {
+        let find = |direction| self.metrics.compression_bytes.with_label_values(&[coding.as_str(), direction]);
+        self.bytes[coding as usize].get_or_init(|| ["in", "out"].map(find))
+    }
+}
+
 impl Seat {
-    fn take(under_way: &Arc<AtomicUsize>, most: usize) -> Option<Self> {
+    fn take(shared: &Arc<Shared>, most: usize) -> Option<Self> {
         let more = |now: usize| (now < most).then_some(now + 1);
-        under_way.fetch_update(Ordering::AcqRel, Ordering::Acquire, more).ok()?;
-        Some(Self(Arc::clone(under_way)))
+        shared.under_way.fetch_update(Ordering::AcqRel, Ordering::Acquire, more).ok()?;
+        Some(Self(Arc::clone(shared)))
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
+        self.0.under_way.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -250,7 +266,11 @@ fn has_whole_body(status: StatusCode) -> bool {
 fn is_compressible(settings: &Compression, headers: &HeaderMap) -> bool {
     let Some(media) = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()) else { return false };
     let media = media.split(';').next().unwrap_or_default().trim();
-    settings.takes(&media.to_ascii_lowercase())
+    let media = match media.bytes().any(|b| b.is_ascii_uppercase()) {
+        true => Cow::Owned(media.to_ascii_lowercase()),
+        false => Cow::Borrowed(media),
+    };
+    settings.takes(&media)
         && !BOUND.iter().any(|name| headers.contains_key(*name))
         && !has_directive(headers, "no-transform")
 }

@@ -141,7 +141,7 @@ fn tell_routes(steps: &mut Vec<Told>, ctx: &RequestContext, config: &Config, req
     }
     let mut passed = 0;
     for route in &config.routing.routes {
-        match route.mismatch(&asked, || folded.as_str()) {
+        match route.mismatch(&asked, || &*folded) {
             None => {
                 tell_more(steps, passed, MOST);
                 steps.push(Told::new("route", format!("{} takes it", route.name)));

@@ -2,8 +2,10 @@
 //! that proxy says. A stranger's own words about this are never believed.
 
 use std::net::IpAddr;
+use std::ops::Deref;
 
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue};
 use ipnet::IpNet;
 use uuid::Builder;
 
@@ -19,7 +21,7 @@ pub struct Origin {
     pub https: bool,
     /// Whether the peer is a trusted proxy, so that its `Forwarded` family counts.
     pub trusted: bool,
-    pub request_id: String,
+    pub request_id: RequestId,
     /// The trace that it belongs to: a trusted proxy's, or one that begins here. `None`: nobody would tell of one that
     /// began here, so none does, and whether one begins behind us is for the backends to say.
     pub trace: Option<TraceContext>,
@@ -31,13 +33,13 @@ impl Origin {
         let peer = peer.to_canonical();
         let is_trusted = |address: IpAddr| trusted_proxies.iter().any(|net| net.contains(&address));
         if !is_trusted(peer) {
-            return Self { client: peer, https: tls, trusted: false, request_id: new_request_id(now), trace: None };
+            return Self { client: peer, https: tls, trusted: false, request_id: RequestId::new(now), trace: None };
         }
         Self {
             client: visitor(headers, peer, is_trusted),
-            https: last_token(headers, &X_FORWARDED_PROTO).map_or(tls, |proto| proto.eq_ignore_ascii_case("https")),
+            https: last_token(headers, X_FORWARDED_PROTO).map_or(tls, |proto| proto.eq_ignore_ascii_case("https")),
             trusted: true,
-            request_id: given_request_id(headers).unwrap_or_else(|| new_request_id(now)),
+            request_id: RequestId::given(headers).unwrap_or_else(|| RequestId::new(now)),
             trace: TraceContext::carried_on(headers),
         }
     }
@@ -53,7 +55,7 @@ impl Origin {
 /// is no address ends the walk: what stands left of it cannot be believed.
 fn visitor(headers: &HeaderMap, peer: IpAddr, is_trusted: impl Fn(IpAddr) -> bool) -> IpAddr {
     let mut client = peer;
-    let values: Vec<&HeaderValue> = headers.get_all(&X_FORWARDED_FOR).iter().collect();
+    let values: Vec<&HeaderValue> = headers.get_all(X_FORWARDED_FOR).iter().collect();
     let hops = values.iter().rev().filter_map(|value| value.to_str().ok()).flat_map(|value| value.rsplit(','));
     for hop in hops.take(MOST_HOPS) {
         let Some(address) = parse_hop(hop.trim()) else { break };
@@ -73,32 +75,55 @@ fn parse_hop(text: &str) -> Option<IpAddr> {
         .or_else(|| text.strip_prefix('[')?.strip_suffix(']')?.parse().ok())
 }
 
-fn last_token<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
+fn last_token<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     let value = headers.get_all(name).iter().next_back()?.to_str().ok()?;
     value.rsplit(',').next().map(str::trim)
 }
 
-/// A trusted proxy's id is kept when it is short and plain, so that it cannot forge lines in anybody's log.
-fn given_request_id(headers: &HeaderMap) -> Option<String> {
-    let given = headers.get(&X_REQUEST_ID)?.to_str().ok()?;
-    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b':' | b'/' | b'+' | b'=');
-    (!given.is_empty() && given.len() <= 128 && given.bytes().all(plain)).then(|| given.to_owned())
+/// The name of one request: what backend and visitor are told, made once, and what is logged.
+#[derive(Clone, Debug)]
+pub struct RequestId(HeaderValue);
+
+impl RequestId {
+    /// A UUID of version 7, which sorts by time. Its random part is of the thread's own generator: no two requests wait
+    /// for each other here.
+    fn new(now: Timestamp) -> Self {
+        let millis = u64::try_from(now.millis()).unwrap_or_default();
+        let mut text = [0; 32];
+        Builder::from_unix_timestamp_millis(millis, &rand::random()).into_uuid().simple().encode_lower(&mut text);
+        // Copies of it are not copied.
+        let value = HeaderValue::from_maybe_shared(Bytes::from_owner(text));
+        Self(value.unwrap_or_else(|_| HeaderValue::from_static("")))
+    }
+
+    /// A trusted proxy's id is kept when it is short and plain, so that it cannot forge lines in anybody's log.
+    fn given(headers: &HeaderMap) -> Option<Self> {
+        let given = headers.get(X_REQUEST_ID)?;
+        let plain = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b':' | b'/' | b'+' | b'=');
+        let sound = !given.is_empty() && given.len() <= 128 && given.as_bytes().iter().all(plain);
+        HeaderValue::from_bytes(given.as_bytes()).ok().filter(|_| sound).map(Self)
+    }
+
+    pub fn value(&self) -> HeaderValue {
+        self.0.clone()
+    }
 }
 
-/// A UUID of version 7, which sorts by time. Its random part is of the thread's own generator: no two requests wait for
-/// each other here.
-fn new_request_id(now: Timestamp) -> String {
-    let millis = u64::try_from(now.millis()).unwrap_or_default();
-    Builder::from_unix_timestamp_millis(millis, &rand::random()).into_uuid().simple().to_string()
+impl Deref for RequestId {
+    type Target = str;
+    fn deref(&self) -> &str {
+        self.0.to_str().unwrap_or_default()
+    }
 }
 
-pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-pub const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-pub const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-pub const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-pub const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
-pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-pub const FORWARDED: HeaderName = header::FORWARDED;
+// As texts: pingora keeps the spelling of each, and has to copy that of a `HeaderName`.
+pub const X_REQUEST_ID: &str = "x-request-id";
+pub const X_FORWARDED_FOR: &str = "x-forwarded-for";
+pub const X_FORWARDED_PROTO: &str = "x-forwarded-proto";
+pub const X_FORWARDED_HOST: &str = "x-forwarded-host";
+pub const X_FORWARDED_PORT: &str = "x-forwarded-port";
+pub const TRACEPARENT: &str = "traceparent";
+pub const FORWARDED: &str = "forwarded";
 
 /// Longer chains of proxies than this are somebody's joke.
 const MOST_HOPS: usize = 32;
@@ -127,7 +152,7 @@ mod tests {
             &[("x-forwarded-for", "198.51.100.1"), ("x-forwarded-proto", "https"), ("x-request-id", "mine")],
         );
         assert_eq!(origin.client.to_string(), "192.0.2.1");
-        assert!(!origin.https && !origin.trusted && origin.request_id != "mine");
+        assert!(!origin.https && !origin.trusted && &*origin.request_id != "mine");
     }
 
     #[test]
@@ -136,7 +161,7 @@ mod tests {
         let read = uuid::Uuid::parse_str(&one).unwrap();
         assert_eq!((read.get_version_num(), read.get_variant()), (7, uuid::Variant::RFC4122));
         assert_eq!(read.get_timestamp().unwrap().to_unix().0, 1_700_000_000);
-        assert!(one.len() == 32 && one != other, "{one} {other}");
+        assert!(one.len() == 32 && *one != *other, "{one:?} {other:?}");
     }
 
     #[test]
@@ -166,8 +191,8 @@ mod tests {
 
     #[test]
     fn a_trusted_proxy_may_name_the_request_within_reason() {
-        assert_eq!(origin("10.0.0.1", &[("x-request-id", "abc-1")]).request_id, "abc-1");
-        assert_ne!(origin("10.0.0.1", &[("x-request-id", "a b\"")]).request_id, "a b\"");
+        assert_eq!(&*origin("10.0.0.1", &[("x-request-id", "abc-1")]).request_id, "abc-1");
+        assert_ne!(&*origin("10.0.0.1", &[("x-request-id", "a b\"")]).request_id, "a b\"");
         assert!(origin("10.0.0.1", &[("x-forwarded-proto", "http, https")]).https);
     }
 }

@@ -4,11 +4,12 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use http::{HeaderName, header};
+use http::header;
 use pingora_http::{RequestHeader, ResponseHeader};
 
 use super::context::RequestContext;
 use super::rejection::Rejection;
+use super::value::value;
 use crate::directory::View;
 use crate::model::Rate;
 use crate::traffic::{Kind, Level, whole};
@@ -80,9 +81,10 @@ impl Quota {
     pub fn announce(&self, head: &mut ResponseHeader) -> pingora_error::Result<()> {
         let Rate { per_second, burst } = self.rate;
         let window = burst.div_ceil(per_second.max(1)).max(1);
-        head.append_header(RATELIMIT_POLICY, format!("\"tenant\";q={burst};w={window}"))?;
+        head.append_header("ratelimit-policy", value(format_args!("\"tenant\";q={burst};w={window}"))?)?;
         let Level { remaining, full_in, .. } = self.level;
-        head.append_header(RATELIMIT, format!("\"tenant\";r={remaining};t={}", whole(full_in)))?;
+        let full_in = whole(full_in);
+        head.append_header("ratelimit", value(format_args!("\"tenant\";r={remaining};t={full_in}"))?)?;
         Ok(())
     }
 }
@@ -93,6 +95,3 @@ impl fmt::Display for Quota {
         write!(f, "{per_second} requests a second; {} of {burst} are left on this node", self.level.remaining)
     }
 }
-
-const RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
-const RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");

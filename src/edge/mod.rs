@@ -38,8 +38,9 @@ mod server;
 pub mod session;
 mod spans;
 mod upstream;
+mod value;
 
-pub use assertion::Assertions;
+pub use assertion::{Assertions, Last};
 pub use forwarded::Origin;
 pub use gates::{Decision, Permit, Visit, decide};
 pub use headers::{Contract, Identity, apply as apply_headers};

@@ -362,7 +362,7 @@ impl Proxy {
         let tenant = match permit.tenant() {
             None => None,
             Some((view, via)) => {
-                let assertion = self.edge.assertions.header(view, &pool.name, host);
+                let assertion = self.edge.assertions.header(view, &pool.name, host, &connection.assertion);
                 let assertion =
                     assertion.ok_or_else(|| Error::explain(ErrorType::HTTPStatus(500), "no signing key"))?;
                 Some(Identity { view, via, assertion })

@@ -81,6 +81,8 @@ pub enum Fault {
 }
 
 impl Fault {
+    pub const ALL: [Self; 4] = [Self::None, Self::Client, Self::Edge, Self::Upstream];
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::None => "none",

@@ -8,8 +8,10 @@ use super::context::RequestContext;
 use super::cors;
 use super::forwarded::X_REQUEST_ID;
 use super::route;
+use super::value::value;
+use crate::directory::Via;
 use crate::metrics::Metrics;
-use crate::model::{HostClass, Hostname};
+use crate::model::Hostname;
 
 /// Drops what concerned only the hop to the backend, and cookies that would reach other tenants; adds the request id
 /// and HSTS.
@@ -34,7 +36,8 @@ pub fn clean(response: &mut ResponseHeader, ctx: &RequestContext, metrics: &Metr
     if let Some(cookie) = &ctx.cookie {
         response.append_header(header::SET_COOKIE, cookie.clone())?;
     }
-    response.insert_header(X_REQUEST_ID, ctx.request_id())
+    let id = ctx.origin.as_ref().map(|origin| origin.request_id.value());
+    response.insert_header(X_REQUEST_ID, id.unwrap_or_else(|| HeaderValue::from_static("")))
 }
 
 /// Whether it goes on for as long as both sides like: a WebSocket, or a stream of events.
@@ -52,7 +55,7 @@ pub fn add_vary(response: &mut ResponseHeader, name: &'static str) -> Result<()>
     {
         return Ok(());
     }
-    response.append_header(header::VARY, HeaderValue::from_static(name)).map(|_| ())
+    response.append_header("vary", HeaderValue::from_static(name)).map(|_| ())
 }
 
 /// RFC 9110 §7.6.1. Framing (`Transfer-Encoding`, `Content-Length`) is pingora's own.
@@ -104,14 +107,14 @@ fn covers(domain: &str, base: &Hostname) -> bool {
 /// A tenant's host says how long browsers insist on TLS for it, and never speaks for hosts beneath it.
 fn add_hsts(response: &mut ResponseHeader, ctx: &RequestContext) -> Result<()> {
     let https = ctx.origin.as_ref().is_some_and(|origin| origin.https);
-    let Some(host) = ctx.host.as_ref().filter(|_| https) else { return Ok(()) };
-    let class = ctx.live.config.brand.classify(host);
-    if !matches!(class, HostClass::Tenant(_) | HostClass::Custom) {
+    let Some((_, via @ (Via::CustomDomain | Via::Subdomain))) = ctx.tenant.as_ref().filter(|_| https) else {
         return Ok(());
-    }
+    };
     match ctx.live.config.tenancy.hsts {
-        Some(age) => response.insert_header(header::STRICT_TRANSPORT_SECURITY, format!("max-age={}", age.as_secs())),
-        None if class == HostClass::Custom => {
+        Some(age) => {
+            response.insert_header("strict-transport-security", value(format_args!("max-age={}", age.as_secs()))?)
+        }
+        None if *via == Via::CustomDomain => {
             response.remove_header(&header::STRICT_TRANSPORT_SECURITY);
             Ok(())
         }

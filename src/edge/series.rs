@@ -1,13 +1,14 @@
-//! The series of the routes in force: counters that are looked up once, not with each request, and that go with their
-//! route. Nothing else is counted here.
+//! Counters that are looked up once, not with each request: requests by how they ended, and the series of the routes in
+//! force, which go with their route. Nothing else is counted here.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use foldhash::fast::RandomState;
+use http::Version;
 use prometheus::IntCounter;
 
-use super::rejection::Rejection;
+use super::rejection::{Fault, Rejection};
 use crate::config::Routing;
 use crate::metrics::Metrics;
 
@@ -16,6 +17,14 @@ use crate::metrics::Metrics;
 pub struct RouteSeries {
     named: HashMap<Arc<str>, Arc<Series>, RandomState>,
     other: Arc<Series>,
+    requests: Arc<RequestSeries>,
+}
+
+/// Requests by status class, fault and protocol; a look-up by labels takes a lock that all requests share.
+#[derive(Debug)]
+struct RequestSeries {
+    metrics: Arc<Metrics>,
+    counters: [[[OnceLock<IntCounter>; PROTOCOLS.len()]; Fault::ALL.len()]; CLASSES.len()],
 }
 
 /// The counters of one name, by status class.
@@ -31,6 +40,19 @@ struct Series {
 
 /// Status classes, by the first digit of a status; 0: there was no answer.
 pub const CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
+
+/// Protocols as they are counted and logged.
+pub const PROTOCOLS: [&str; 4] = ["none", "http/1.0", "http/1.1", "h2"];
+
+/// The place of a version in [`PROTOCOLS`]; of `None`: no request was read.
+pub fn protocol_of(version: Option<Version>) -> usize {
+    match version {
+        None => 0,
+        Some(Version::HTTP_10) => 1,
+        Some(Version::HTTP_2) => 3,
+        Some(_) => 2,
+    }
+}
 
 /// The place of a status in [`CLASSES`].
 pub fn class_of(status: u16) -> usize {
@@ -48,6 +70,10 @@ impl RouteSeries {
         Self {
             named: routing.routes.iter().take(MOST).map(|route| series(&route.name)).collect(),
             other: other.unwrap_or_else(|| Series::new(&"_other".into(), metrics)),
+            requests: match previous {
+                Some(previous) => Arc::clone(&previous.requests),
+                None => Arc::new(RequestSeries { metrics: Arc::clone(metrics), counters: Default::default() }),
+            },
         }
     }
 
@@ -59,9 +85,23 @@ impl RouteSeries {
         }
     }
 
+    /// Counts a request by how it ended: the status's class, whose fault a failure was, the protocol's place in [`PROTOCOLS`].
+    pub fn count_ended(&self, class: usize, fault: Fault, protocol: usize) {
+        self.requests.count(class, fault, protocol);
+    }
+
     /// Counts a request that took this route and was answered with a status of this class.
     pub fn count(&self, route: &str, class: usize) {
         self.named.get(route).unwrap_or(&self.other).count(class);
+    }
+}
+
+impl RequestSeries {
+    fn count(&self, class: usize, fault: Fault, protocol: usize) {
+        let faults = self.counters.get(class).and_then(|faults| faults.get(fault as usize));
+        let Some(counter) = faults.and_then(|protocols| protocols.get(protocol)) else { return };
+        let labels = || [CLASSES[class], fault.as_str(), PROTOCOLS[protocol]];
+        counter.get_or_init(|| self.metrics.requests.with_label_values(&labels())).inc();
     }
 }
 

@@ -167,6 +167,12 @@ impl Borrow<str> for Hostname {
     }
 }
 
+impl AsRef<[u8]> for Hostname {
+    fn as_ref(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
 impl AsRef<str> for Hostname {
     fn as_ref(&self) -> &str {
         &self.0

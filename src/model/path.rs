@@ -58,17 +58,30 @@ fn decode_unreserved(path: &str) -> String {
 
 /// The path as the most forgiving backend might read it: letter case, a closing slash, `;parameters`, backslashes and
 /// escaped separators make no difference. Only gates compare in this form: one spelling too many asks for the plan, which
-/// does no harm; one too few would let somebody through.
-pub fn folded_path(path: &str) -> String {
-    let mut plain = normal_path(path).to_ascii_lowercase();
+/// does no harm; one too few would let somebody through. A path that is plain already is not copied.
+pub fn folded_path(path: &str) -> Cow<'_, str> {
+    let plain = normal_path(path);
+    if !plain.bytes().any(|b| b.is_ascii_uppercase() || matches!(b, b'%' | b'\\' | b';')) {
+        return without_slash(plain);
+    }
+    let mut plain = plain.to_ascii_lowercase();
     for separator in ["%2f", "%5c", "\\"] {
         plain = plain.replace(separator, "/");
     }
     let segments = plain.split('/').map(|segment| segment.split(';').next().unwrap_or_default());
     let joined = segments.collect::<Vec<_>>().join("/");
     // What was an escaped separator may have hidden dots.
-    let folded = normal_path(&joined);
-    folded.strip_suffix('/').unwrap_or(&folded).to_owned()
+    without_slash(Cow::Owned(normal_path(&joined).into_owned()))
+}
+
+fn without_slash(path: Cow<'_, str>) -> Cow<'_, str> {
+    match path {
+        Cow::Borrowed(path) => Cow::Borrowed(path.strip_suffix('/').unwrap_or(path)),
+        Cow::Owned(mut path) => {
+            path.truncate(path.strip_suffix('/').unwrap_or(&path).len());
+            Cow::Owned(path)
+        }
+    }
 }
 
 #[cfg(test)]
@@ -119,6 +132,14 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_path_that_is_not_copied_is_folded_as_any_other(path in "(/[a-z.]{0,3}){1,6}/?") {
+            let folded = folded_path(&path).into_owned();
+            prop_assert!(!folded.ends_with('/'));
+            // In capitals it goes the long way.
+            prop_assert_eq!(folded_path(&path.to_ascii_uppercase()), folded.as_str());
+        }
+
         #[test]
         fn normal_is_idempotent_unless_an_escape_hid_another(path in "(/[a-z.]{0,3}(%2e|%41|%2F|%2f)?){1,6}") {
             let once = normal_path(&path).into_owned();

@@ -1,11 +1,12 @@
 //! Events become lines: JSON, logfmt or text, one line each whatever they say. Nothing is left out here; what must not
 //! be written must not be said.
 
-use std::fmt::{self, Write};
+use std::fmt;
+use std::io::Write;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use serde_json::{Map, Value};
+use serde::Serializer;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::Layer;
@@ -29,114 +30,113 @@ impl Lines {
 
 impl<S: Subscriber> Layer<S> for Lines {
     fn on_event(&self, event: &Event<'_>, _context: Context<'_, S>) {
-        let mut fields = Fields::default();
-        event.record(&mut fields);
         let metadata = event.metadata();
         // Bridged from the `log` crate, an event says itself whence it comes.
-        let target = fields.bridged.take();
-        let target = target.as_deref().unwrap_or_else(|| metadata.target());
-        let line = Line { at: self.clock.now(), level: metadata.level().as_str(), target, fields };
+        let mut bridged = Bridged::default();
+        if metadata.target() == "log" {
+            event.record(&mut bridged);
+        }
+        let target = bridged.target.as_deref().unwrap_or_else(|| metadata.target());
         let shape = self.shape.load();
-        shape.outlet_for(line.target).write(line.shown(shape.format).into_bytes());
+        let mut line = Line::begin(shape.format, self.clock.now(), metadata.level().as_str(), target);
+        event.record(&mut line);
+        shape.outlet_for(target).write(line.end(target));
     }
 }
 
-struct Line<'l> {
-    at: Timestamp,
-    level: &'l str,
-    target: &'l str,
-    fields: Fields,
+/// A line as it is written, piece by piece, in the order in which an event says them.
+struct Line {
+    format: LogFormat,
+    text: Vec<u8>,
 }
 
-/// What an event says, in its order.
+/// The target that an event of the `log` crate had.
 #[derive(Default)]
-struct Fields {
-    message: Option<String>,
-    bridged: Option<String>,
-    others: Vec<(&'static str, Value)>,
+struct Bridged {
+    target: Option<String>,
 }
 
-impl Line<'_> {
-    fn shown(self, format: LogFormat) -> String {
-        let mut line = match format {
-            LogFormat::Json => self.json(),
-            LogFormat::Logfmt => self.logfmt(),
-            LogFormat::Text => self.text(),
+impl Line {
+    fn begin(format: LogFormat, at: Timestamp, level: &str, target: &str) -> Self {
+        // Access lines have some 800 bytes.
+        let mut text = Vec::with_capacity(1024);
+        let _ = match format {
+            LogFormat::Json => write!(text, "{{\"timestamp\":\"{at}\",\"level\":\"{level}\""),
+            LogFormat::Logfmt => write!(text, "time={at} level={} target={target}", level.to_ascii_lowercase()),
+            LogFormat::Text => write!(text, "{at} {level:>5} {target}:"),
         };
-        line.push('\n');
-        line
+        Self { format, text }
     }
 
-    fn json(self) -> String {
-        let mut map = Map::new();
-        map.insert("timestamp".into(), self.at.to_string().into());
-        map.insert("level".into(), self.level.into());
-        if let Some(message) = self.fields.message {
-            map.insert("message".into(), message.into());
+    fn end(mut self, target: &str) -> Vec<u8> {
+        if self.format == LogFormat::Json {
+            self.push_text("target", target);
+            self.text.push(b'}');
         }
-        for (name, value) in self.fields.others {
-            map.insert(name.into(), value);
-        }
-        map.insert("target".into(), self.target.into());
-        Value::Object(map).to_string()
+        self.text.push(b'\n');
+        self.text
     }
 
-    fn logfmt(self) -> String {
-        let mut line = format!("time={} level={} target={}", self.at, self.level.to_ascii_lowercase(), self.target);
-        let message = self.fields.message.map(|text| ("msg", Value::String(text)));
-        for (name, value) in message.into_iter().chain(self.fields.others) {
-            let _ = write!(line, " {name}=");
-            push_value(&mut line, &value);
-        }
-        line
+    fn name(&mut self, name: &str) {
+        let _ = match self.format {
+            LogFormat::Json => write!(self.text, ",\"{name}\":"),
+            LogFormat::Logfmt | LogFormat::Text => write!(self.text, " {name}="),
+        };
     }
 
-    fn text(self) -> String {
-        let mut line = format!("{} {:>5} {}:", self.at, self.level, self.target);
-        if let Some(message) = self.fields.message {
-            line.push(' ');
-            message.chars().for_each(|c| push_plain(&mut line, c));
+    fn push_text(&mut self, name: &str, value: &str) {
+        match (name, self.format) {
+            // Details of the `log` bridge; the target is told as every line's is.
+            (name, _) if name.starts_with("log.") => {}
+            (name, LogFormat::Json) => {
+                self.name(name);
+                // Into memory, and of text: nothing can fail.
+                let _ = serde_json::to_writer(&mut self.text, value);
+            }
+            ("message", LogFormat::Text) => {
+                self.text.push(b' ');
+                value.chars().for_each(|c| push_plain(&mut self.text, c));
+            }
+            (name, _) => {
+                self.name(if name == "message" { "msg" } else { name });
+                push_value(&mut self.text, value);
+            }
         }
-        for (name, value) in self.fields.others {
-            let _ = write!(line, " {name}=");
-            push_value(&mut line, &value);
-        }
-        line
+    }
+
+    /// What shows itself in characters that mean nothing in any format.
+    fn push_bare(&mut self, name: &str, value: impl fmt::Display) {
+        self.name(name);
+        let _ = write!(self.text, "{value}");
     }
 }
 
 /// A value as logfmt has it: bare when nothing in it could be misread, else in quotes with Go's escapes.
-fn push_value(line: &mut String, value: &Value) {
-    let Value::String(text) = value else {
-        let _ = write!(line, "{value}");
-        return;
-    };
+fn push_value(line: &mut Vec<u8>, text: &str) {
     let bare = |c: char| c > ' ' && c != '"' && c != '=' && c != '\\' && !is_unprintable(c);
     if !text.is_empty() && text.chars().all(bare) {
-        line.push_str(text);
+        line.extend_from_slice(text.as_bytes());
         return;
     }
-    line.push('"');
+    line.push(b'"');
     for c in text.chars() {
         if matches!(c, '"' | '\\') {
-            line.push('\\');
+            line.push(b'\\');
         }
         push_plain(line, c);
     }
-    line.push('"');
+    line.push(b'"');
 }
 
 /// No character ends a line, moves a cursor or hides in one.
-fn push_plain(line: &mut String, c: char) {
-    match c {
-        '\n' => line.push_str("\\n"),
-        '\r' => line.push_str("\\r"),
-        '\t' => line.push_str("\\t"),
-        c if is_unprintable(c) => {
-            let _ = write!(line, "\\u{:04x}", c as u32);
-        }
-        c => line.push(c),
-    }
+fn push_plain(line: &mut Vec<u8>, c: char) {
+    let _ = match c {
+        '\n' => line.write_all(b"\\n"),
+        '\r' => line.write_all(b"\\r"),
+        '\t' => line.write_all(b"\\t"),
+        c if is_unprintable(c) => write!(line, "\\u{:04x}", c as u32),
+        c => line.write_all(c.encode_utf8(&mut [0; 4]).as_bytes()),
+    };
 }
 
 /// Control characters, and those that turn the direction of writing or end lines in Unicode.
@@ -145,47 +145,52 @@ fn is_unprintable(c: char) -> bool {
         || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
-impl Fields {
-    fn push(&mut self, field: &Field, value: impl Into<Value>) {
-        self.others.push((field.name(), value.into()));
-    }
-}
-
-impl Visit for Fields {
+impl Visit for Line {
     fn record_f64(&mut self, field: &Field, value: f64) {
-        self.push(field, value);
+        match value.is_finite() || self.format != LogFormat::Json {
+            true => self.push_bare(field.name(), value),
+            false => self.push_bare(field.name(), "null"),
+        }
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.push(field, value);
+        self.push_bare(field.name(), value);
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
         if field.name() != "log.line" {
-            self.push(field, value);
+            self.push_bare(field.name(), value);
         }
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.push(field, value);
+        self.push_bare(field.name(), value);
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        match field.name() {
-            "message" => self.message = Some(value.to_owned()),
-            "log.target" => self.bridged = Some(value.to_owned()),
-            name if name.starts_with("log.") => {}
-            _ => self.push(field, value),
-        }
+        self.push_text(field.name(), value);
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        let text = format!("{value:?}");
-        match field.name() {
-            "message" => self.message = Some(text),
-            _ => self.push(field, text),
+        let name = field.name();
+        match self.format {
+            LogFormat::Json if !name.starts_with("log.") => {
+                self.name(name);
+                let _ = serde_json::Serializer::new(&mut self.text).collect_str(&format_args!("{value:?}"));
+            }
+            _ => self.push_text(name, &format!("{value:?}")),
         }
     }
+}
+
+impl Visit for Bridged {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        if field.name() == "log.target" {
+            self.target = Some(value.to_owned());
+        }
+    }
+
+    fn record_debug(&mut self, _: &Field, _: &dyn fmt::Debug) {}
 }
 
 #[cfg(test)]
@@ -193,9 +198,10 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn line(message: Option<&str>, others: Vec<(&'static str, Value)>, format: LogFormat) -> String {
-        let fields = Fields { message: message.map(str::to_owned), bridged: None, others };
-        Line { at: Timestamp(0), level: "INFO", target: "access", fields }.shown(format)
+    fn line(format: LogFormat, say: impl FnOnce(&mut Line)) -> String {
+        let mut line = Line::begin(format, Timestamp(0), "INFO", "access");
+        say(&mut line);
+        String::from_utf8(line.end("access")).unwrap()
     }
 
     #[test]
@@ -212,10 +218,14 @@ mod tests {
             ("\u{202e}txt", "k=\"\\u202etxt\"\n"),
             ("größe", "k=größe\n"),
         ] {
-            let line = line(None, vec![("k", text.into())], LogFormat::Logfmt);
+            let line = line(LogFormat::Logfmt, |line| line.push_text("k", text));
             assert!(line.ends_with(expected), "{text:?}: {line}");
         }
-        let numbers = line(Some("it was"), vec![("n", 1.into()), ("b", true.into())], LogFormat::Logfmt);
+        let numbers = line(LogFormat::Logfmt, |line| {
+            line.push_text("message", "it was");
+            line.push_bare("n", 1);
+            line.push_bare("b", true);
+        });
         assert_eq!(numbers, "time=1970-01-01T00:00:00Z level=info target=access msg=\"it was\" n=1 b=true\n");
     }
 
@@ -223,17 +233,25 @@ mod tests {
         #[test]
         fn an_event_is_one_line_in_every_format(text in any::<String>()) {
             for format in [LogFormat::Json, LogFormat::Logfmt, LogFormat::Text] {
-                let line = line(Some(&text), vec![("k", text.clone().into())], format);
+                let line = line(format, |line| {
+                    line.push_text("message", &text);
+                    line.push_text("k", &text);
+                });
                 prop_assert_eq!(line.matches(['\n', '\r']).count(), 1, "{:?}", line);
             }
         }
 
         #[test]
         fn json_says_what_was_said(text in any::<String>()) {
-            let line = line(Some(&text), vec![("k", text.clone().into())], LogFormat::Json);
-            let read: Value = serde_json::from_str(&line).unwrap();
-            prop_assert_eq!(&read["k"], &Value::String(text.clone()));
-            prop_assert_eq!(&read["message"], &Value::String(text));
+            let line = line(LogFormat::Json, |line| {
+                line.push_text("message", &text);
+                line.push_text("k", &text);
+                line.push_bare("n", 1.5);
+            });
+            let read: serde_json::Value = serde_json::from_str(&line).unwrap();
+            prop_assert_eq!(&read["k"], &text);
+            prop_assert_eq!(&read["message"], &text);
+            prop_assert_eq!((&read["n"], &read["target"]), (&1.5.into(), &"access".into()));
         }
     }
 }

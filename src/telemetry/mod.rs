@@ -2,6 +2,7 @@
 //! request waits for a disk or a pipe. Everything about it can be changed while it runs.
 
 mod discretion;
+mod filter;
 mod lines;
 mod outlet;
 
@@ -9,11 +10,12 @@ use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 use prometheus::IntCounterVec;
+use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, Registry, reload};
 
 use self::discretion::Discretion;
+use self::filter::Filter;
 use self::lines::Lines;
 use self::outlet::Outlet;
 use crate::clock::Clock;
@@ -39,7 +41,7 @@ pub fn check_filter(filter: &str) -> Result<EnvFilter, LogError> {
 /// The log of this process, for those who change how it is written. Clones are the same log.
 #[derive(Clone)]
 pub struct Handle {
-    filter: reload::Handle<EnvFilter, Registry>,
+    filter: Filter,
     shape: Arc<ArcSwap<Shape>>,
     dropped: Dropped,
 }
@@ -61,13 +63,13 @@ pub struct Guard(Handle);
 
 /// Installs the subscriber. A second call in one process (tests) leaves the first subscriber in place.
 pub fn install(log: &Log) -> Result<(Handle, Guard), LogError> {
-    let (filter, handle) = reload::Layer::new(check_filter(&log.filter)?);
+    let filter = Filter::new(check_filter(&log.filter)?);
     let dropped = Dropped::default();
     let shape = Arc::new(ArcSwap::from_pointee(Shape::open(log, None, &dropped)?));
     let lines = Lines::new(Arc::clone(&shape), Clock::system());
     // The only error is that a subscriber is there already.
-    let _ = tracing_subscriber::registry().with(filter).with(Discretion).with(lines).try_init();
-    let handle = Handle { filter: handle, shape, dropped };
+    let _ = tracing_subscriber::registry().with(filter.clone()).with(Discretion).with(lines).try_init();
+    let handle = Handle { filter, shape, dropped };
     Ok((handle.clone(), Guard(handle)))
 }
 
@@ -76,8 +78,7 @@ impl Handle {
     pub fn apply(&self, log: &Log) -> Result<(), LogError> {
         let filter = check_filter(&log.filter)?;
         let shape = Shape::open(log, Some(&self.shape.load()), &self.dropped)?;
-        // The only error is that there is no subscriber any more: the process ends.
-        let _ = self.filter.reload(filter);
+        self.filter.replace(filter);
         self.shape.store(Arc::new(shape));
         Ok(())
     }

@@ -1,5 +1,7 @@
 //! The place of a request in a trace, as `traceparent` has it.
 
+use std::fmt::Write;
+
 use http::HeaderMap;
 
 /// Which trace, beneath which span of somebody else's, and whether it is recorded. Its own span stands for what the edge
@@ -53,7 +55,9 @@ impl TraceContext {
     pub fn header(&self, span: u64) -> String {
         let flag = |is: bool, flag| if is { flag } else { 0 };
         let flags = flag(self.sampled, SAMPLED) | flag(self.random, RANDOM);
-        format!("00-{:032x}-{span:016x}-{flags:02x}", self.trace)
+        let mut text = String::with_capacity(LENGTH);
+        let _ = write!(text, "00-{:032x}-{span:016x}-{flags:02x}", self.trace);
+        text
     }
 }
 

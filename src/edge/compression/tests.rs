@@ -147,13 +147,9 @@ fn settings_count() {
 #[tokio::test]
 async fn no_more_answers_are_under_compression_than_may_be() {
     let metrics = Arc::new(Metrics::new().unwrap());
-    let builder = Builder { metrics: Arc::clone(&metrics), under_way: Arc::default() };
+    let shared = Arc::new(Shared::new(&metrics));
     let begin = async || {
-        let mut compressor = Compressor {
-            state: State::Asleep,
-            metrics: Arc::clone(&metrics),
-            under_way: Arc::clone(&builder.under_way),
-        };
+        let mut compressor = Compressor { state: State::Asleep, shared: Arc::clone(&shared) };
         let mut answer = response(200, &[HTML]);
         let planned = plan(&settings("most_at_once = 2"), &request("GET", &[GZIP]), &mut answer, false).unwrap();
         compressor.state = planned.map_or(State::Asleep, State::Planned);
@@ -174,5 +170,5 @@ async fn no_more_answers_are_under_compression_than_may_be() {
     drop(two);
     let again = (begin().await, begin().await);
     assert!(again.0.1 && again.1.1);
-    assert_eq!(builder.under_way.load(Ordering::Acquire), 2);
+    assert_eq!(shared.under_way.load(Ordering::Acquire), 2);
 }

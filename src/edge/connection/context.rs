@@ -11,6 +11,7 @@ use futures_util::task::AtomicWaker;
 use pingora_core::protocols::Digest;
 use tokio::sync::Notify;
 
+use super::super::assertion;
 use super::{CloseReason, HeadFault};
 use crate::config;
 use crate::keyring::SiteCookie;
@@ -57,6 +58,8 @@ pub struct Connection {
     waker: AtomicWaker,
     visitor: OnceLock<Visitor>,
     ended_because: OnceLock<&'static str>,
+    /// What backends were last told of its tenant, signed.
+    pub assertion: assertion::Last,
 }
 
 /// Whose WebSocket a connection carries.
@@ -91,6 +94,7 @@ impl Connection {
             waker: AtomicWaker::new(),
             visitor: OnceLock::new(),
             ended_because: OnceLock::new(),
+            assertion: assertion::Last::default(),
         })
     }
 

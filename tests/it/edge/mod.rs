@@ -1,5 +1,6 @@
 //! The edge as visitors, tenants and backends see it.
 
+mod allocations;
 mod assertions;
 mod branding;
 mod certificates;
