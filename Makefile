@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: dev test test-full fmt lint doc bench bench-micro setup
+.PHONY: dev test test-full fmt lint doc release bench bench-micro setup
 
 # A complete edge on loopback; prints its addresses and what to try.
 dev:
@@ -35,10 +35,18 @@ doc:
 	@scripts/setup dev
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --locked
 
-# Side by side with what people use today, built as it is released; who is not installed does not take part.
+# The program for those who run it, optimised by a training; says where it is. PROFILES=<directory>: by those of an earlier one.
+release:
+	@scripts/setup dev
+	@scripts/setup release || echo "Going on without."
+	@CARGO="$(CARGO)" scripts/release
+
+# Side by side with what people use today, built as cargo does it, and as `make release` did it where there is such a program; who
+# is not installed does not take part.
 bench:
 	@scripts/setup dev
 	@scripts/setup bench || echo "Going on without."
+	@full=$$PWD/target/release-full/tenantry; [ ! -x "$$full" ] || export TENANTRY_BENCH_FULL_BUILD="$${TENANTRY_BENCH_FULL_BUILD:-$$full}"; \
 	$(CARGO) bench --locked --profile release --bench compare
 
 # What single steps, stores and lists cost.

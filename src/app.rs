@@ -25,6 +25,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::{error, info};
 
+pub use crate::tls::PROVIDER as TLS_PROVIDER;
 pub use backup::{backup, copy, restore};
 pub use commands::{create_operator, create_token, reseal};
 pub use origin::{Loaded, Origin};

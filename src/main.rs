@@ -8,5 +8,5 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    tenantry::cli::run()
+    tenantry::cli::run(std::any::type_name_of_val(&ALLOCATOR))
 }

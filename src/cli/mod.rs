@@ -30,6 +30,7 @@ mod tenant_life;
 mod tenant_look;
 mod token;
 mod upgrade;
+mod version;
 
 use std::future::Future;
 use std::process::ExitCode;
@@ -97,6 +98,7 @@ enum Command {
     /// Look after the store itself: copy it, change the key that seals its secrets
     Store(store::Store),
     Completions(completions::Completions),
+    Version(version::Version),
 }
 
 const EXAMPLES: &str = "\
@@ -109,8 +111,8 @@ Examples:
   tenantry domain add acme community.acme.example
   tenantry cert list --name community.acme.example";
 
-/// Reads the command line of this process and does what it says.
-pub fn run() -> ExitCode {
+/// Reads the command line of this process and does what it says; `allocator` is its allocator's name.
+pub fn run(allocator: &str) -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -148,6 +150,7 @@ pub fn run() -> ExitCode {
         Command::Token(token) => call(token.json(), token.run()),
         Command::Store(store) => call(store.json(), store.run()),
         Command::Completions(completions) => completions.run(Cli::command()),
+        Command::Version(version) => version.run(allocator),
     }
 }
 

@@ -29,6 +29,9 @@ use crate::model::Hostname;
 #[error("another cryptographic provider is installed already; aws-lc-rs must be the first")]
 pub struct ForeignProvider;
 
+/// What makes keys and signatures, as people call it.
+pub const PROVIDER: &str = "aws-lc-rs";
+
 /// Makes aws-lc-rs, with its post-quantum key exchange, the process's default provider.
 pub fn install_provider() -> Result<(), ForeignProvider> {
     match rustls::crypto::aws_lc_rs::default_provider().install_default() {

@@ -27,4 +27,5 @@ mod reload;
 mod routing;
 mod store;
 mod tenant_life;
+mod version;
 mod walkthrough;

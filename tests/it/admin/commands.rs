@@ -20,7 +20,7 @@ const ROUTES: &str = include_str!("routes.txt");
 
 /// What works on this machine, and asks no API.
 const LOCAL: &[&str] =
-    &["dev", "serve", "check", "backup", "restore", "config schema", "operator", "store", "completions"];
+    &["dev", "serve", "check", "backup", "restore", "config schema", "operator", "store", "completions", "version"];
 
 /// The routes that no command uses, and why none does.
 const ELSEWHERE: &[(&str, &[&str])] = &[

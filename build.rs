@@ -1,0 +1,37 @@
+//! What only the build knows about the program, for `tenantry version --verbose`. No time and no place: the same source has to
+//! give the same program.
+#![forbid(unsafe_code)]
+
+use std::env::var;
+use std::process::Command;
+
+fn main() {
+    for file in ["build.rs", "Cargo.toml"] {
+        println!("cargo::rerun-if-changed={file}");
+    }
+    let tell = |name: &str, value: &str| println!("cargo::rustc-env=TENANTRY_BUILT_{name}={value}");
+    tell("COMPILER", &compiler().unwrap_or_else(|| "unknown".into()));
+    tell("TARGET", &var("TARGET").unwrap_or_default());
+    tell("PROFILE", &var("PROFILE").unwrap_or_default());
+    tell("LTO", &lto());
+    // What the compiler is really told, whoever says so.
+    let flags = var("CARGO_ENCODED_RUSTFLAGS").unwrap_or_default();
+    tell("PGO", &flags.contains("profile-use").to_string());
+}
+
+fn compiler() -> Option<String> {
+    let told = Command::new(var("RUSTC").ok()?).arg("--version").output().ok()?;
+    Some(String::from_utf8(told.stdout).ok()?.trim().to_owned())
+}
+
+/// Cargo tells nobody: the environment's word, else the manifest's. A profile that inherits from another (`bench`) goes by its name.
+fn lto() -> String {
+    let profile = if var("PROFILE").is_ok_and(|profile| profile == "release") { "release" } else { "dev" };
+    let variable = format!("CARGO_PROFILE_{}_LTO", profile.to_uppercase());
+    println!("cargo::rerun-if-env-changed={variable}");
+    let manifest = std::fs::read_to_string("Cargo.toml").unwrap_or_default();
+    let (_, section) = manifest.split_once(&format!("[profile.{profile}]\n")).unwrap_or_default();
+    let mut own = section.lines().take_while(|line| !line.starts_with('['));
+    let written = own.find_map(|line| line.strip_prefix("lto = ")).map(|value| value.trim_matches('"').to_owned());
+    var(variable).ok().or(written).unwrap_or_else(|| "no".into())
+}
