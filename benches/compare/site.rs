@@ -155,7 +155,7 @@ async fn fill(store: &Store, tenants: usize, domains: usize, certificate: &Certi
     }
 }
 
-/// The certificates first: each looks for the domains that it is for, which takes longer the more there are.
+/// A certificate for the first domain of each tenant, then the domains.
 async fn fill_domains(store: &Store, tenants: usize, domains: usize, certificate: &Certificate) {
     for begin in (0..tenants).step_by(AT_ONCE) {
         let mut write = store.bulk().await.expect("a write");

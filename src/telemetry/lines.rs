@@ -58,7 +58,7 @@ struct Bridged {
 
 impl Line {
     fn begin(format: LogFormat, at: Timestamp, level: &str, target: &str) -> Self {
-        // Access lines have some 800 bytes.
+        // Access lines have some 600 bytes.
         let mut text = Vec::with_capacity(1024);
         let _ = match format {
             LogFormat::Json => write!(text, "{{\"timestamp\":\"{at}\",\"level\":\"{level}\""),

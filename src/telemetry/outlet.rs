@@ -14,7 +14,7 @@ use crate::config::LogOutput;
 
 /// Lines that may wait to be written.
 const QUEUE: usize = 65_536;
-/// Some eighty access lines: more would save no system call worth having.
+/// A hundred access lines: more would save no system call worth having.
 const BUFFER: usize = 64 * 1024;
 /// How long lines wait for others, to be written together: whoever leaves one under load wakes nobody, and the disk has
 /// fewer writes than there are requests.
