@@ -1,12 +1,10 @@
 //! Events become lines: JSON, logfmt or text, one line each whatever they say. Nothing is left out here; what must not
 //! be written must not be said.
 
-use std::fmt;
-use std::io::Write;
+use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use serde::Serializer;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::Layer;
@@ -60,10 +58,11 @@ impl Line {
     fn begin(format: LogFormat, at: Timestamp, level: &str, target: &str) -> Self {
         // Access lines have some 600 bytes.
         let mut text = Vec::with_capacity(1024);
+        let mut plain = Plain(&mut text);
         let _ = match format {
-            LogFormat::Json => write!(text, "{{\"timestamp\":\"{at}\",\"level\":\"{level}\""),
-            LogFormat::Logfmt => write!(text, "time={at} level={} target={target}", level.to_ascii_lowercase()),
-            LogFormat::Text => write!(text, "{at} {level:>5} {target}:"),
+            LogFormat::Json => write!(plain, "{{\"timestamp\":\"{at}\",\"level\":\"{level}\""),
+            LogFormat::Logfmt => write!(plain, "time={at} level={} target={target}", level.to_ascii_lowercase()),
+            LogFormat::Text => write!(plain, "{at} {level:>5} {target}:"),
         };
         Self { format, text }
     }
@@ -78,10 +77,13 @@ impl Line {
     }
 
     fn name(&mut self, name: &str) {
-        let _ = match self.format {
-            LogFormat::Json => write!(self.text, ",\"{name}\":"),
-            LogFormat::Logfmt | LogFormat::Text => write!(self.text, " {name}="),
+        let (before, behind): (&[u8], &[u8]) = match self.format {
+            LogFormat::Json => (b",\"", b"\":"),
+            LogFormat::Logfmt | LogFormat::Text => (b" ", b"="),
         };
+        for piece in [before, name.as_bytes(), behind] {
+            self.text.extend_from_slice(piece);
+        }
     }
 
     fn push_text(&mut self, name: &str, value: &str) {
@@ -107,7 +109,36 @@ impl Line {
     /// What shows itself in characters that mean nothing in any format.
     fn push_bare(&mut self, name: &str, value: impl fmt::Display) {
         self.name(name);
-        let _ = write!(self.text, "{value}");
+        let _ = write!(Plain(&mut self.text), "{value}");
+    }
+
+    /// A number, in the digits that all formats have.
+    fn push_number(&mut self, name: &str, number: impl itoa::Integer) {
+        self.name(name);
+        self.text.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+    }
+
+    /// What shows itself in characters of any kind, as JSON: mostly they stand for themselves.
+    fn push_shown(&mut self, value: &dyn fmt::Debug) {
+        self.text.push(b'"');
+        let from = self.text.len();
+        let _ = write!(Plain(&mut self.text), "{value:?}");
+        if self.text[from..].iter().all(|byte| *byte >= b' ' && !matches!(byte, b'"' | b'\\')) {
+            return self.text.push(b'"');
+        }
+        let said = String::from_utf8_lossy(&self.text.split_off(from)).into_owned();
+        self.text.pop();
+        let _ = serde_json::to_writer(&mut self.text, &said);
+    }
+}
+
+/// Text on its way to where it stays, without the errors that a file could have.
+struct Plain<'a>(&'a mut Vec<u8>);
+
+impl fmt::Write for Plain<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.extend_from_slice(text.as_bytes());
+        Ok(())
     }
 }
 
@@ -130,12 +161,13 @@ fn push_value(line: &mut Vec<u8>, text: &str) {
 
 /// No character ends a line, moves a cursor or hides in one.
 fn push_plain(line: &mut Vec<u8>, c: char) {
+    let mut line = Plain(line);
     let _ = match c {
-        '\n' => line.write_all(b"\\n"),
-        '\r' => line.write_all(b"\\r"),
-        '\t' => line.write_all(b"\\t"),
+        '\n' => line.write_str("\\n"),
+        '\r' => line.write_str("\\r"),
+        '\t' => line.write_str("\\t"),
         c if is_unprintable(c) => write!(line, "\\u{:04x}", c as u32),
-        c => line.write_all(c.encode_utf8(&mut [0; 4]).as_bytes()),
+        c => line.write_char(c),
     };
 }
 
@@ -154,12 +186,12 @@ impl Visit for Line {
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.push_bare(field.name(), value);
+        self.push_number(field.name(), value);
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
         if field.name() != "log.line" {
-            self.push_bare(field.name(), value);
+            self.push_number(field.name(), value);
         }
     }
 
@@ -176,7 +208,7 @@ impl Visit for Line {
         match self.format {
             LogFormat::Json if !name.starts_with("log.") => {
                 self.name(name);
-                let _ = serde_json::Serializer::new(&mut self.text).collect_str(&format_args!("{value:?}"));
+                self.push_shown(value);
             }
             _ => self.push_text(name, &format!("{value:?}")),
         }
