@@ -46,7 +46,7 @@ impl Scale {
             warm: Duration::from_millis(300),
             lasting: Duration::from_millis(1_000),
             idle: 10_000,
-            known: Duration::from_secs(40),
+            known: Duration::from_secs(20),
             certificates: 5_000,
             starts: 3,
             times: 20,
