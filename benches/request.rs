@@ -12,7 +12,7 @@ use http::Method;
 use pingora_http::RequestHeader;
 use tenantry::clock::Clock;
 use tenantry::directory::{Resolution, Via, View};
-use tenantry::edge::{Assertions, Contract, Identity, Last, Origin, Visit, apply_headers, decide};
+use tenantry::edge::{Assertions, Contract, Identity, Last, Lasting, Origin, Visit, apply_headers, decide};
 use tenantry::keyring::Keyring;
 use tenantry::model::{HostClass, Hostname};
 use tokio::runtime::Runtime;
@@ -95,6 +95,7 @@ fn headers(c: &mut Criterion) {
     let client = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7));
     let assertion = http::HeaderValue::from_static("header.claims.signature");
     let now = Clock::system().now();
+    let lasting = Lasting::default();
     c.bench_function("headers, origin and contract", |b| {
         b.iter_batched(
             || browser.clone(),
@@ -109,6 +110,7 @@ fn headers(c: &mut Criterion) {
                     tenant: Some(tenant),
                     span: 1,
                     host_header: None,
+                    lasting: &lasting,
                     session_cookie: None,
                 };
                 apply_headers(&mut request, &contract).expect("applied");

@@ -1,6 +1,7 @@
 //! One line and one count per request, whatever became of it. Header values are never logged, and of the target only
 //! what `redaction` lets through: they carry tokens.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use foldhash::fast::FixedState;
@@ -132,7 +133,7 @@ fn write_line(ctx: &RequestContext, outcome: &Outcome, (status, fault): (u16, Fa
         Level::INFO,
         request.id = ctx.request_id(),
         trace.id = ctx.origin.as_ref().and_then(|origin| Some(format!("{:032x}", origin.trace?.trace))),
-        client.address = ctx.origin.as_ref().map(|origin| tracing::field::display(origin.client)),
+        client.address = client(ctx).as_deref(),
         tenant.slug = tenant.map(|(view, _)| view.tenant.slug.as_str()),
         tenant.via = tenant.map(|(_, via)| via.as_str()),
         http.host = ctx.host.as_ref().map(|host| host.as_str()),
@@ -158,6 +159,13 @@ fn write_line(ctx: &RequestContext, outcome: &Outcome, (status, fault): (u16, Fa
         tls.resumed = tls.map(|tls| tls.resumed),
         tls.alpn = tls.and_then(|tls| tls.alpn).map(|alpn| std::str::from_utf8(alpn.wire()).unwrap_or_default()),
     );
+}
+
+/// The visitor's address. That of a connection's other end is not written anew for each of its requests.
+fn client(ctx: &RequestContext) -> Option<Cow<'_, str>> {
+    let client = ctx.origin.as_ref()?.client;
+    let connection = ctx.connection.as_ref().filter(|connection| connection.client.ip().to_canonical() == client);
+    Some(connection.map_or_else(|| client.to_string().into(), |connection| connection.address().into()))
 }
 
 fn fault_of(ctx: &RequestContext, status: u16, outcome: &Outcome) -> Fault {

@@ -17,7 +17,7 @@ use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
 use pingora_core::modules::http::{HttpModule, HttpModuleBuilder, Module, ModuleBuilder};
 use pingora_error::{Error, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
@@ -87,15 +87,15 @@ pub fn plan(
     if response.status == StatusCode::NOT_MODIFIED {
         return weaken_if_ours(request, response).map(|()| None);
     }
-    if !has_whole_body(response.status) || !is_compressible(settings, &response.headers) {
-        return Ok(None);
-    }
     let length = response.headers.get(header::CONTENT_LENGTH).map(|value| value.to_str().ok()?.parse::<u64>().ok());
     let length = match length {
         None => None,
         Some(Some(length)) if length >= settings.min_bytes => Some(length),
         Some(_) => return Ok(None),
     };
+    if !has_whole_body(response.status) || !is_compressible(settings, &response.headers) {
+        return Ok(None);
+    }
     add_vary(response, "accept-encoding")?;
     let old = matches!(request.version, Version::HTTP_09 | Version::HTTP_10);
     if old || has_directive(&request.headers, "no-transform") || (is_foreign(&request.headers) && !shared) {
@@ -271,7 +271,7 @@ fn is_compressible(settings: &Compression, headers: &HeaderMap) -> bool {
         false => Cow::Borrowed(media),
     };
     settings.takes(&media)
-        && !BOUND.iter().any(|name| headers.contains_key(*name))
+        && !BOUND.iter().any(|name| headers.contains_key(name))
         && !has_directive(headers, "no-transform")
 }
 
@@ -295,8 +295,14 @@ fn failed(error: std::io::Error) -> Box<Error> {
 }
 
 /// What says that a body must stay as it is: it is coded already, is a part, or its bytes are summed up (RFC 9530).
-const BOUND: [&str; 6] =
-    ["content-encoding", "content-range", "content-digest", "repr-digest", "digest", "content-md5"];
+static BOUND: [HeaderName; 6] = [
+    header::CONTENT_ENCODING,
+    header::CONTENT_RANGE,
+    HeaderName::from_static("content-digest"),
+    HeaderName::from_static("repr-digest"),
+    HeaderName::from_static("digest"),
+    HeaderName::from_static("content-md5"),
+];
 
 #[cfg(test)]
 #[path = "compression/tests.rs"]

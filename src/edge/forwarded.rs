@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::ops::Deref;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use ipnet::IpNet;
 use uuid::Builder;
 
@@ -75,7 +75,7 @@ fn parse_hop(text: &str) -> Option<IpAddr> {
         .or_else(|| text.strip_prefix('[')?.strip_suffix(']')?.parse().ok())
 }
 
-fn last_token<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+fn last_token(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     let value = headers.get_all(name).iter().next_back()?.to_str().ok()?;
     value.rsplit(',').next().map(str::trim)
 }
@@ -116,14 +116,9 @@ impl Deref for RequestId {
     }
 }
 
-// As texts: pingora keeps the spelling of each, and has to copy that of a `HeaderName`.
-pub const X_REQUEST_ID: &str = "x-request-id";
-pub const X_FORWARDED_FOR: &str = "x-forwarded-for";
-pub const X_FORWARDED_PROTO: &str = "x-forwarded-proto";
-pub const X_FORWARDED_HOST: &str = "x-forwarded-host";
-pub const X_FORWARDED_PORT: &str = "x-forwarded-port";
-pub const TRACEPARENT: &str = "traceparent";
-pub const FORWARDED: &str = "forwarded";
+pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+pub const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// Longer chains of proxies than this are somebody's joke.
 const MOST_HOPS: usize = 32;

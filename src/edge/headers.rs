@@ -3,16 +3,15 @@
 //! nominates, so that no client can have ours removed.
 
 use std::net::IpAddr;
+use std::sync::OnceLock;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
-use pingora_error::{Error, ErrorType, Result};
+use pingora_error::{Error, ErrorType, OrErr, Result};
 use pingora_http::RequestHeader;
 
-use super::forwarded::{
-    FORWARDED, Origin, TRACEPARENT, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PORT, X_FORWARDED_PROTO,
-    X_REQUEST_ID,
-};
+use super::fields;
+use super::forwarded::{Origin, X_FORWARDED_FOR, X_FORWARDED_PROTO, X_REQUEST_ID};
 use super::value::value;
 use crate::directory::{Via, View};
 use crate::model::{Hostname, X_FORWARDED, is_contract_header};
@@ -29,6 +28,7 @@ pub struct Contract<'a> {
     pub span: u64,
     /// The pool's own `Host`, where it wants one.
     pub host_header: Option<&'a HeaderValue>,
+    pub lasting: &'a Lasting,
     /// The name of the main site's session cookie: it is for the edge, and no backend gets it.
     pub session_cookie: Option<&'a str>,
 }
@@ -40,43 +40,75 @@ pub struct Identity<'a> {
     pub assertion: HeaderValue,
 }
 
+/// What is told alike with every request of a connection, but for those of trusted proxies: made with the first of them.
+#[derive(Default)]
+pub struct Lasting(OnceLock<Forwarded>);
+
+/// The fields about the way that a request came.
+#[derive(Clone)]
+struct Forwarded {
+    host: Hostname,
+    https: bool,
+    /// The host, for all fields that say nothing else.
+    name: HeaderValue,
+    /// The host with its port where that is not the usual one.
+    authority: HeaderValue,
+    list: HeaderValue,
+    port: HeaderValue,
+    forwarded: HeaderValue,
+}
+
 /// Strips and injects.
 pub fn apply(request: &mut RequestHeader, contract: &Contract<'_>) -> Result<()> {
-    let trace = contract.origin.trace.as_ref();
-    let chain = contract.origin.trusted.then(|| joined(&request.headers, X_FORWARDED_FOR)).flatten();
-    strip(request, |name| match name {
-        "tracestate" => trace.is_some_and(|trace| trace.parent.is_some()),
-        name => contract.origin.trusted && is_extra_forwarded(name),
+    fields::edit_request(request, |headers| edit(headers, contract))
+}
+
+fn edit(headers: &mut HeaderMap, contract: &Contract<'_>) -> Result<()> {
+    let origin = contract.origin;
+    let chain = origin.trusted.then(|| joined(headers, X_FORWARDED_FOR)).flatten();
+    strip(headers, |name| match name {
+        "tracestate" => origin.trace.as_ref().is_some_and(|trace| trace.parent.is_some()),
+        name => origin.trusted && is_extra_forwarded(name),
     });
-    join_cookies(request, contract.session_cookie)?;
-    // One for all headers that say nothing else.
-    let host = HeaderValue::from_maybe_shared(Bytes::from_owner(contract.host.clone()));
-    let host = host.unwrap_or_else(|_| HeaderValue::from_static(""));
-    inject_tenant(request, contract, &host)?;
-    inject_forwarded(request, contract, chain, host)?;
-    request.insert_header(X_REQUEST_ID, contract.origin.request_id.value())?;
+    join_cookies(headers, contract.session_cookie)?;
+    // All that follow, so that the map grows once.
+    headers.try_reserve(OURS).or_err(ErrorType::InvalidHTTPHeader, "too many headers")?;
+    let made;
+    let told = match contract.lasting.0.get() {
+        Some(told) if !origin.trusted && told.host == *contract.host && told.https == origin.https => told,
+        kept => {
+            made = Forwarded::make(contract, chain)?;
+            if kept.is_none() && !origin.trusted {
+                // Whoever was faster has made the same.
+                let _ = contract.lasting.0.set(made.clone());
+            }
+            &made
+        }
+    };
+    inject_tenant(headers, contract, &told.name);
+    told.inject(headers, contract.host_header);
+    headers.insert(X_REQUEST_ID, origin.request_id.value());
     // Without one whoever comes next begins a trace, and decides about it. One of ours that is not sampled would decide
     // for all that no trace ever is.
-    trace.map_or(Ok(()), |trace| request.insert_header(TRACEPARENT, trace.header(contract.span)))
+    if let Some(trace) = &origin.trace {
+        let parent = HeaderValue::try_from(trace.header(contract.span));
+        headers.insert(TRACEPARENT, parent.or_err(ErrorType::InvalidHTTPHeader, "a trace")?);
+    }
+    Ok(())
 }
 
 /// Removes every header whose name a backend could read as one of ours.
-fn strip(request: &mut RequestHeader, keep: impl Fn(&str) -> bool) {
-    let ours: Vec<HeaderName> = request
-        .headers
-        .keys()
-        .filter(|name| is_contract_header(name.as_str()) && !keep(name.as_str()))
-        .cloned()
-        .collect();
-    for name in ours {
-        request.remove_header(&name);
+fn strip(headers: &mut HeaderMap, keep: impl Fn(&str) -> bool) {
+    let ours = headers.keys().filter(|name| is_contract_header(name.as_str()) && !keep(name.as_str()));
+    for name in ours.cloned().collect::<Vec<_>>() {
+        headers.remove(name);
     }
 }
 
 /// HTTP/2 clients may send each cookie as a field of its own; towards HTTP/1 they have to be one again
 /// (RFC 9113 §8.2.3), and no backend minds. The one named `hidden` stays here.
-fn join_cookies(request: &mut RequestHeader, hidden: Option<&str>) -> Result<()> {
-    let lines = || request.headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes);
+fn join_cookies(headers: &mut HeaderMap, hidden: Option<&str>) -> Result<()> {
+    let lines = || headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes);
     let is_hidden = |pair: &[u8]| {
         let (name, pair) = (hidden.unwrap_or_default().as_bytes(), pair.trim_ascii_start());
         !name.is_empty() && pair.strip_prefix(name).is_some_and(|rest| rest.trim_ascii_start().starts_with(b"="))
@@ -91,12 +123,13 @@ fn join_cookies(request: &mut RequestHeader, hidden: Option<&str>) -> Result<()>
         false => lines().collect(),
     };
     if kept.is_empty() {
-        request.remove_header(&header::COOKIE);
+        headers.remove(header::COOKIE);
         return Ok(());
     }
     let joined = HeaderValue::from_bytes(&kept.join(&b"; "[..]));
     let joined = joined.map_err(|_| Error::explain(ErrorType::InvalidHTTPHeader, "cookies that cannot be joined"))?;
-    request.insert_header(header::COOKIE, joined)
+    headers.insert(header::COOKIE, joined);
+    Ok(())
 }
 
 /// `X-Forwarded-Prefix` and whatever else a trusted proxy adds to the family: not our word, but no stranger's either.
@@ -112,40 +145,53 @@ pub fn is_grpc(headers: &HeaderMap) -> bool {
     headers.get(header::CONTENT_TYPE).is_some_and(|media| media.as_bytes().starts_with(b"application/grpc"))
 }
 
-fn inject_tenant(request: &mut RequestHeader, contract: &Contract<'_>, host: &HeaderValue) -> Result<()> {
-    let Some(Identity { view, via, assertion }) = &contract.tenant else { return Ok(()) };
-    request.insert_header(X_TENANT_ID, view.id.clone())?;
-    request.insert_header(X_TENANT_SLUG, view.slug.clone())?;
-    request.insert_header(X_TENANT_PLAN, view.plan.clone())?;
-    request.insert_header(X_TENANT_STATUS, view.status.clone())?;
-    request.insert_header(X_TENANT_FEATURES, view.features.clone())?;
-    request.insert_header(X_TENANT_HOST, host.clone())?;
-    request.insert_header(X_TENANT_VIA, HeaderValue::from_static(via.as_str()))?;
-    request.insert_header(X_TENANT_ASSERTION, assertion.clone())
+fn inject_tenant(headers: &mut HeaderMap, contract: &Contract<'_>, host: &HeaderValue) {
+    let Some(Identity { view, via, assertion }) = &contract.tenant else { return };
+    headers.insert(X_TENANT_ID, view.id.clone());
+    headers.insert(X_TENANT_SLUG, view.slug.clone());
+    headers.insert(X_TENANT_PLAN, view.plan.clone());
+    headers.insert(X_TENANT_STATUS, view.status.clone());
+    headers.insert(X_TENANT_FEATURES, view.features.clone());
+    headers.insert(X_TENANT_HOST, host.clone());
+    headers.insert(X_TENANT_VIA, HeaderValue::from_static(via.as_str()));
+    headers.insert(X_TENANT_ASSERTION, assertion.clone());
 }
 
-fn inject_forwarded(
-    request: &mut RequestHeader,
-    contract: &Contract<'_>,
-    chain: Option<String>,
-    named: HeaderValue,
-) -> Result<()> {
-    let Contract { origin, host, peer, .. } = contract;
-    let proto = if origin.https { "https" } else { "http" };
-    let default_port = if origin.https { 443 } else { 80 };
-    // Behind a trusted proxy the visitor's port is that proxy's business; ours would be misleading.
-    let port = if origin.trusted { default_port } else { contract.port };
-    let authority = if port == default_port { named } else { value(format_args!("{host}:{port}"))? };
-    let list = match chain {
-        None => value(format_args!("{peer}"))?,
-        Some(chain) => value(format_args!("{chain}, {peer}"))?,
-    };
-    request.insert_header(X_FORWARDED_FOR, list)?;
-    request.insert_header(X_FORWARDED_PROTO, HeaderValue::from_static(proto))?;
-    request.insert_header(X_FORWARDED_PORT, HeaderValue::from(port))?;
-    request.insert_header(FORWARDED, forwarded(origin.client, host, proto)?)?;
-    request.insert_header(X_FORWARDED_HOST, authority.clone())?;
-    request.insert_header(header::HOST, contract.host_header.cloned().unwrap_or(authority))
+impl Forwarded {
+    /// `chain`: what trusted proxies have said so far.
+    fn make(contract: &Contract<'_>, chain: Option<String>) -> Result<Self> {
+        let Contract { origin, host, peer, .. } = contract;
+        let default_port = if origin.https { 443 } else { 80 };
+        // Behind a trusted proxy the visitor's port is that proxy's business; ours would be misleading.
+        let port = if origin.trusted { default_port } else { contract.port };
+        let name = HeaderValue::from_maybe_shared(Bytes::from_owner((*host).clone()));
+        let name = name.unwrap_or_else(|_| HeaderValue::from_static(""));
+        Ok(Self {
+            host: (*host).clone(),
+            https: origin.https,
+            authority: if port == default_port { name.clone() } else { value(format_args!("{host}:{port}"))? },
+            name,
+            list: match chain {
+                None => value(format_args!("{peer}"))?,
+                Some(chain) => value(format_args!("{chain}, {peer}"))?,
+            },
+            port: HeaderValue::from(port),
+            forwarded: forwarded(origin.client, host, proto(origin.https))?,
+        })
+    }
+
+    fn inject(&self, headers: &mut HeaderMap, host_header: Option<&HeaderValue>) {
+        headers.insert(X_FORWARDED_FOR, self.list.clone());
+        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(proto(self.https)));
+        headers.insert(X_FORWARDED_PORT, self.port.clone());
+        headers.insert(header::FORWARDED, self.forwarded.clone());
+        headers.insert(X_FORWARDED_HOST, self.authority.clone());
+        headers.insert(header::HOST, host_header.unwrap_or(&self.authority).clone());
+    }
+}
+
+fn proto(https: bool) -> &'static str {
+    if https { "https" } else { "http" }
 }
 
 /// RFC 7239: IPv6 addresses are quoted and bracketed.
@@ -156,17 +202,22 @@ fn forwarded(client: IpAddr, host: &Hostname, proto: &str) -> Result<HeaderValue
     }
 }
 
-fn joined(headers: &HeaderMap, name: &str) -> Option<String> {
+fn joined(headers: &HeaderMap, name: HeaderName) -> Option<String> {
     let values: Vec<&str> = headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect();
     (!values.is_empty()).then(|| values.join(", "))
 }
 
-// As texts: pingora keeps the spelling of each, and has to copy that of a `HeaderName`.
-const X_TENANT_ID: &str = "x-tenant-id";
-const X_TENANT_SLUG: &str = "x-tenant-slug";
-const X_TENANT_PLAN: &str = "x-tenant-plan";
-const X_TENANT_STATUS: &str = "x-tenant-status";
-const X_TENANT_FEATURES: &str = "x-tenant-features";
-const X_TENANT_HOST: &str = "x-tenant-host";
-const X_TENANT_VIA: &str = "x-tenant-via";
-const X_TENANT_ASSERTION: &str = "x-tenant-assertion";
+const X_TENANT_ID: HeaderName = HeaderName::from_static("x-tenant-id");
+const X_TENANT_SLUG: HeaderName = HeaderName::from_static("x-tenant-slug");
+const X_TENANT_PLAN: HeaderName = HeaderName::from_static("x-tenant-plan");
+const X_TENANT_STATUS: HeaderName = HeaderName::from_static("x-tenant-status");
+const X_TENANT_FEATURES: HeaderName = HeaderName::from_static("x-tenant-features");
+const X_TENANT_HOST: HeaderName = HeaderName::from_static("x-tenant-host");
+const X_TENANT_VIA: HeaderName = HeaderName::from_static("x-tenant-via");
+const X_TENANT_ASSERTION: HeaderName = HeaderName::from_static("x-tenant-assertion");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
+/// More than the fields that are added to a request.
+const OURS: usize = 20;

@@ -6,8 +6,13 @@ use super::rejection::Rejection;
 use crate::model::{Hostname, HostnameError};
 
 /// The host that a request names, by `:authority` or `Host`. Both may be present only when they agree; two `Host`
-/// fields are ambiguous (RFC 9112 §3.2) and refused.
-pub fn of_request(uri: &Uri, headers: &HeaderMap) -> Result<Hostname, Rejection> {
+/// fields are ambiguous (RFC 9112 §3.2) and refused. `usual` is the host that the connection was made for: what is spelt
+/// like it is not read anew.
+pub fn of_request(uri: &Uri, headers: &HeaderMap, usual: Option<&Hostname>) -> Result<Hostname, Rejection> {
+    let parse = |authority: &[u8]| match usual {
+        Some(usual) if usual.as_str().as_bytes() == authority => Ok(usual.clone()),
+        _ => parse(authority),
+    };
     let mut fields = headers.get_all(header::HOST).iter();
     let field = fields.next().map(|value| value.as_bytes());
     if fields.next().is_some() {
@@ -42,7 +47,10 @@ mod tests {
         for host in hosts {
             headers.append(header::HOST, host.parse().unwrap());
         }
-        of_request(&target.parse().unwrap(), &headers).map(|host| host.to_string())
+        let usual = Hostname::parse("acme.example").ok();
+        let host = of_request(&target.parse().unwrap(), &headers, usual.as_ref());
+        assert_eq!(of_request(&target.parse().unwrap(), &headers, None), host, "whatever is usual");
+        host.map(|host| host.to_string())
     }
 
     #[test]

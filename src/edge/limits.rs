@@ -65,12 +65,12 @@ pub fn upgrade(ctx: &mut RequestContext) -> Result<(), Rejection> {
 /// Whether a request asks for a WebSocket as RFC 6455 §4.1 has it. Other upgrades are not asked of backends: pingora
 /// forwards `Upgrade: websocket` alone, over HTTP/1.1.
 pub fn is_websocket(request: &RequestHeader) -> bool {
-    let upgrade = request.headers.get(header::UPGRADE);
-    let connection = request.headers.get_all(header::CONNECTION).iter();
+    let upgrade = || request.headers.get(header::UPGRADE);
+    let connection = || request.headers.get_all(header::CONNECTION).iter();
     request.version == http::Version::HTTP_11
         && request.method == http::Method::GET
-        && upgrade.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
-        && connection
+        && upgrade().is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
+        && connection()
             .flat_map(|value| value.as_bytes().split(|b| *b == b','))
             .any(|option| option.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
 }

@@ -93,6 +93,10 @@ impl<A: ServerApp + Send + Sync + 'static> Listeners<A> {
         self.tasks.close();
         if timeout(deadline, self.tasks.wait()).await.is_err() {
             self.shared.end.cancel();
+            // Whoever registers from here on sees that the end has come.
+            for connection in self.shared.parts.registry.connections() {
+                connection.close(CloseReason::GoingAway);
+            }
             self.tasks.wait().await;
         }
     }
@@ -186,17 +190,14 @@ async fn run<A: ServerApp + Send + Sync + 'static>(shared: Arc<Shared<A>>, newco
     };
     _address_place = place;
     let _registered = shared.parts.registry.register(&connection);
-    let conn = Conn::new(wire, connection.clone(), protocol, settings.limits.clone());
-    let told_to_go = async {
-        shared.end.cancelled().await;
+    if shared.end.is_cancelled() {
         connection.close(CloseReason::GoingAway);
-        std::future::pending::<()>().await;
-    };
+    }
+    let conn = Conn::new(wire, connection.clone(), protocol, settings.limits.clone());
     // Dropping pingora's future ends the connection with everything on it.
     tokio::select! {
         _ = shared.parts.app.process_new(Box::new(conn), &shared.parts.shutdown) => {}
         () = connection.closed() => {}
-        () = told_to_go => {}
     }
     if let Some(reason) = connection.ended_because() {
         shared.refuse(reason);

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use http::HeaderValue;
+
 use super::series::RouteSeries;
 use super::upstream::{PoolError, Pools, Surroundings};
 use crate::config::Config;
@@ -12,6 +14,8 @@ pub struct Live {
     pub config: Arc<Config>,
     pub pools: Pools,
     pub routes: RouteSeries,
+    /// `Strict-Transport-Security` of tenants' hosts.
+    pub hsts: Option<HeaderValue>,
     /// Pools that tenants have and this configuration does not, as far as the log has told of them.
     missing: Mutex<BTreeSet<String>>,
 }
@@ -22,7 +26,9 @@ impl Live {
         let pools = Pools::build(&config.routing, previous.map(|previous| &previous.pools), around)?;
         let routes = previous.map(|previous| &previous.routes);
         let routes = RouteSeries::new(&config.routing, routes, around.metrics());
-        Ok(Self { config: Arc::clone(config), pools, routes, missing: Mutex::default() })
+        let hsts = config.tenancy.hsts.map(|age| HeaderValue::try_from(format!("max-age={}", age.as_secs())));
+        let hsts = hsts.and_then(Result::ok);
+        Ok(Self { config: Arc::clone(config), pools, routes, hsts, missing: Mutex::default() })
     }
 
     /// Whether nobody has been told yet that this pool is missing. What tenants name is bounded here.

@@ -74,7 +74,8 @@ impl Edge {
         if matches!(request.method, Method::TRACE | Method::CONNECT) {
             return Err(Rejection::MethodNotAllowed);
         }
-        let host = ctx.host.insert(host::of_request(&request.uri, &request.headers)?).clone();
+        let host = host::of_request(&request.uri, &request.headers, connection.sni.as_ref())?;
+        let host = ctx.host.insert(host).clone();
         let path = request.uri.path();
         // In normal form too, or a backend that normalises would answer in our name.
         let plain = normal_path(path);

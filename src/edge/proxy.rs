@@ -7,11 +7,11 @@ use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::header::TRANSFER_ENCODING;
-use http::{StatusCode, Version};
+use http::{StatusCode, Uri, Version, uri};
 use pingora_core::protocols::Digest;
 use pingora_core::protocols::http::ServerSession as HttpSession;
 use pingora_core::upstreams::peer::HttpPeer;
-use pingora_error::{Error, ErrorSource, ErrorType, Result};
+use pingora_error::{Error, ErrorSource, ErrorType, OrErr, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use tracing::debug;
@@ -22,6 +22,7 @@ use super::connection::{Connection, Visitor};
 use super::context::{Asked, RequestContext};
 use super::cors::Readers;
 use super::failure::of_error;
+use super::fields;
 use super::headers::{self, Contract, Identity};
 use super::limits;
 use super::live::Live;
@@ -331,6 +332,7 @@ impl Proxy {
     /// Gets to know the connection, and sets what pingora times by itself.
     fn meet(&self, session: &mut Session, ctx: &mut RequestContext) {
         ctx.connection = session.digest().and_then(Connection::of).cloned();
+        fields::forget_spelling(session.req_header_mut());
         let request = session.req_header();
         let (method, target, version) = (request.method.clone(), request.uri.clone(), request.version);
         ctx.asked = Some(Asked { method, target, version });
@@ -343,9 +345,9 @@ impl Proxy {
         } else {
             let tunnel = is_websocket(session);
             session.set_read_timeout((!tunnel).then_some(limits.body_timeout));
-            // The connection itself ends an idle rest and a slow head; pingora's own timer only has to be later.
+            // The connection itself ends an idle rest and a slow head; pingora needs no timer of its own (0: none).
             if session.get_keepalive().is_some() {
-                session.set_keepalive(Some((limits.idle_timeout + limits.head_timeout).as_secs() + 1));
+                session.set_keepalive(Some(0));
             }
         }
         session.set_write_timeout(Some(limits.body_timeout));
@@ -378,6 +380,7 @@ impl Proxy {
                 tenant,
                 span: ctx.upstream.span,
                 host_header: pool.host_header.as_ref(),
+                lasting: &connection.told,
                 session_cookie: ctx.live.config.tenancy.session_cookie.as_deref(),
             },
         )
@@ -468,9 +471,11 @@ fn announced_length(session: &Session) -> u64 {
 
 /// Backends get origin-form, whatever the client sent (RFC 9112 §3.2.2); the authority travels in `Host`.
 fn to_origin_form(request: &mut RequestHeader) -> Result<()> {
-    if request.uri.authority().is_none() {
-        return Ok(());
+    if request.uri.authority().is_some() {
+        let mut parts = uri::Parts::default();
+        let target = request.uri.path_and_query().cloned();
+        parts.path_and_query = Some(target.unwrap_or_else(|| uri::PathAndQuery::from_static("/")));
+        request.set_uri(Uri::from_parts(parts).or_err(ErrorType::InvalidHTTPHeader, "a target")?);
     }
-    let target = request.uri.path_and_query().map_or("/", |target| target.as_str()).to_owned();
-    request.set_raw_path(target.as_bytes())
+    Ok(())
 }

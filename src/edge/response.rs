@@ -1,14 +1,14 @@
 //! Cleaning up a backend's answer before the visitor sees it.
 
-use http::{HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use pingora_error::Result;
 use pingora_http::ResponseHeader;
 
 use super::context::RequestContext;
 use super::cors;
+use super::fields;
 use super::forwarded::X_REQUEST_ID;
 use super::route;
-use super::value::value;
 use crate::directory::Via;
 use crate::metrics::Metrics;
 use crate::model::Hostname;
@@ -16,14 +16,18 @@ use crate::model::Hostname;
 /// Drops what concerned only the hop to the backend, and cookies that would reach other tenants; adds the request id
 /// and HSTS.
 pub fn clean(response: &mut ResponseHeader, ctx: &RequestContext, metrics: &Metrics) -> Result<()> {
-    match response.status {
-        http::StatusCode::SWITCHING_PROTOCOLS => {}
+    let tunnel = response.status == http::StatusCode::SWITCHING_PROTOCOLS;
+    if response.status.is_informational() && !tunnel {
         // The final response is still to come and will be cleaned.
-        interim if interim.is_informational() => return Ok(()),
-        _ => drop_hop_by_hop(response),
+        return Ok(());
     }
-    drop_wide_cookies(response, &ctx.live.config.brand.base, metrics)?;
-    add_hsts(response, ctx)?;
+    fields::edit_answer(response, |headers| {
+        if !tunnel {
+            drop_hop_by_hop(headers);
+        }
+        drop_wide_cookies(headers, &ctx.live.config.brand.base, metrics);
+        add_hsts(headers, ctx);
+    })?;
     if let Some(quota) = &ctx.quota {
         quota.announce(response)?;
     }
@@ -33,11 +37,13 @@ pub fn clean(response: &mut ResponseHeader, ctx: &RequestContext, metrics: &Metr
     if let Some(readers) = &ctx.readers {
         cors::replace(response, readers)?;
     }
-    if let Some(cookie) = &ctx.cookie {
-        response.append_header(header::SET_COOKIE, cookie.clone())?;
-    }
-    let id = ctx.origin.as_ref().map(|origin| origin.request_id.value());
-    response.insert_header(X_REQUEST_ID, id.unwrap_or_else(|| HeaderValue::from_static("")))
+    fields::edit_answer(response, |headers| {
+        if let Some(cookie) = &ctx.cookie {
+            headers.append(header::SET_COOKIE, cookie.clone());
+        }
+        let id = ctx.origin.as_ref().map(|origin| origin.request_id.value());
+        headers.insert(X_REQUEST_ID, id.unwrap_or_else(|| HeaderValue::from_static("")));
+    })
 }
 
 /// Whether it goes on for as long as both sides like: a WebSocket, or a stream of events.
@@ -59,34 +65,34 @@ pub fn add_vary(response: &mut ResponseHeader, name: &'static str) -> Result<()>
 }
 
 /// RFC 9110 §7.6.1. Framing (`Transfer-Encoding`, `Content-Length`) is pingora's own.
-fn drop_hop_by_hop(response: &mut ResponseHeader) {
-    if let Some(connection) = response.remove_header(&header::CONNECTION) {
+fn drop_hop_by_hop(headers: &mut HeaderMap) {
+    if let Some(connection) = headers.remove(header::CONNECTION) {
         let nominated = connection.to_str().unwrap_or_default().to_ascii_lowercase();
         for name in nominated.split(',').map(str::trim).filter(|name| !KEPT.contains(name)) {
-            response.remove_header(name);
+            headers.remove(name);
         }
     }
-    for name in ["keep-alive", "proxy-connection", "proxy-authenticate", "upgrade", "te"] {
-        response.remove_header(name);
+    for name in &HOP_BY_HOP {
+        headers.remove(name);
     }
 }
 
 /// A cookie for the base domain, or for anything above it, would be sent to every tenant's host.
-fn drop_wide_cookies(response: &mut ResponseHeader, base: &Hostname, metrics: &Metrics) -> Result<()> {
+fn drop_wide_cookies(headers: &mut HeaderMap, base: &Hostname, metrics: &Metrics) {
     let wide = |value: &HeaderValue| cookie_domain(value).is_some_and(|domain| covers(&domain, base));
-    let cookies: Vec<HeaderValue> = response.headers.get_all(header::SET_COOKIE).iter().cloned().collect();
+    let cookies = headers.get_all(header::SET_COOKIE);
     if !cookies.iter().any(wide) {
-        return Ok(());
+        return;
     }
-    response.remove_header(&header::SET_COOKIE);
+    let cookies: Vec<HeaderValue> = cookies.iter().cloned().collect();
+    headers.remove(header::SET_COOKIE);
     for cookie in cookies {
         if wide(&cookie) {
             metrics.cookies_dropped.inc();
         } else {
-            response.append_header(header::SET_COOKIE, cookie)?;
+            headers.append(header::SET_COOKIE, cookie);
         }
     }
-    Ok(())
 }
 
 /// The last `Domain` attribute counts (RFC 6265 §5.3).
@@ -105,22 +111,24 @@ fn covers(domain: &str, base: &Hostname) -> bool {
 }
 
 /// A tenant's host says how long browsers insist on TLS for it, and never speaks for hosts beneath it.
-fn add_hsts(response: &mut ResponseHeader, ctx: &RequestContext) -> Result<()> {
+fn add_hsts(headers: &mut HeaderMap, ctx: &RequestContext) {
     let https = ctx.origin.as_ref().is_some_and(|origin| origin.https);
-    let Some((_, via @ (Via::CustomDomain | Via::Subdomain))) = ctx.tenant.as_ref().filter(|_| https) else {
-        return Ok(());
-    };
-    match ctx.live.config.tenancy.hsts {
-        Some(age) => {
-            response.insert_header("strict-transport-security", value(format_args!("max-age={}", age.as_secs()))?)
-        }
-        None if *via == Via::CustomDomain => {
-            response.remove_header(&header::STRICT_TRANSPORT_SECURITY);
-            Ok(())
-        }
-        None => Ok(()),
+    let Some((_, via @ (Via::CustomDomain | Via::Subdomain))) = ctx.tenant.as_ref().filter(|_| https) else { return };
+    if let Some(age) = &ctx.live.hsts {
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, age.clone());
+    } else if *via == Via::CustomDomain {
+        headers.remove(header::STRICT_TRANSPORT_SECURITY);
     }
 }
+
+/// For the next hop alone, whether `Connection` names them or not.
+static HOP_BY_HOP: [HeaderName; 5] = [
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    header::PROXY_AUTHENTICATE,
+    header::UPGRADE,
+    header::TE,
+];
 
 /// What `Connection` may name without taking it away: pingora frames with these itself.
 const KEPT: [&str; 5] = ["", "close", "keep-alive", "content-length", "transfer-encoding"];
@@ -151,14 +159,14 @@ mod tests {
 
     #[test]
     fn hop_by_hop_headers_end_here() {
-        let mut response = ResponseHeader::build(200, None).unwrap();
+        let mut headers = HeaderMap::new();
         for (name, value) in
             [("connection", "close, X-Hop"), ("x-hop", "1"), ("keep-alive", "timeout=5"), ("x-kept", "1")]
         {
-            response.append_header(name, value).unwrap();
+            headers.append(name, HeaderValue::from_static(value));
         }
-        drop_hop_by_hop(&mut response);
-        let left: Vec<_> = response.headers.keys().map(|name| name.as_str()).collect();
+        drop_hop_by_hop(&mut headers);
+        let left: Vec<_> = headers.keys().map(|name| name.as_str()).collect();
         assert_eq!(left, ["x-kept"]);
     }
 }

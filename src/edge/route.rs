@@ -63,7 +63,10 @@ impl RequestContext {
     pub fn body_limit(&self) -> Option<u64> {
         let general = self.route().and_then(|route| route.settings.body_bytes).or(self.live.config.limits.body_bytes);
         let tenant = self.tenant.as_ref().and_then(|(view, _)| view.effective.edge.limits.body_bytes);
-        [general, tenant].into_iter().flatten().min()
+        match (general, tenant) {
+            (Some(general), Some(tenant)) => Some(general.min(tenant)),
+            (general, tenant) => general.or(tenant),
+        }
     }
 
     /// How often a backend may be asked.

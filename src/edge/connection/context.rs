@@ -2,9 +2,11 @@
 //! the connection closed.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::task::AtomicWaker;
@@ -12,6 +14,7 @@ use pingora_core::protocols::Digest;
 use tokio::sync::Notify;
 
 use super::super::assertion;
+use super::super::headers::Lasting;
 use super::{CloseReason, HeadFault};
 use crate::config;
 use crate::directory::LastResolved;
@@ -41,6 +44,8 @@ pub struct Facts {
 /// from any thread.
 pub struct Connection {
     facts: Facts,
+    /// The visitor's address as it is written.
+    address: Box<str>,
     bytes_in: AtomicU64,
     bytes_out: AtomicU64,
     tenants: Mutex<Vec<TenantId>>,
@@ -54,7 +59,8 @@ pub struct Connection {
     linger: AtomicBool,
     bodies: AtomicUsize,
     close: AtomicU8,
-    close_asked: Notify,
+    /// The connection's task, which is to hear of `close`.
+    closer: AtomicWaker,
     close_sent: Notify,
     waker: AtomicWaker,
     visitor: OnceLock<Visitor>,
@@ -63,6 +69,8 @@ pub struct Connection {
     pub resolved: LastResolved,
     /// What backends were last told of its tenant, signed.
     pub assertion: assertion::Last,
+    /// What backends are told of the way that its requests come.
+    pub told: Lasting,
 }
 
 /// Whose WebSocket a connection carries.
@@ -80,6 +88,7 @@ const CLOSE_GRACE: Duration = Duration::from_millis(500);
 impl Connection {
     pub fn new(facts: Facts) -> Arc<Self> {
         Arc::new(Self {
+            address: facts.client.ip().to_canonical().to_string().into(),
             facts,
             bytes_in: AtomicU64::new(0),
             bytes_out: AtomicU64::new(0),
@@ -92,14 +101,20 @@ impl Connection {
             linger: AtomicBool::new(false),
             bodies: AtomicUsize::new(0),
             close: AtomicU8::new(0),
-            close_asked: Notify::new(),
+            closer: AtomicWaker::new(),
             close_sent: Notify::new(),
             waker: AtomicWaker::new(),
             visitor: OnceLock::new(),
             ended_because: OnceLock::new(),
             resolved: LastResolved::default(),
             assertion: assertion::Last::default(),
+            told: Lasting::default(),
         })
+    }
+
+    /// The address of [`Facts::client`], as it is written.
+    pub fn address(&self) -> &str {
+        &self.address
     }
 
     /// The connection that a pingora session runs on: `Connection::of(session.digest()?)`. `None` only for sessions
@@ -117,7 +132,7 @@ impl Connection {
             CloseReason::TryLater => 3,
         };
         if self.close.compare_exchange(0, code, Ordering::AcqRel, Ordering::Acquire).is_ok() {
-            self.close_asked.notify_one();
+            self.closer.wake();
             self.waker.wake();
         }
     }
@@ -239,9 +254,17 @@ impl Connection {
         self.bytes_out.load(Ordering::Relaxed)
     }
 
-    /// Ready when the connection's task is to drop everything: the counterpart of [`Self::close`].
+    /// Ready when the connection's task is to drop everything: the counterpart of [`Self::close`]. For that task alone, which
+    /// asks whenever it is woken: that has to cost next to nothing.
     pub(in crate::edge) async fn closed(&self) {
-        self.close_asked.notified().await;
+        let told = poll_fn(|cx| {
+            if self.closing().is_none() {
+                self.closer.register(cx.waker());
+            }
+            // Asked again because it may have happened before the waker was there to tell.
+            if self.closing().is_some() { Poll::Ready(()) } else { Poll::Pending }
+        });
+        told.await;
         if self.framed.load(Ordering::Acquire) {
             // Whether the close frame went out or not, the connection has had its time.
             let _ = tokio::time::timeout(CLOSE_GRACE, self.close_sent.notified()).await;
