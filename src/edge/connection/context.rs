@@ -14,7 +14,6 @@ use tokio::sync::Notify;
 use super::super::assertion;
 use super::{CloseReason, HeadFault};
 use crate::config;
-use crate::directory::LastResolved;
 use crate::keyring::SiteCookie;
 use crate::model::{Hostname, TenantId};
 use crate::tls::TlsFacts;
@@ -59,8 +58,6 @@ pub struct Connection {
     waker: AtomicWaker,
     visitor: OnceLock<Visitor>,
     ended_because: OnceLock<&'static str>,
-    /// Whom its host led to last.
-    pub resolved: LastResolved,
     /// What backends were last told of its tenant, signed.
     pub assertion: assertion::Last,
 }
@@ -97,7 +94,6 @@ impl Connection {
             waker: AtomicWaker::new(),
             visitor: OnceLock::new(),
             ended_because: OnceLock::new(),
-            resolved: LastResolved::default(),
             assertion: assertion::Last::default(),
         })
     }
