@@ -1,4 +1,4 @@
-//! From a host to its tenant: hits over 10, 100,000 and 1,000,000 hosts, a name that is known to be nobody's, a miss, and
+//! From a host to its tenant: hits over 10 to 1,000,000 hosts, a name that is known to be nobody's, a miss, and
 //! a cold look-up in SQLite.
 
 mod common;
@@ -8,10 +8,9 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use criterion::measurement::WallTime;
-use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main};
+use criterion::{Criterion, criterion_group, criterion_main};
 use tenantry::clock::Clock;
-use tenantry::directory::{Directory, LastResolved, Source};
+use tenantry::directory::{Directory, Source};
 use tenantry::model::{Catalogue, HostClass, Hostname};
 use tenantry::seal::Sealer;
 use tenantry::store::Store;
@@ -43,23 +42,6 @@ impl Asked<'_> {
     }
 }
 
-/// Whoever asks has asked for the same host before: connections that are kept.
-fn again(group: &mut BenchmarkGroup<'_, WallTime>, runtime: &Runtime, catalogue: &Arc<Catalogue>) {
-    let directory = runtime.block_on(async { common::directory(Arc::new(common::Memory)) });
-    let hosts: Vec<_> = common::hosts(10_000).into_iter().map(|host| (host, LastResolved::default())).collect();
-    let timed = async |n: u64| {
-        let start = Instant::now();
-        for i in 0..n as usize {
-            let ((host, class), last) = &hosts[common::scatter(i) % hosts.len()];
-            let answer = directory.resolve_again(last, host, class, CLIENT, catalogue, false).await;
-            black_box(answer.expect("the source answers"));
-        }
-        start.elapsed()
-    };
-    runtime.block_on(timed(100_000));
-    group.bench_function("again on 10000 connections, a host each", |b| b.iter_custom(|n| runtime.block_on(timed(n))));
-}
-
 fn directory(c: &mut Criterion) {
     let runtime = Runtime::new().expect("a runtime");
     let catalogue = common::config(include_str!("../config/dev/routing.toml")).catalogue;
@@ -78,7 +60,6 @@ fn directory(c: &mut Criterion) {
             b.iter_custom(|n| runtime.block_on(asked.timed(n, &hosts, common::scatter)));
         });
     }
-    again(&mut group, &runtime, &catalogue);
     let directory = runtime.block_on(async { common::directory(Arc::new(common::Memory)) });
     let asked = Asked { directory: &directory, catalogue: &catalogue };
     let nobody = Hostname::parse("nobody.connect.localhost").expect("a host name");

@@ -12,6 +12,7 @@ use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
 use prometheus::IntCounter;
 
+use super::epoch::Epochs;
 use crate::metrics::Metrics;
 
 /// Reads one key from the source. `Ok(None)` is a definite no; an error says that the source could not be asked.
@@ -55,8 +56,10 @@ pub struct Cache<K, V> {
     generation: AtomicU32,
     loader: Loader<K, V>,
     counters: Counters,
-    /// How many invalidations there were.
+    /// How many invalidations there were, of anything.
     changes: AtomicU64,
+    /// The same by key, for those who keep what they were told.
+    epochs: Epochs,
     /// The last load of a stale entry that found the source away.
     outage: Mutex<Option<Outage>>,
 }
@@ -119,6 +122,7 @@ where
             generation: AtomicU32::new(0),
             loader,
             changes: AtomicU64::new(0),
+            epochs: Epochs::new(),
             outage: Mutex::new(None),
             counters: Counters {
                 hit: count("hit"),
@@ -206,10 +210,24 @@ where
         self.outage().is_some_and(|outage| outage.changes == changes && outage.at.elapsed() < REST_AFTER_FAILURE)
     }
 
-    /// Moves with everything by which an answer from before may not be the answer any more, and with every answer that may
-    /// not be the truth. It has moved when [`Cache::forget`] returns.
-    pub fn epoch(&self) -> u64 {
-        self.changes.load(Ordering::Acquire) + self.counters.stale.get()
+    /// Moves with every change of this key, and has moved when [`Cache::forget`] returns: a value that was read after its
+    /// epoch was is the truth for as long as that is its epoch, unless it was one of [`Cache::guesses`].
+    pub fn epoch<Q>(&self, key: &Q) -> u64
+    where
+        K: Borrow<Q>,
+        Q: Hash + ?Sized,
+    {
+        self.epochs.of(key)
+    }
+
+    /// How many answers were given for want of the truth.
+    pub fn guesses(&self) -> u64 {
+        self.counters.stale.get()
+    }
+
+    /// Counts hits that somebody has had who keeps what this cache told.
+    pub fn count_hits(&self, hits: usize) {
+        self.counters.hit.inc_by(hits as u64);
     }
 
     fn outage(&self) -> MutexGuard<'_, Option<Outage>> {
@@ -227,6 +245,7 @@ where
         }
         self.absent.invalidate(key);
         self.changes.fetch_add(1, Ordering::AcqRel);
+        self.epochs.changed(key);
     }
 
     /// Forgets every key of which `touched` is true, as [`Cache::forget`] does. Looks at every entry: for rare changes.
@@ -245,12 +264,15 @@ where
             self.forget(key);
         }
         self.changes.fetch_add(1, Ordering::AcqRel);
+        // Those too that are not here any more.
+        self.epochs.all_changed();
     }
 
     /// Forgets everything, keeping old values for as long as the source cannot be asked.
     pub fn forget_all(&self) {
         self.generation.fetch_add(1, Ordering::AcqRel);
         self.changes.fetch_add(1, Ordering::AcqRel);
+        self.epochs.all_changed();
     }
 
     pub fn stats(&self) -> CacheStats {

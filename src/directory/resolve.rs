@@ -2,10 +2,8 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use tracing::warn;
@@ -15,6 +13,7 @@ use super::cache::{Cache, CacheStats, Cached, LoadFailed};
 use super::follower::Subscriber;
 use super::gate::{Gate, GateSettings};
 use super::listings::Listings;
+use super::recent::{Answer, Recent};
 use super::sitemap::Sitemap;
 use super::source::{Lookup, Source};
 use super::view::{Resident, View};
@@ -78,18 +77,6 @@ pub enum Resolution {
     Unknown,
 }
 
-/// What [`Directory::resolve_again`] has answered last: a client's connection has one.
-#[derive(Default)]
-pub struct LastResolved(ArcSwapOption<Resolved>);
-
-struct Resolved {
-    host: Hostname,
-    view: Arc<View>,
-    via: Via,
-    epoch: u64,
-    uses: AtomicU32,
-}
-
 /// Why there is no answer at all. Neither is ever remembered as a "no".
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Trouble {
@@ -99,8 +86,18 @@ pub enum Trouble {
     Unavailable,
 }
 
-/// The directory: hosts → tenant ids, and tenant ids → facts, each in its own bounded cache.
+/// What the caches say of a tenant and its parents.
+struct Standing {
+    resident: Arc<Resident>,
+    parents: Vec<Arc<Tenant>>,
+    /// The sum of theirs.
+    epoch: u64,
+}
+
+/// The directory: hosts → tenant ids, and tenant ids → facts, each in its own bounded cache. Before both, the answers of
+/// those who are asked for most.
 pub struct Directory {
+    recent: Recent,
     hosts: Arc<Cache<Hostname, TenantId>>,
     tenants: Arc<Cache<TenantId, Arc<Resident>>>,
     source: Arc<dyn Source>,
@@ -162,7 +159,8 @@ impl Directory {
         let pictures = Pictures::new(Arc::clone(&source), Arc::clone(&metrics));
         let listings = Listings::new(Arc::clone(&source), &metrics);
         let sitemap = Sitemap::new(Arc::clone(&source));
-        Self { hosts, tenants, source, gate, pictures, listings, sitemap, brand, clock, metrics }
+        let recent = Recent::new(settings.hosts);
+        Self { recent, hosts, tenants, source, gate, pictures, listings, sitemap, brand, clock, metrics }
     }
 
     /// Whom `host` leads to. `client` pays for wrong guesses. Known hosts are answered without waiting.
@@ -179,49 +177,46 @@ impl Directory {
             HostClass::Custom => Via::CustomDomain,
             _ => return Ok(Resolution::Unknown),
         };
-        let id = match self.hosts.peek(host) {
-            Cached::Fresh(id) => Some(id),
-            Cached::Absent => None,
-            Cached::Stale(old) => self.hosts.refresh(host.clone(), old).await.map_err(unavailable)?,
-            Cached::Unknown => self.discover(host, client).await?,
+        let holds = |answer: &Answer| {
+            answer.epoch == self.epoch(answer) && answer.view.is_current(catalogue, suspend_expired, &self.clock)
         };
-        let Some(id) = id else { return Ok(Resolution::Unknown) };
-        Ok(match self.tenant(id, catalogue, suspend_expired).await? {
-            Some(view) => Resolution::Tenant(view, via),
-            None => Resolution::Unknown,
-        })
+        if let Some(view) = self.recent.get(host, holds) {
+            self.hosts.count_hits(1);
+            self.tenants.count_hits(1 + view.parents().len());
+            return Ok(Resolution::Tenant(view, via));
+        }
+        // Each epoch is read before what it is the epoch of, so that a change in between is not overlooked.
+        let (epoch, guesses) = (self.hosts.epoch(host), self.guesses());
+        let Some(id) = self.place(host, client).await? else { return Ok(Resolution::Unknown) };
+        let Some(found) = self.standing(id).await? else { return Ok(Resolution::Unknown) };
+        let view = found.resident.view(&found.parents, catalogue, suspend_expired, &self.clock);
+        let Some(view) = view else { return Ok(Resolution::Unknown) };
+        // Nothing is kept that may have been served for want of the truth.
+        if guesses == self.guesses() {
+            self.recent.keep(Answer::new(host.clone(), Arc::clone(&view), epoch + found.epoch));
+        }
+        Ok(Resolution::Tenant(view, via))
     }
 
-    /// The same for somebody who mostly asks for one host again and again: as long as nothing at all has changed since, the
-    /// answer of before is the answer. It is asked for anew now and then, so that the caches know who is in use.
-    pub async fn resolve_again(
-        &self,
-        last: &LastResolved,
-        host: &Hostname,
-        class: &HostClass,
-        client: IpAddr,
-        catalogue: &Arc<Catalogue>,
-        suspend_expired: bool,
-    ) -> Result<Resolution, Trouble> {
-        // Before anything is read, so that a change in between is not overlooked.
-        let epoch = self.hosts.epoch() + self.tenants.epoch();
-        if let Some(last) = &*last.0.load()
-            && last.epoch == epoch
-            && last.host == *host
-            && last.view.is_current(catalogue, suspend_expired, &self.clock)
-            && last.uses.fetch_add(1, Ordering::Relaxed) < MOST_USES
-        {
-            return Ok(Resolution::Tenant(Arc::clone(&last.view), last.via));
+    /// The tenant's id behind a host.
+    async fn place(&self, host: &Hostname, client: IpAddr) -> Result<Option<TenantId>, Trouble> {
+        match self.hosts.peek(host) {
+            Cached::Fresh(id) => Ok(Some(id)),
+            Cached::Absent => Ok(None),
+            Cached::Stale(old) => self.hosts.refresh(host.clone(), old).await.map_err(unavailable),
+            Cached::Unknown => self.discover(host, client).await,
         }
-        let found = self.resolve(host, class, client, catalogue, suspend_expired).await?;
-        // Not what was served for want of the truth.
-        if let Resolution::Tenant(view, via) = &found
-            && epoch == self.hosts.epoch() + self.tenants.epoch()
-        {
-            let (host, view, uses) = (host.clone(), Arc::clone(view), AtomicU32::new(0));
-            last.0.store(Some(Arc::new(Resolved { host, view, via: *via, epoch, uses })));
-        }
-        Ok(found)
+    }
+
+    /// What the epoch of an answer would be if it were given now.
+    fn epoch(&self, answer: &Answer) -> u64 {
+        let parents = answer.view.parents().iter().map(|parent| self.tenants.epoch(&parent.id));
+        self.hosts.epoch(&answer.host) + self.tenants.epoch(&answer.tenant) + parents.sum::<u64>()
+    }
+
+    /// Moves when either cache answers for want of the truth.
+    fn guesses(&self) -> u64 {
+        self.hosts.guesses() + self.tenants.guesses()
     }
 
     /// Whether this host, which no certificate was found for, is a custom domain of somebody's. One that is nobody's is a
@@ -249,10 +244,17 @@ impl Directory {
         catalogue: &Arc<Catalogue>,
         suspend_expired: bool,
     ) -> Result<Option<Arc<View>>, Trouble> {
+        let Some(found) = self.standing(id).await? else { return Ok(None) };
+        Ok(found.resident.view(&found.parents, catalogue, suspend_expired, &self.clock))
+    }
+
+    async fn standing(&self, id: TenantId) -> Result<Option<Standing>, Trouble> {
+        let mut epoch = self.tenants.epoch(&id);
         let Some(resident) = self.tenants.get(&id).await.map_err(unavailable)? else { return Ok(None) };
         let mut parents: Vec<Arc<Tenant>> = Vec::new();
         let mut next = resident.tenant.parent;
         while let Some(parent) = next {
+            epoch += self.tenants.epoch(&parent);
             // A parent that is missing, or a chain without an end, is damage: its children's state is unknown, and
             // unknown is never "allow".
             let above = self.tenants.get(&parent).await.map_err(unavailable)?.ok_or(Trouble::Unavailable)?;
@@ -262,7 +264,7 @@ impl Directory {
             next = above.tenant.parent;
             parents.push(Arc::clone(&above.tenant));
         }
-        Ok(resident.view(&parents, catalogue, suspend_expired, &self.clock))
+        Ok(Some(Standing { resident, parents, epoch }))
     }
 
     /// The answer to a pending ACME challenge, always read from the store: a "no" of a second ago would fail a
@@ -386,9 +388,6 @@ fn failed(what: &'static str, error: &crate::store::StoreError) -> LoadFailed {
 fn unavailable(_: LoadFailed) -> Trouble {
     Trouble::Unavailable
 }
-
-/// How often an answer is given again before it is asked for anew.
-const MOST_USES: u32 = 64;
 
 /// Operator → holding → merchant is three; nobody needs more than this.
 const DEEPEST_CHAIN: usize = 8;

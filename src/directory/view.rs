@@ -64,6 +64,11 @@ impl View {
         self.meter.get_or_init(|| self.meters.of(&self.tenant))
     }
 
+    /// The parents that it was made under, the nearest first.
+    pub(super) fn parents(&self) -> &[Arc<Tenant>] {
+        &self.parents
+    }
+
     fn make(
         resident: &Resident,
         parents: &[Arc<Tenant>],

@@ -174,18 +174,14 @@ impl Edge {
                     HostClass::Custom => Rejection::DomainNotConfigured,
                     _ => Rejection::TenantNotFound,
                 };
-                let (catalogue, suspend_expired) = (&config.catalogue, config.tenancy.suspend_expired_trials);
-                let again = || {
-                    let last = &connection.resolved;
-                    self.directory.resolve_again(last, host, class, client, catalogue, suspend_expired)
-                };
-                let Resolution::Tenant(view, via) = again().await? else { return Err(unknown) };
+                let resolve = || self.resolve(host, class, config, client);
+                let Resolution::Tenant(view, via) = resolve().await? else { return Err(unknown) };
                 if !connection.note_tenant(view.tenant.id) {
                     return Ok(Some((view, via)));
                 }
                 // From now on a suspension closes this connection. One that came just before was not told of it, so
                 // the first request looks again.
-                match again().await? {
+                match resolve().await? {
                     Resolution::Tenant(view, via) => Ok(Some((view, via))),
                     Resolution::Unknown => Err(unknown),
                 }

@@ -17,7 +17,6 @@ use super::super::assertion;
 use super::super::headers::Lasting;
 use super::{CloseReason, HeadFault};
 use crate::config;
-use crate::directory::LastResolved;
 use crate::keyring::SiteCookie;
 use crate::model::{Hostname, TenantId};
 use crate::tls::TlsFacts;
@@ -65,8 +64,6 @@ pub struct Connection {
     waker: AtomicWaker,
     visitor: OnceLock<Visitor>,
     ended_because: OnceLock<&'static str>,
-    /// Whom its host led to last.
-    pub resolved: LastResolved,
     /// What backends were last told of its tenant, signed.
     pub assertion: assertion::Last,
     /// What backends are told of the way that its requests come.
@@ -106,7 +103,6 @@ impl Connection {
             waker: AtomicWaker::new(),
             visitor: OnceLock::new(),
             ended_because: OnceLock::new(),
-            resolved: LastResolved::default(),
             assertion: assertion::Last::default(),
             told: Lasting::default(),
         })

@@ -6,13 +6,13 @@ mod flood;
 mod gate;
 mod listed;
 mod outage;
+mod recent;
 mod source;
 mod stress;
 mod wildcard;
 
-use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -21,8 +21,7 @@ use tokio::task::AbortHandle;
 use tenantry::clock::{Clock, Timestamp};
 use tenantry::config::{Config, Sources};
 use tenantry::directory::{
-    Applied, Directory, DirectorySettings, Follower, Gate, GateSettings, LastResolved, Resolution, Source, Subscriber,
-    Trouble, View,
+    Applied, Directory, DirectorySettings, Follower, Gate, GateSettings, Resolution, Source, Subscriber, Trouble, View,
 };
 use tenantry::metrics::Metrics;
 use tenantry::model::{Catalogue, Change, DomainState, Hostname, Slug, Tenant};
@@ -56,8 +55,6 @@ pub struct Node {
     pub metrics: Arc<Metrics>,
     config: Config,
     follower: AbortHandle,
-    /// What whoever asks remembers: each host is asked for on one connection.
-    connections: Mutex<HashMap<Hostname, Arc<LastResolved>>>,
 }
 
 impl Record {
@@ -119,7 +116,6 @@ impl Record {
             metrics,
             config,
             follower,
-            connections: Mutex::default(),
         }
     }
 }
@@ -137,9 +133,19 @@ impl Node {
     }
 
     pub async fn resolve_for(&self, host: &Hostname, client: IpAddr) -> Result<Resolution, Trouble> {
+        let found = self.resolve_once(host, client).await;
+        if let Ok(Resolution::Tenant(..)) = found {
+            // Asked for twice more, the whole answer is kept: what is known from now on is what is kept.
+            for _ in 0..2 {
+                let _ = self.resolve_once(host, client).await;
+            }
+        }
+        found
+    }
+
+    pub async fn resolve_once(&self, host: &Hostname, client: IpAddr) -> Result<Resolution, Trouble> {
         let class = self.config.brand.classify(host);
-        let last = Arc::clone(self.connections.lock().unwrap().entry(host.clone()).or_default());
-        self.directory.resolve_again(&last, host, &class, client, &self.catalogue, false).await
+        self.directory.resolve(host, &class, client, &self.catalogue, false).await
     }
 
     /// The view behind a host that leads to somebody.

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use tenantry::clock::Timestamp;
 use tenantry::directory::{Lookup, Source};
-use tenantry::model::{Asset, Certificate, DirectoryStretch, Listed, SessionId, Slug, Tenant, TenantId};
+use tenantry::model::{Asset, Certificate, DirectoryStretch, Hostname, Listed, SessionId, Slug, Tenant, TenantId};
 use tenantry::store::{News, Store, StoreError};
 
 /// The kinds of reads, as they are counted, stalled and failed.
@@ -32,6 +32,7 @@ pub struct Tap {
     stalls: Mutex<HashMap<Read, VecDeque<Stop>>>,
     gone: AtomicBool,
     overrides: Mutex<HashMap<TenantId, Override>>,
+    places: Mutex<HashMap<Hostname, Option<TenantId>>>,
     /// Above 0: reads give way to others up to so many times between the store's answer and their own.
     jitter: AtomicU64,
     seed: AtomicU64,
@@ -81,6 +82,7 @@ impl Tap {
             stalls: Mutex::default(),
             gone: AtomicBool::new(false),
             overrides: Mutex::default(),
+            places: Mutex::default(),
             jitter: AtomicU64::new(0),
             seed: AtomicU64::new(1),
         }
@@ -106,6 +108,11 @@ impl Tap {
 
     pub fn set_row(&self, tenant: TenantId, row: Override) {
         self.overrides.lock().unwrap().insert(tenant, row);
+    }
+
+    /// Whom a custom domain leads to, whatever the store says.
+    pub fn set_place(&self, domain: &Hostname, tenant: Option<TenantId>) {
+        self.places.lock().unwrap().insert(domain.clone(), tenant);
     }
 
     pub fn set_jitter(&self, most: u64) {
@@ -136,7 +143,14 @@ impl Tap {
 #[async_trait]
 impl Source for Tap {
     async fn place(&self, lookup: &Lookup) -> Result<Option<TenantId>, StoreError> {
-        self.read(Read::Place, Source::place(&self.store, lookup)).await
+        let Lookup::Domain(domain) = lookup else {
+            return self.read(Read::Place, Source::place(&self.store, lookup)).await;
+        };
+        let place = self.places.lock().unwrap().get(domain).copied();
+        match place {
+            Some(place) => self.read(Read::Place, std::future::ready(Ok(place))).await,
+            None => self.read(Read::Place, Source::place(&self.store, lookup)).await,
+        }
     }
 
     async fn tenant(&self, id: TenantId) -> Result<Option<Tenant>, StoreError> {
@@ -160,7 +174,7 @@ impl Source for Tap {
         self.read(Read::Challenge, self.store.challenge(key)).await
     }
 
-    async fn issuing(&self, host: &tenantry::model::Hostname) -> Result<bool, StoreError> {
+    async fn issuing(&self, host: &Hostname) -> Result<bool, StoreError> {
         self.store.issuing(host).await
     }
 

@@ -12,6 +12,7 @@ mod hops;
 mod hosts;
 mod limits;
 mod malformed;
+mod moves;
 mod nginx;
 mod plain;
 mod plans;
