@@ -3,6 +3,7 @@
 
 mod common;
 
+use std::cell::{Cell, RefCell};
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -32,6 +33,12 @@ impl Asked<'_> {
         black_box(answer.expect("the source answers"));
     }
 
+    /// Time for `n` look-ups, each time of those that come next, so that a million hosts are a million.
+    async fn timed_on(&self, n: u64, hosts: &[(Hostname, HostClass)], next: &Cell<usize>) -> Duration {
+        let from = next.replace(next.get() + n as usize);
+        self.timed(n, hosts, |i| common::scatter(from + i)).await
+    }
+
     /// Time for `n` look-ups, in the order that `which` says.
     async fn timed(&self, n: u64, hosts: &[(Hostname, HostClass)], which: impl Fn(usize) -> usize) -> Duration {
         let start = Instant::now();
@@ -56,8 +63,9 @@ fn directory(c: &mut Criterion) {
             }
         });
         directory.stats();
+        let next = Cell::new(0);
         group.bench_function(format!("hit, {count} hosts, uniformly"), |b| {
-            b.iter_custom(|n| runtime.block_on(asked.timed(n, &hosts, common::scatter)));
+            b.iter_custom(|n| runtime.block_on(asked.timed_on(n, &hosts, &next)));
         });
     }
     let directory = runtime.block_on(async { common::directory(Arc::new(common::Memory)) });
@@ -66,7 +74,7 @@ fn directory(c: &mut Criterion) {
     let nobody = [(nobody.clone(), common::brand().classify(&nobody))];
     group.bench_function("negative", |b| b.iter_custom(|n| runtime.block_on(asked.timed(n, &nobody, |i| i))));
     // Every one for the first time; the source answers from memory.
-    let next = std::cell::Cell::new(0_usize);
+    let next = Cell::new(0_usize);
     let fresh = common::hosts(1_000_000);
     group.bench_function("miss", |b| {
         b.iter_custom(|n| {
@@ -97,8 +105,8 @@ fn cold(c: &mut Criterion, runtime: &Runtime, catalogue: &Arc<Catalogue>) {
     });
     let source: Arc<dyn Source> = Arc::new(store);
     let hosts = common::hosts(TENANTS);
-    let directory = std::cell::RefCell::new(runtime.block_on(async { common::directory(source.clone()) }));
-    let next = std::cell::Cell::new(0_usize);
+    let directory = RefCell::new(runtime.block_on(async { common::directory(source.clone()) }));
+    let next = Cell::new(0_usize);
     c.bench_function("directory/cold, SQLite", |b| {
         b.iter_custom(|n| {
             let mut spent = Duration::ZERO;

@@ -12,7 +12,7 @@ use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
 use prometheus::IntCounter;
 
-use super::epoch::Epochs;
+use super::epoch::{Epochs, Place};
 use crate::metrics::Metrics;
 
 /// Reads one key from the source. `Ok(None)` is a definite no; an error says that the source could not be asked.
@@ -210,23 +210,28 @@ where
         self.outage().is_some_and(|outage| outage.changes == changes && outage.at.elapsed() < REST_AFTER_FAILURE)
     }
 
-    /// Moves with every change of this key, and has moved when [`Cache::forget`] returns: a value that was read after its
-    /// epoch was is the truth for as long as that is its epoch, unless it was one of [`Cache::guesses`].
-    pub fn epoch<Q>(&self, key: &Q) -> u64
+    /// Where the epoch of this key is found.
+    pub(super) fn place<Q>(&self, key: &Q) -> Place
     where
         K: Borrow<Q>,
         Q: Hash + ?Sized,
     {
-        self.epochs.of(key)
+        self.epochs.place(key)
+    }
+
+    /// Moves with every change of the key of this place, and has moved when [`Cache::forget`] returns: a value that was read
+    /// after its epoch was is the truth for as long as that is its epoch, unless it was one of [`Cache::guesses`].
+    pub(super) fn epoch(&self, place: Place) -> u64 {
+        self.epochs.at(place)
     }
 
     /// How many answers were given for want of the truth.
-    pub fn guesses(&self) -> u64 {
+    pub(super) fn guesses(&self) -> u64 {
         self.counters.stale.get()
     }
 
     /// Counts hits that somebody has had who keeps what this cache told.
-    pub fn count_hits(&self, hits: usize) {
+    pub(super) fn count_hits(&self, hits: usize) {
         self.counters.hit.inc_by(hits as u64);
     }
 

@@ -16,30 +16,36 @@ pub(super) struct Epochs {
     hasher: RandomState,
 }
 
+/// Where a key's count is; to be remembered instead of the key.
+#[derive(Clone, Copy)]
+pub struct Place(u16);
+
 impl Epochs {
     pub fn new() -> Self {
         let shared = (0..COUNTS).map(|_| AtomicU64::new(0)).collect();
         Self { shared, all: AtomicU64::new(0), hasher: RandomState::default() }
     }
 
-    /// Moves with every change of this key. Epochs of several keys can be added up: as none ever goes back, the sum is the
-    /// same only while each is.
-    pub fn of<Q: Hash + ?Sized>(&self, key: &Q) -> u64 {
-        self.all.load(Ordering::Acquire) + self.count(key).load(Ordering::Acquire)
+    /// Which count a key has.
+    pub fn place<Q: Hash + ?Sized>(&self, key: &Q) -> Place {
+        // Less than COUNTS, so nothing is cut off.
+        Place((self.hasher.hash_one(key) % COUNTS as u64) as u16)
+    }
+
+    /// Moves with every change of the keys that have this place. Epochs of several keys can be added up: as none ever goes
+    /// back, the sum is the same only while each is.
+    pub fn at(&self, place: Place) -> u64 {
+        self.all.load(Ordering::Acquire) + self.shared[usize::from(place.0)].load(Ordering::Acquire)
     }
 
     /// To be called when the change can be seen: who reads an epoch before a value knows by it whether the value may be older.
     pub fn changed<Q: Hash + ?Sized>(&self, key: &Q) {
-        self.count(key).fetch_add(1, Ordering::AcqRel);
+        self.shared[usize::from(self.place(key).0)].fetch_add(1, Ordering::AcqRel);
     }
 
     /// The same for every key.
     pub fn all_changed(&self) {
         self.all.fetch_add(1, Ordering::AcqRel);
-    }
-
-    fn count<Q: Hash + ?Sized>(&self, key: &Q) -> &AtomicU64 {
-        &self.shared[self.hasher.hash_one(key) as usize % COUNTS]
     }
 }
 

@@ -10,10 +10,11 @@ use tracing::warn;
 
 use super::assets::{Picture, Pictures};
 use super::cache::{Cache, CacheStats, Cached, LoadFailed};
+use super::epoch::Place;
 use super::follower::Subscriber;
 use super::gate::{Gate, GateSettings};
 use super::listings::Listings;
-use super::recent::{Answer, Recent};
+use super::recent::{Answer, Ground, Recent};
 use super::sitemap::Sitemap;
 use super::source::{Lookup, Source};
 use super::view::{Resident, View};
@@ -90,6 +91,7 @@ pub enum Trouble {
 struct Standing {
     resident: Arc<Resident>,
     parents: Vec<Arc<Tenant>>,
+    place: Place,
     /// The sum of theirs.
     epoch: u64,
 }
@@ -178,22 +180,25 @@ impl Directory {
             _ => return Ok(Resolution::Unknown),
         };
         let holds = |answer: &Answer| {
-            answer.epoch == self.epoch(answer) && answer.view.is_current(catalogue, suspend_expired, &self.clock)
+            answer.stands_on.epoch == self.epoch(answer)
+                && answer.view.is_current(catalogue, suspend_expired, &self.clock)
         };
         if let Some(view) = self.recent.get(host, holds) {
             self.hosts.count_hits(1);
             self.tenants.count_hits(1 + view.parents().len());
             return Ok(Resolution::Tenant(view, via));
         }
+        let (at, guesses) = (self.hosts.place(host), self.guesses());
         // Each epoch is read before what it is the epoch of, so that a change in between is not overlooked.
-        let (epoch, guesses) = (self.hosts.epoch(host), self.guesses());
+        let epoch = self.hosts.epoch(at);
         let Some(id) = self.place(host, client).await? else { return Ok(Resolution::Unknown) };
         let Some(found) = self.standing(id).await? else { return Ok(Resolution::Unknown) };
         let view = found.resident.view(&found.parents, catalogue, suspend_expired, &self.clock);
         let Some(view) = view else { return Ok(Resolution::Unknown) };
         // Nothing is kept that may have been served for want of the truth.
         if guesses == self.guesses() {
-            self.recent.keep(Answer::new(host.clone(), Arc::clone(&view), epoch + found.epoch));
+            let ground = Ground { host: at, tenant: found.place, epoch: epoch + found.epoch };
+            self.recent.keep(Answer::new(host.clone(), Arc::clone(&view), ground));
         }
         Ok(Resolution::Tenant(view, via))
     }
@@ -210,8 +215,9 @@ impl Directory {
 
     /// What the epoch of an answer would be if it were given now.
     fn epoch(&self, answer: &Answer) -> u64 {
-        let parents = answer.view.parents().iter().map(|parent| self.tenants.epoch(&parent.id));
-        self.hosts.epoch(&answer.host) + self.tenants.epoch(&answer.tenant) + parents.sum::<u64>()
+        let parents = answer.view.parents().iter().map(|parent| self.tenants.epoch(self.tenants.place(&parent.id)));
+        let Ground { host, tenant, .. } = answer.stands_on;
+        self.hosts.epoch(host) + self.tenants.epoch(tenant) + parents.sum::<u64>()
     }
 
     /// Moves when either cache answers for want of the truth.
@@ -249,12 +255,13 @@ impl Directory {
     }
 
     async fn standing(&self, id: TenantId) -> Result<Option<Standing>, Trouble> {
-        let mut epoch = self.tenants.epoch(&id);
+        let place = self.tenants.place(&id);
+        let mut epoch = self.tenants.epoch(place);
         let Some(resident) = self.tenants.get(&id).await.map_err(unavailable)? else { return Ok(None) };
         let mut parents: Vec<Arc<Tenant>> = Vec::new();
         let mut next = resident.tenant.parent;
         while let Some(parent) = next {
-            epoch += self.tenants.epoch(&parent);
+            epoch += self.tenants.epoch(self.tenants.place(&parent));
             // A parent that is missing, or a chain without an end, is damage: its children's state is unknown, and
             // unknown is never "allow".
             let above = self.tenants.get(&parent).await.map_err(unavailable)?.ok_or(Trouble::Unavailable)?;
@@ -264,7 +271,7 @@ impl Directory {
             next = above.tenant.parent;
             parents.push(Arc::clone(&above.tenant));
         }
-        Ok(Some(Standing { resident, parents, epoch }))
+        Ok(Some(Standing { resident, parents, place, epoch }))
     }
 
     /// The answer to a pending ACME challenge, always read from the store: a "no" of a second ago would fail a

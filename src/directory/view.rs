@@ -17,8 +17,14 @@ pub struct Resident {
     meters: Arc<Meters>,
 }
 
-/// Effective state over the parent chain, valid until something in the chain, the catalogue or the time moves.
+/// Effective state over the parent chain, valid until something in the chain, the catalogue or the time moves. What is looked
+/// at for each request stands together, in this order, so that it takes few lines of the processor's cache.
+#[repr(C)]
 pub struct View {
+    catalogue: Arc<Catalogue>,
+    valid_until: Timestamp,
+    parents: Vec<Arc<Tenant>>,
+    suspend_expired: bool,
     pub tenant: Arc<Tenant>,
     pub effective: Effective,
     pub id: HeaderValue,
@@ -26,9 +32,6 @@ pub struct View {
     pub plan: HeaderValue,
     pub status: HeaderValue,
     pub features: HeaderValue,
-    parents: Vec<Arc<Tenant>>,
-    catalogue: Arc<Catalogue>,
-    suspend_expired: bool,
     meters: Arc<Meters>,
     /// Found when the first request comes: a tenant without traffic has none.
     meter: OnceLock<Arc<Meter>>,
@@ -90,6 +93,7 @@ impl View {
             parents: parents.to_vec(),
             catalogue: Arc::clone(catalogue),
             suspend_expired,
+            valid_until: effective.valid_until,
             effective,
             meters: Arc::clone(&resident.meters),
             meter: OnceLock::new(),
@@ -100,7 +104,7 @@ impl View {
     pub(super) fn is_current(&self, catalogue: &Arc<Catalogue>, suspend_expired: bool, clock: &Clock) -> bool {
         Arc::ptr_eq(&self.catalogue, catalogue)
             && self.suspend_expired == suspend_expired
-            && (self.effective.valid_until == Timestamp::MAX || clock.now() < self.effective.valid_until)
+            && (self.valid_until == Timestamp::MAX || clock.now() < self.valid_until)
     }
 
     fn holds(&self, parents: &[Arc<Tenant>], catalogue: &Arc<Catalogue>, suspend_expired: bool, clock: &Clock) -> bool {
