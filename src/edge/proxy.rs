@@ -345,10 +345,6 @@ impl Proxy {
         } else {
             let tunnel = is_websocket(session);
             session.set_read_timeout((!tunnel).then_some(limits.body_timeout));
-            // The connection itself ends an idle rest and a slow head; pingora needs no timer of its own (0: none).
-            if session.get_keepalive().is_some() {
-                session.set_keepalive(Some(0));
-            }
         }
         session.set_write_timeout(Some(limits.body_timeout));
     }
