@@ -8,7 +8,8 @@
 //! that it works; `TENANTRY_BENCH_KEEP`: a directory in which the large stores are kept; `TENANTRY_BENCH_PROGRAM`: another
 //! program than the one that cargo has built; `TENANTRY_BENCH_FULL_BUILD`: the program of `make release`, which takes part beside
 //! the others; `TENANTRY_BENCH_RESULTS`: where the results go;
-//! `TENANTRY_BENCH_ROUNDS`: another number of rounds.
+//! `TENANTRY_BENCH_ROUNDS`: another number of rounds; `TENANTRY_BENCH_UNTIL`: when all has to be over, in seconds since 1970, for
+//! which rounds are left out, down to three.
 
 #[path = "../listing/api.rs"]
 #[allow(dead_code)]
@@ -33,7 +34,7 @@ mod servers;
 mod site;
 
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use self::loads::{Load, measure};
 use self::report::{Fact, Report, Series, count};
@@ -177,7 +178,9 @@ async fn rounds(scale: &Scale, servers: &[Server], begun: Instant) -> Vec<Series
         .flat_map(both)
         .map(|(load, server)| Series { load, server, rounds: Vec::new(), without: None })
         .collect();
-    for round in 0..scale.rounds {
+    let (mut round, mut last) = (0, Duration::ZERO);
+    while scale.goes_on(round, last) {
+        let started = Instant::now();
         for of_load in series.chunks_mut(servers.len()) {
             of_load.rotate_left(usize::from(round > 0));
             for one in of_load {
@@ -186,7 +189,8 @@ async fn rounds(scale: &Scale, servers: &[Server], begun: Instant) -> Vec<Series
                 one.rounds.push(sample.ok());
             }
         }
-        progress(begun, &format!("round {} of {}", round + 1, scale.rounds));
+        (round, last) = (round + 1, started.elapsed());
+        progress(begun, &format!("round {round} of at most {}", scale.rounds.1));
     }
     series.sort_by_key(|one| (Load::ALL.iter().position(|load| *load == one.load), one.server));
     series

@@ -1,12 +1,17 @@
 //! How much is measured: a whole run, which takes no more than twenty minutes on two cores, or a quick one.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub struct Scale {
     pub quick: bool,
     /// Tenants, each with a host, and how many domains each has besides; the large store last.
     pub sites: [(usize, usize); 3],
-    pub rounds: usize,
+    /// At least and at most.
+    pub rounds: (usize, usize),
+    /// When all has to be over: what is left of the time after the least number of rounds goes into more of them.
+    until: Option<SystemTime>,
+    /// What comes after the rounds takes so long.
+    after: Duration,
     /// Of a sample: before anything is counted, and after.
     pub warm: Duration,
     pub lasting: Duration,
@@ -34,26 +39,36 @@ impl Scale {
             Some(_) => Self::quick(),
             None => Self::whole(),
         };
-        let rounds = std::env::var("TENANTRY_BENCH_ROUNDS").ok().and_then(|rounds| rounds.parse().ok());
-        Self { rounds: rounds.unwrap_or(scale.rounds), ..scale }
+        let number = |name: &str| std::env::var(name).ok()?.parse::<u64>().ok();
+        let rounds = number("TENANTRY_BENCH_ROUNDS").map(|rounds| (rounds as usize, rounds as usize));
+        let until = number("TENANTRY_BENCH_UNTIL").map(|seconds| UNIX_EPOCH + Duration::from_secs(seconds));
+        Self { rounds: rounds.unwrap_or(scale.rounds), until, ..scale }
+    }
+
+    /// Whether there is to be another round after so many, the last of which took so long.
+    pub fn goes_on(&self, done: usize, last: Duration) -> bool {
+        let in_time = |until| SystemTime::now() + last + self.after < until;
+        done < self.rounds.0 || done < self.rounds.1 && self.until.is_none_or(in_time)
     }
 
     fn whole() -> Self {
         Self {
             quick: false,
             sites: [(10, 0), (100_000, 0), (100_000, super::names::DOMAINS)],
-            rounds: 5,
-            warm: Duration::from_millis(300),
-            lasting: Duration::from_millis(1_000),
+            rounds: (3, 5),
+            until: None,
+            after: Duration::from_secs(120),
+            warm: Duration::from_millis(250),
+            lasting: Duration::from_millis(800),
             idle: 10_000,
-            known: Duration::from_secs(20),
+            known: Duration::from_secs(15),
             certificates: 5_000,
             starts: 3,
             times: 20,
             routes: 10_000,
             blocks: 10_000,
             flood: 1_000,
-            beside: Duration::from_secs(3),
+            beside: Duration::from_secs(2),
         }
     }
 
@@ -61,7 +76,9 @@ impl Scale {
         Self {
             quick: true,
             sites: [(10, 0), (1_000, 0), (1_000, super::names::DOMAINS)],
-            rounds: 1,
+            rounds: (1, 1),
+            until: None,
+            after: Duration::ZERO,
             warm: Duration::from_millis(150),
             lasting: Duration::from_millis(250),
             idle: 200,
