@@ -53,18 +53,23 @@ struct Set {
 }
 
 impl Recent {
-    /// With room for about as many as the cache behind it, and for [`MOST`] at the most.
+    /// With room for about as many as the smaller of the caches behind it, and for [`MOST`] at the most.
     pub fn new(hosts: u64) -> Self {
         let sets = (hosts.clamp(1, MOST) as usize).div_ceil(WAYS).next_power_of_two();
         Self { sets: (0..sets).map(|_| Set::default()).collect(), hasher: RandomState::default() }
     }
 
-    /// The answer for this host, if there is one of which `holds` is true. Now and then there is none all the same, so that
-    /// the caches know who is in use.
+    /// The answer for this host, if there is one of which `holds` is true; one of which it is not goes. Now and then there is
+    /// none all the same, so that the caches know who is in use.
     pub fn get(&self, host: &Hostname, holds: impl FnOnce(&Answer) -> bool) -> Option<Arc<View>> {
         let (set, tag) = self.place(host);
-        let answer = set.answers[set.way(tag)?].load();
-        let answer = answer.as_ref().filter(|answer| answer.host == *host && holds(answer))?;
+        let way = &set.answers[set.way(tag)?];
+        let answer = way.load();
+        let answer = answer.as_ref().filter(|answer| answer.host == *host)?;
+        if !holds(answer) {
+            way.store(None);
+            return None;
+        }
         (answer.uses.fetch_add(1, Ordering::Relaxed) < MOST_USES).then(|| Arc::clone(&answer.view))
     }
 
@@ -81,6 +86,13 @@ impl Recent {
         set.tags[way].store(tag, Ordering::Release);
     }
 
+    /// Lets go of everything, and of the tenants' facts with it.
+    pub fn clear(&self) {
+        for way in self.sets.iter().flat_map(|set| &set.answers) {
+            way.store(None);
+        }
+    }
+
     fn place(&self, host: &Hostname) -> (&Set, u32) {
         let hash = self.hasher.hash_one(host);
         // Always a power of two, so that this is no division.
@@ -94,7 +106,7 @@ impl Set {
     }
 }
 
-/// Answers at the most: 1 MiB of places, and some 100 bytes for each that is taken. Enough for the hosts that take nearly all
+/// Answers at the most: 1 MiB of places, and for each that is taken some 100 bytes and its tenant's facts. Enough for the hosts that take nearly all
 /// of a node's requests; whoever is not among them is looked up in the caches.
 const MOST: u64 = 65_536;
 

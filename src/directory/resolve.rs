@@ -161,7 +161,7 @@ impl Directory {
         let pictures = Pictures::new(Arc::clone(&source), Arc::clone(&metrics));
         let listings = Listings::new(Arc::clone(&source), &metrics);
         let sitemap = Sitemap::new(Arc::clone(&source));
-        let recent = Recent::new(settings.hosts);
+        let recent = Recent::new(settings.hosts.min(settings.tenants));
         Self { recent, hosts, tenants, source, gate, pictures, listings, sitemap, brand, clock, metrics }
     }
 
@@ -188,19 +188,44 @@ impl Directory {
             self.tenants.count_hits(1 + view.parents().len());
             return Ok(Resolution::Tenant(view, via));
         }
-        let (at, guesses) = (self.hosts.place(host), self.guesses());
-        // Each epoch is read before what it is the epoch of, so that a change in between is not overlooked.
-        let epoch = self.hosts.epoch(at);
-        let Some(id) = self.place(host, client).await? else { return Ok(Resolution::Unknown) };
-        let Some(found) = self.standing(id).await? else { return Ok(Resolution::Unknown) };
-        let view = found.resident.view(&found.parents, catalogue, suspend_expired, &self.clock);
-        let Some(view) = view else { return Ok(Resolution::Unknown) };
-        // Nothing is kept that may have been served for want of the truth.
-        if guesses == self.guesses() {
-            let ground = Ground { host: at, tenant: found.place, epoch: epoch + found.epoch };
+        let found = self.look_up(host, client, catalogue, suspend_expired).await?;
+        let Some((view, ground)) = found else { return Ok(Resolution::Unknown) };
+        if let Some(ground) = ground {
             self.recent.keep(Answer::new(host.clone(), Arc::clone(&view), ground));
         }
         Ok(Resolution::Tenant(view, via))
+    }
+
+    /// The same for somebody who has asked a moment ago and wants to know whether that still holds: it does not count as
+    /// being asked for.
+    pub async fn resolve_again(
+        &self,
+        host: &Hostname,
+        via: Via,
+        client: IpAddr,
+        catalogue: &Arc<Catalogue>,
+        suspend_expired: bool,
+    ) -> Result<Resolution, Trouble> {
+        let found = self.look_up(host, client, catalogue, suspend_expired).await?;
+        Ok(found.map_or(Resolution::Unknown, |(view, _)| Resolution::Tenant(view, via)))
+    }
+
+    /// What the caches say, and what that stands on; `None` in its place: something may have been said for want of the truth.
+    async fn look_up(
+        &self,
+        host: &Hostname,
+        client: IpAddr,
+        catalogue: &Arc<Catalogue>,
+        suspend_expired: bool,
+    ) -> Result<Option<(Arc<View>, Option<Ground>)>, Trouble> {
+        let (at, guesses) = (self.hosts.place(host), self.guesses());
+        // Each epoch is read before what it is the epoch of, so that a change in between is not overlooked.
+        let epoch = self.hosts.epoch(at);
+        let Some(id) = self.place(host, client).await? else { return Ok(None) };
+        let Some(found) = self.standing(id).await? else { return Ok(None) };
+        let view = found.resident.view(&found.parents, catalogue, suspend_expired, &self.clock);
+        let ground = Ground { host: at, tenant: found.place, epoch: epoch + found.epoch };
+        Ok(view.map(|view| (view, (guesses == self.guesses()).then_some(ground))))
     }
 
     /// The tenant's id behind a host.
@@ -371,6 +396,7 @@ impl Subscriber for Directory {
             Change::Reset => {
                 self.hosts.forget_all();
                 self.tenants.forget_all();
+                self.recent.clear();
                 self.listings.touch();
                 self.sitemap.touch();
             }

@@ -174,14 +174,16 @@ impl Edge {
                     HostClass::Custom => Rejection::DomainNotConfigured,
                     _ => Rejection::TenantNotFound,
                 };
-                let resolve = || self.resolve(host, class, config, client);
-                let Resolution::Tenant(view, via) = resolve().await? else { return Err(unknown) };
+                let Resolution::Tenant(view, via) = self.resolve(host, class, config, client).await? else {
+                    return Err(unknown);
+                };
                 if !connection.note_tenant(view.tenant.id) {
                     return Ok(Some((view, via)));
                 }
                 // From now on a suspension closes this connection. One that came just before was not told of it, so
                 // the first request looks again.
-                match resolve().await? {
+                let (catalogue, suspend_expired) = (&config.catalogue, config.tenancy.suspend_expired_trials);
+                match self.directory.resolve_again(host, via, client, catalogue, suspend_expired).await? {
                     Resolution::Tenant(view, via) => Ok(Some((view, via))),
                     Resolution::Unknown => Err(unknown),
                 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use proptest::prelude::*;
-use tenantry::directory::{DirectorySettings, Resolution, Subscriber};
+use tenantry::directory::{DirectorySettings, Resolution, Subscriber, Via};
 use tenantry::model::{Change, Hostname, PlanName, Tenant, TenantId};
 
 use super::source::{Override, Read};
@@ -73,7 +73,9 @@ async fn a_host_that_is_asked_for_once_drives_nobody_out() {
         node.keeps(host).await;
     }
     for host in &hosts[4..] {
+        // As the first request of a connection does.
         node.resolve_once(host, VISITOR).await.unwrap();
+        node.directory.resolve_again(host, Via::Subdomain, VISITOR, &node.catalogue, false).await.unwrap();
     }
     node.directory.stats();
     let reads = node.tap.reads(Read::Place);
