@@ -49,7 +49,7 @@ bench:
 	@scripts/setup dev
 	@scripts/setup bench || echo "Going on without."
 	@full=$$PWD/target/release-full/tenantry; [ ! -x "$$full" ] || export TENANTRY_BENCH_FULL_BUILD="$${TENANTRY_BENCH_FULL_BUILD:-$$full}"; \
-	$(CARGO) bench --locked --bench compare
+	$(CARGO) bench --locked --profile plain --bench compare
 
 # What single steps, stores and lists cost.
 bench-micro:

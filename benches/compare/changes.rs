@@ -78,11 +78,13 @@ async fn suspensions(server: &Server, api: &Api, times: usize) -> Option<Vec<Fac
         post(api, &format!("{tenant}/suspend"), json!({ "reason": "compare" })).await?;
         writes.push(begun.elapsed());
         let begun = Instant::now();
-        loop {
-            let mut connection = tls.open(server.https, &host).await.ok()?;
-            match connection.ask(&get(&host, "/")).await.ok()?.status {
-                403 => break,
-                _ => late += 1,
+        while begun.elapsed() < PATIENCE {
+            let asked = async { tls.open(server.https, &host).await?.ask(&get(&host, "/")).await };
+            match asked.await {
+                Ok(answer) if answer.status == 403 => break,
+                Ok(_) => late += 1,
+                // Closed, perhaps by the suspension itself: the next one tells.
+                Err(_) => {}
             }
         }
         waits.push(begun.elapsed());

@@ -4,7 +4,7 @@
 //! the CPU time that the system says a server has used. A table is printed and written to `benches/results/`, with JSON and a
 //! picture.
 //!
-//! `make bench`, or `cargo bench --bench compare`. `TENANTRY_BENCH_QUICK=1`: a small run of about a minute that shows
+//! `make bench`, or `cargo bench --profile plain --bench compare`. `TENANTRY_BENCH_QUICK=1`: a small run of about a minute that shows
 //! that it works; `TENANTRY_BENCH_KEEP`: a directory in which the large stores are kept; `TENANTRY_BENCH_PROGRAM`: another
 //! program than the one that cargo has built; `TENANTRY_BENCH_FULL_BUILD`: the program of `make release`, which takes part beside
 //! the others; `TENANTRY_BENCH_RESULTS`: where the results go;

@@ -27,7 +27,7 @@ fn how_it_was_built() {
     let target = answer["target"].take();
     assert!(target.as_str().unwrap().starts_with(std::env::consts::ARCH), "{target}");
     // The program has the profile that this test has.
-    let (profile, lto) = if cfg!(debug_assertions) { ("debug", "no") } else { ("release", "fat") };
+    let (profile, lto) = if cfg!(debug_assertions) { ("dev", "no") } else { ("release", "fat") };
     assert_eq!(
         answer,
         json!({
