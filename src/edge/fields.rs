@@ -6,7 +6,8 @@ use http::{HeaderMap, Request, Response, request, response};
 use pingora_error::Result;
 use pingora_http::{RequestHeader, ResponseHeader};
 
-/// From now on this request's names are in lower case, and its target is what its URI says.
+/// From now on this request's names are spelt as pingora spells them (in lower case, but for a dozen), and its target is what its
+/// URI says: origin-form.
 pub fn forget_spelling(request: &mut RequestHeader) {
     if request.has_case() {
         edit_request(request, |_| ());
@@ -24,7 +25,7 @@ pub fn edit_request<T>(request: &mut RequestHeader, edit: impl FnOnce(&mut Heade
     result
 }
 
-/// Edits the fields of an answer, whose names are in lower case from then on; its reason phrase stays as it is.
+/// Edits the fields of an answer, whose names are spelt as pingora spells them from then on; its reason phrase stays as it is.
 pub fn edit_answer<T>(response: &mut ResponseHeader, edit: impl FnOnce(&mut HeaderMap) -> T) -> Result<T> {
     let usual = response.status.canonical_reason();
     let phrase = response.get_reason_phrase().filter(|phrase| Some(*phrase) != usual).map(str::to_owned);

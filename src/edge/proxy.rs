@@ -465,12 +465,17 @@ fn announced_length(session: &Session) -> u64 {
     length.and_then(|value| value.to_str().ok()?.parse().ok()).unwrap_or(0)
 }
 
-/// Backends get origin-form, whatever the client sent (RFC 9112 §3.2.2); the authority travels in `Host`.
+/// Backends get origin-form, whatever the client sent (RFC 9112 §3.2.2); the authority travels in `Host`. HTTP/1's absolute form has
+/// become one with `fields::forget_spelling`.
 fn to_origin_form(request: &mut RequestHeader) -> Result<()> {
     if request.uri.authority().is_some() {
         let mut parts = uri::Parts::default();
-        let target = request.uri.path_and_query().cloned();
-        parts.path_and_query = Some(target.unwrap_or_else(|| uri::PathAndQuery::from_static("/")));
+        parts.path_and_query = match request.uri.path_and_query() {
+            None => Some(uri::PathAndQuery::from_static("/")),
+            // A query alone, of which everybody before us has read the path as `/`.
+            Some(query) if query.as_str().starts_with('?') => format!("/{query}").parse().ok(),
+            Some(target) => Some(target.clone()),
+        };
         request.set_uri(Uri::from_parts(parts).or_err(ErrorType::InvalidHTTPHeader, "a target")?);
     }
     Ok(())

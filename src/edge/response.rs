@@ -17,17 +17,20 @@ use crate::model::Hostname;
 /// and HSTS.
 pub fn clean(response: &mut ResponseHeader, ctx: &RequestContext, metrics: &Metrics) -> Result<()> {
     let tunnel = response.status == http::StatusCode::SWITCHING_PROTOCOLS;
-    if response.status.is_informational() && !tunnel {
-        // The final response is still to come and will be cleaned.
-        return Ok(());
-    }
+    let interim = response.status.is_informational() && !tunnel;
     fields::edit_answer(response, |headers| {
         if !tunnel {
             drop_hop_by_hop(headers);
         }
         drop_wide_cookies(headers, &ctx.live.config.brand.base, metrics);
-        add_hsts(headers, ctx);
+        if !interim {
+            add_hsts(headers, ctx);
+        }
     })?;
+    if interim {
+        // The rest is for the final response, which is still to come.
+        return Ok(());
+    }
     if let Some(quota) = &ctx.quota {
         quota.announce(response)?;
     }
@@ -66,10 +69,13 @@ pub fn add_vary(response: &mut ResponseHeader, name: &'static str) -> Result<()>
 
 /// RFC 9110 §7.6.1. Framing (`Transfer-Encoding`, `Content-Length`) is pingora's own.
 fn drop_hop_by_hop(headers: &mut HeaderMap) {
-    if let Some(connection) = headers.remove(header::CONNECTION) {
-        let nominated = connection.to_str().unwrap_or_default().to_ascii_lowercase();
-        for name in nominated.split(',').map(str::trim).filter(|name| !KEPT.contains(name)) {
-            headers.remove(name);
+    if headers.contains_key(header::CONNECTION) {
+        let lines: Vec<HeaderValue> = headers.get_all(header::CONNECTION).iter().cloned().collect();
+        headers.remove(header::CONNECTION);
+        for nominated in lines.iter().filter_map(|line| line.to_str().ok()).map(str::to_ascii_lowercase) {
+            for name in nominated.split(',').map(str::trim).filter(|name| !KEPT.contains(name)) {
+                headers.remove(name);
+            }
         }
     }
     for name in &HOP_BY_HOP {
@@ -160,9 +166,13 @@ mod tests {
     #[test]
     fn hop_by_hop_headers_end_here() {
         let mut headers = HeaderMap::new();
-        for (name, value) in
-            [("connection", "close, X-Hop"), ("x-hop", "1"), ("keep-alive", "timeout=5"), ("x-kept", "1")]
-        {
+        for (name, value) in [
+            ("connection", "close"),
+            ("connection", "X-Hop"),
+            ("x-hop", "1"),
+            ("keep-alive", "timeout=5"),
+            ("x-kept", "1"),
+        ] {
             headers.append(name, HeaderValue::from_static(value));
         }
         drop_hop_by_hop(&mut headers);

@@ -268,6 +268,10 @@ mod tests {
                 let line = line(format, |line| {
                     line.push_text("message", &text);
                     line.push_text("k", &text);
+                    if format == LogFormat::Json {
+                        line.name("shown");
+                        line.push_shown(&format_args!("{text}"));
+                    }
                 });
                 prop_assert_eq!(line.matches(['\n', '\r']).count(), 1, "{:?}", line);
             }
@@ -278,10 +282,14 @@ mod tests {
             let line = line(LogFormat::Json, |line| {
                 line.push_text("message", &text);
                 line.push_text("k", &text);
+                line.name("shown");
+                line.push_shown(&format_args!("{text}"));
                 line.push_bare("n", 1.5);
+                line.push_number("i", i64::MIN);
             });
             let read: serde_json::Value = serde_json::from_str(&line).unwrap();
-            prop_assert_eq!(&read["k"], &text);
+            prop_assert_eq!((&read["k"], &read["shown"]), (&text.as_str().into(), &text.as_str().into()));
+            prop_assert_eq!(&read["i"], i64::MIN);
             prop_assert_eq!(&read["message"], &text);
             prop_assert_eq!((&read["n"], &read["target"]), (&1.5.into(), &"access".into()));
         }

@@ -286,6 +286,31 @@ async fn a_trusted_proxy_is_believed_and_its_list_is_read_from_the_right() {
     assert_ours(&seen, &host);
 }
 
+/// What is told alike with all requests of a connection is told of those alone whom it fits.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_way_of_each_request_is_told_whoever_used_its_connection_before() {
+    let world = world("[headers]\ntrusted_proxies = [\"127.0.0.0/8\"]\n").await;
+    world.tenant("beta", "growth").await;
+    let mut proxy = client::h1_plain(&world).await;
+    for (slug, visitor) in [("acme", "198.51.100.1"), ("beta", "198.51.100.2"), ("acme", "198.51.100.3")] {
+        let host = world.host(slug);
+        let ask = http::Request::builder().uri("/").header("host", &host).header("x-forwarded-proto", "https");
+        let ask = ask.header("x-forwarded-for", visitor).body(Default::default()).unwrap();
+        proxy.ready().await.unwrap();
+        assert_eq!(client::collect(proxy.send_request(ask).await.unwrap()).await.status, StatusCode::OK);
+        let seen = world.backend.take().pop().unwrap();
+        for (name, value) in [
+            ("x-forwarded-for", format!("{visitor}, 127.0.0.1")),
+            ("x-forwarded-host", host.clone()),
+            ("host", host.clone()),
+            ("x-tenant-slug", slug.to_owned()),
+            ("forwarded", format!("for={visitor};host={host};proto=https")),
+        ] {
+            assert_eq!(seen.header(name), Some(&*value), "{name}");
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_trusted_proxy_that_speaks_tls_for_us_is_served_in_the_clear() {
     let world = world("[headers]\ntrusted_proxies = [\"127.0.0.0/8\"]\n").await;
