@@ -70,6 +70,8 @@ impl Site {
     /// Another with the same in it, for another program. Nobody may be at work on this one.
     pub fn twin(&self) -> Self {
         let directory = self.directory.with_extension("twin");
+        // One of an earlier run has a journal that does not belong to this copy.
+        let _ = std::fs::remove_dir_all(&directory);
         std::fs::create_dir_all(&directory).expect("a directory");
         for name in ["tenantry.db", "store.key"] {
             std::fs::copy(self.directory.join(name), directory.join(name)).expect("a copy");

@@ -279,9 +279,12 @@ impl Aside {
 
     /// Puts an order at rest, issued or not, at the end of its tenant's turns, to be worked on at `not_before`: whatever its
     /// data say, it waits from now on. False when there is no such order at rest.
+    ///
+    /// Whoever has the order at rest in hand at that moment, to ask when it is to be renewed, say, has it no more: what they
+    /// would put down would undo this.
     pub async fn requeue_order(&mut self, name: &str, not_before: Timestamp) -> Result<bool, StoreError> {
-        let sql = "UPDATE orders SET stage = 'waiting', not_before = $2, failures = 0, updated = $3 \
-                   WHERE name = $1 AND stage IN ('waiting', 'issued')";
+        let sql = "UPDATE orders SET stage = 'waiting', not_before = $2, failures = 0, updated = $3, \
+                   fence = fence + 1, lease = 0, owner = NULL WHERE name = $1 AND stage IN ('waiting', 'issued')";
         let statement = query(sql).bind(storable(name).into_owned()).bind(not_before.millis());
         if self.execute(statement.bind(self.now().millis())).await? == 0 {
             return Ok(false);
