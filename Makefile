@@ -42,8 +42,8 @@ release:
 	@CARGO="$(CARGO)" scripts/release
 
 # Side by side with what people use today, built as cargo does it, and as `make release` did it where there is such a program; who
-# is not installed does not take part.
-# It is over in twenty minutes, with the build: as many rounds, of three to five, as there is time for.
+# is not installed does not take part. It is to be over in twenty minutes, with the build: as many rounds, of three to five, as
+# there is time for.
 bench: export TENANTRY_BENCH_UNTIL := $(or $(TENANTRY_BENCH_UNTIL),$(shell echo $$(($$(date +%s) + 1170))))
 bench:
 	@scripts/setup dev

@@ -39,8 +39,12 @@ impl Scale {
             Some(_) => Self::quick(),
             None => Self::whole(),
         };
-        let number = |name: &str| std::env::var(name).ok()?.parse::<u64>().ok();
-        let rounds = number("TENANTRY_BENCH_ROUNDS").map(|rounds| (rounds as usize, rounds as usize));
+        let number = |name: &str| {
+            let text = std::env::var(name).ok()?;
+            Some(text.parse::<u64>().unwrap_or_else(|_| panic!("{name} is to be a number, and not {text:?}")))
+        };
+        let rounds = number("TENANTRY_BENCH_ROUNDS").map(|rounds| rounds.max(1) as usize);
+        let rounds = rounds.map(|rounds| (rounds, rounds));
         let until = number("TENANTRY_BENCH_UNTIL").map(|seconds| UNIX_EPOCH + Duration::from_secs(seconds));
         Self { rounds: rounds.unwrap_or(scale.rounds), until, ..scale }
     }

@@ -106,8 +106,8 @@ impl Set {
     }
 }
 
-/// Answers at the most: 1 MiB of places, and for each that is taken some 100 bytes and its tenant's facts. Enough for the hosts that take nearly all
-/// of a node's requests; whoever is not among them is looked up in the caches.
+/// Answers at the most: 1 MiB of places, and for each that is taken some 100 bytes and its tenant's facts. Enough for the
+/// hosts that take nearly all of a node's requests; whoever is not among them is looked up in the caches.
 const MOST: u64 = 65_536;
 
 /// As many as fit in 64 bytes. With one, every seventh of 10,000 hosts would be in another's way.

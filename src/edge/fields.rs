@@ -6,8 +6,8 @@ use http::{HeaderMap, Request, Response, request, response};
 use pingora_error::Result;
 use pingora_http::{RequestHeader, ResponseHeader};
 
-/// From now on this request's names are spelt as pingora spells them (in lower case, but for a dozen), and its target is what its
-/// URI says: origin-form.
+/// From now on this request's names are spelt as pingora spells them (in lower case, but for a dozen), and its target is
+/// what its URI says: origin-form.
 pub fn forget_spelling(request: &mut RequestHeader) {
     if request.has_case() {
         edit_request(request, |_| ());

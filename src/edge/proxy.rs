@@ -7,11 +7,11 @@ use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::header::TRANSFER_ENCODING;
-use http::{StatusCode, Uri, Version, uri};
+use http::{StatusCode, Version};
 use pingora_core::protocols::Digest;
 use pingora_core::protocols::http::ServerSession as HttpSession;
 use pingora_core::upstreams::peer::HttpPeer;
-use pingora_error::{Error, ErrorSource, ErrorType, OrErr, Result};
+use pingora_error::{Error, ErrorSource, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use tracing::debug;
@@ -157,7 +157,7 @@ impl ProxyHttp for Proxy {
         request: &mut RequestHeader,
         ctx: &mut RequestContext,
     ) -> Result<()> {
-        to_origin_form(request)?;
+        route::to_origin_form(request)?;
         if let Some(route) = ctx.route() {
             route::edit_request(request, route)?;
         }
@@ -463,20 +463,4 @@ fn is_websocket(session: &Session) -> bool {
 fn announced_length(session: &Session) -> u64 {
     let length = session.req_header().headers.get(http::header::CONTENT_LENGTH);
     length.and_then(|value| value.to_str().ok()?.parse().ok()).unwrap_or(0)
-}
-
-/// Backends get origin-form, whatever the client sent (RFC 9112 §3.2.2); the authority travels in `Host`. HTTP/1's absolute form has
-/// become one with `fields::forget_spelling`.
-fn to_origin_form(request: &mut RequestHeader) -> Result<()> {
-    if request.uri.authority().is_some() {
-        let mut parts = uri::Parts::default();
-        parts.path_and_query = match request.uri.path_and_query() {
-            None => Some(uri::PathAndQuery::from_static("/")),
-            // A query alone, of which everybody before us has read the path as `/`.
-            Some(query) if query.as_str().starts_with('?') => format!("/{query}").parse().ok(),
-            Some(target) => Some(target.clone()),
-        };
-        request.set_uri(Uri::from_parts(parts).or_err(ErrorType::InvalidHTTPHeader, "a target")?);
-    }
-    Ok(())
 }

@@ -1,13 +1,31 @@
 //! What a route does to a request and its answer on the way: prefix, headers, limits. Which route it is was decided
 //! before.
 
-use http::HeaderName;
-use pingora_error::Result;
+use http::{HeaderName, Uri, uri};
+use pingora_error::{ErrorType, OrErr, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 
 use super::context::RequestContext;
 use crate::config::{HeaderEdits, PathMatch, Route};
 use crate::model::normal_path;
+
+/// Backends get origin-form, whatever the client sent (RFC 9112 §3.2.2); the authority travels in `Host`. HTTP/1's absolute
+/// form has become one with `fields::forget_spelling`.
+pub fn to_origin_form(request: &mut RequestHeader) -> Result<()> {
+    if request.uri.authority().is_some() {
+        let mut parts = uri::Parts::default();
+        parts.path_and_query = Some(match request.uri.path_and_query() {
+            None => uri::PathAndQuery::from_static("/"),
+            // A query alone, of which everybody before us has read the path as `/`: so it is shown, but not sent.
+            Some(query) if query.as_str().starts_with('?') => {
+                query.to_string().parse().or_err(ErrorType::InvalidHTTPHeader, "a query")?
+            }
+            Some(target) => target.clone(),
+        });
+        request.set_uri(Uri::from_parts(parts).or_err(ErrorType::InvalidHTTPHeader, "a target")?);
+    }
+    Ok(())
+}
 
 /// The request as the backend is to see it.
 pub fn edit_request(request: &mut RequestHeader, route: &Route) -> Result<()> {
@@ -78,6 +96,22 @@ impl RequestContext {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn backends_get_a_path_whatever_stood_before_it() {
+        for (asked, expected) in [
+            ("https://acme.example/a?b", "/a?b"),
+            ("https://acme.example", "/"),
+            ("https://acme.example?b", "/?b"),
+            ("/a?b", "/a?b"),
+            ("*", "*"),
+        ] {
+            let mut request = RequestHeader::build("GET", b"/", None).unwrap();
+            request.set_uri(asked.parse().unwrap());
+            to_origin_form(&mut request).unwrap();
+            assert_eq!(request.raw_path(), expected.as_bytes(), "{asked}");
+        }
+    }
 
     #[test]
     fn a_prefix_makes_way() {
