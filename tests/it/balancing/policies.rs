@@ -42,6 +42,9 @@ async fn least_connections_goes_round_a_backend_that_is_busy() {
         tokio::task::yield_now().await;
     }
     let at = |address| backend(&world, address).in_flight;
+    // One that has been sent but not arrived would be at the quick one just when the next is to choose.
+    let unanswered = || waiting.iter().filter(|answer| !answer.is_finished()).count();
+    until("all have arrived", || at(slow.address) > 0 && at(slow.address) == unanswered()).await;
     for _ in 0..20 {
         // A request is over for its pool a moment after its answer has arrived.
         until("it waits", || at(slow.address) > 0 && at(quick[0].address) == 0).await;
