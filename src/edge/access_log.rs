@@ -147,7 +147,7 @@ fn write_line(ctx: &RequestContext, outcome: &Outcome, (status, fault): (u16, Fa
         refusal = ctx.rejection.as_ref().map(|rejection| rejection.code()),
         route = ctx.route().map(|route| &*route.name).or(ctx.policy),
         pool = ctx.pool_name(),
-        upstream.address = ctx.upstream.address.map(tracing::field::display),
+        upstream.address = ctx.upstream.address.as_deref(),
         upstream.tries = ctx.upstream.tries,
         upstream.reused = (ctx.upstream.tries > 0).then_some(ctx.upstream.reused),
         duration_us = micros(times.total),

@@ -25,6 +25,7 @@ use pingora_proxy::Session;
 use prometheus::IntCounter;
 
 use self::encoder::{Encoder, Totals};
+use super::fields;
 use super::response::add_vary;
 use crate::config::{Coding, Compression};
 use crate::metrics::Metrics;
@@ -96,7 +97,7 @@ pub fn plan(
     if !has_whole_body(response.status) || !is_compressible(settings, &response.headers) {
         return Ok(None);
     }
-    add_vary(response, "accept-encoding")?;
+    fields::edit_answer(response, |headers| add_vary(headers, "accept-encoding"))?;
     let old = matches!(request.version, Version::HTTP_09 | Version::HTTP_10);
     if old || has_directive(&request.headers, "no-transform") || (is_foreign(&request.headers) && !shared) {
         return Ok(None);
@@ -131,14 +132,14 @@ impl HttpModule for Compressor {
             return Ok(());
         }
         if plan.head_only {
-            return announce(response, plan);
+            return fields::edit_answer(response, |headers| announce(headers, plan));
         }
         // Each has its own memory for as long as its visitor takes: slow visitors must not add up.
         let Some(seat) = Seat::take(&self.shared, plan.most) else {
             self.shared.metrics.compression_skipped.inc();
             return Ok(());
         };
-        announce(response, plan)?;
+        fields::edit_answer(response, |headers| announce(headers, plan))?;
         let encoder = Encoder::new(plan.coding, plan.level, plan.length).map_err(failed)?;
         self.state = State::Running(Box::new(encoder), seat);
         Ok(())
@@ -213,32 +214,28 @@ impl Drop for Seat {
 }
 
 /// The head of a compressed answer: another representation, of unknown length, without ranges (RFC 9110 §8.4, §14.3).
-fn announce(response: &mut ResponseHeader, plan: Plan) -> Result<()> {
-    response.insert_header(header::CONTENT_ENCODING, HeaderValue::from_static(plan.coding.as_str()))?;
-    response.remove_header(&header::CONTENT_LENGTH);
-    response.remove_header(&header::ACCEPT_RANGES);
-    if let Some(tag) = response.headers.get(header::ETAG).cloned() {
-        weaken(response, &tag)?;
+fn announce(headers: &mut HeaderMap, plan: Plan) {
+    headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(plan.coding.as_str()));
+    headers.remove(header::CONTENT_LENGTH);
+    headers.remove(header::ACCEPT_RANGES);
+    if let Some(tag) = headers.get(header::ETAG).cloned() {
+        weaken(headers, &tag);
     }
     if !plan.head_only {
         // HTTP/2 has no use for it, and pingora drops it there.
-        response.insert_header(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"))?;
+        headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
-    Ok(())
 }
 
 /// The same tag, but no promise any more that the bytes are the same (RFC 9110 §8.8.1). What is no tag goes.
-fn weaken(response: &mut ResponseHeader, tag: &HeaderValue) -> Result<()> {
+fn weaken(headers: &mut HeaderMap, tag: &HeaderValue) {
     if tag.as_bytes().starts_with(b"W/") {
-        return Ok(());
+        return;
     }
     match HeaderValue::from_bytes(&[b"W/", tag.as_bytes()].concat()) {
-        Ok(weak) if tag.as_bytes().starts_with(b"\"") => response.insert_header(header::ETAG, weak),
-        _ => {
-            response.remove_header(&header::ETAG);
-            Ok(())
-        }
-    }
+        Ok(weak) if tag.as_bytes().starts_with(b"\"") => headers.insert(header::ETAG, weak),
+        _ => headers.remove(header::ETAG),
+    };
 }
 
 /// Whoever asks with a weak tag that the backend knows as a strong one got it from us with a compressed answer, and is told
@@ -250,8 +247,10 @@ fn weaken_if_ours(request: &RequestHeader, response: &mut ResponseHeader) -> Res
     if tag.as_bytes().starts_with(b"\"")
         && asked.flat_map(|value| value.as_bytes().split(|b| *b == b',')).any(|one| one.trim_ascii() == weak)
     {
-        add_vary(response, "accept-encoding")?;
-        return weaken(response, &tag);
+        return fields::edit_answer(response, |headers| {
+            add_vary(headers, "accept-encoding");
+            weaken(headers, &tag);
+        });
     }
     Ok(())
 }

@@ -83,7 +83,8 @@ pub struct BodyProgress {
 #[derive(Default)]
 pub struct UpstreamProgress {
     pub tries: u32,
-    pub address: Option<SocketAddr>,
+    /// Of the backend of this try.
+    pub address: Option<Arc<str>>,
     /// The backend that failed this request: the next try goes elsewhere.
     pub avoid: Option<SocketAddr>,
     pub reused: bool,

@@ -6,8 +6,7 @@
 use std::net::IpAddr;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
-use pingora_error::Result;
-use pingora_http::{RequestHeader, ResponseHeader};
+use pingora_http::RequestHeader;
 
 use super::answer::Answer;
 use super::pipeline::Edge;
@@ -96,24 +95,23 @@ pub fn preflight(request: &RequestHeader, cors: &Cors, readers: &Readers) -> Opt
 }
 
 /// Puts our words in the place of whatever a backend says about the same.
-pub fn replace(response: &mut ResponseHeader, readers: &Readers) -> Result<()> {
-    for name in SAID_BY_BACKENDS {
-        response.remove_header(&name);
+pub fn replace(headers: &mut HeaderMap, readers: &Readers) {
+    for name in &SAID_BY_BACKENDS {
+        headers.remove(name);
     }
-    apply(response, readers)
+    apply(headers, readers);
 }
 
 /// Says who may read this answer of the edge's own.
-pub fn apply(response: &mut ResponseHeader, readers: &Readers) -> Result<()> {
-    add_vary(response, "origin")?;
-    let Some(origin) = &readers.origin else { return Ok(()) };
-    response.insert_header(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone())?;
+pub fn apply(headers: &mut HeaderMap, readers: &Readers) {
+    add_vary(headers, "origin");
+    let Some(origin) = &readers.origin else { return };
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
     if readers.credentials {
-        response.insert_header(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"))?;
+        headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
     }
-    match &readers.expose {
-        Some(expose) => response.insert_header(header::ACCESS_CONTROL_EXPOSE_HEADERS, expose.clone()),
-        None => Ok(()),
+    if let Some(expose) = &readers.expose {
+        headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, expose.clone());
     }
 }
 
@@ -144,7 +142,7 @@ fn list(words: &[String]) -> Option<HeaderValue> {
 /// The longest list of header names that a preflight's answer repeats, in bytes.
 const LONGEST_LIST: usize = 4096;
 
-const SAID_BY_BACKENDS: [HeaderName; 6] = [
+static SAID_BY_BACKENDS: [HeaderName; 6] = [
     header::ACCESS_CONTROL_ALLOW_ORIGIN,
     header::ACCESS_CONTROL_ALLOW_CREDENTIALS,
     header::ACCESS_CONTROL_ALLOW_METHODS,
@@ -195,25 +193,25 @@ mod tests {
 
     #[test]
     fn a_backends_word_is_replaced_and_ours_names_one_origin() {
-        let mut response = ResponseHeader::build(200, None).unwrap();
+        let mut headers = HeaderMap::new();
         for (name, value) in [("access-control-allow-origin", "*"), ("access-control-max-age", "9"), ("vary", "Cookie")]
         {
-            response.append_header(name, value).unwrap();
+            headers.append(name, HeaderValue::from_static(value));
         }
         let origin = HeaderValue::from_static("https://a.example");
         let mut readers = Readers { origin: Some(origin), credentials: true, expose: None, own: false };
-        replace(&mut response, &readers).unwrap();
-        let said = |response: &ResponseHeader, name: &str| {
-            response.headers.get_all(name).iter().map(|v| v.to_str().unwrap().to_owned()).collect::<Vec<_>>().join(", ")
+        replace(&mut headers, &readers);
+        let said = |headers: &HeaderMap, name: &str| {
+            headers.get_all(name).iter().map(|v| v.to_str().unwrap().to_owned()).collect::<Vec<_>>().join(", ")
         };
-        assert_eq!(said(&response, "access-control-allow-origin"), "https://a.example");
-        assert_eq!(said(&response, "access-control-allow-credentials"), "true");
-        assert_eq!(said(&response, "access-control-max-age"), "");
-        assert_eq!(said(&response, "vary"), "Cookie, origin");
+        assert_eq!(said(&headers, "access-control-allow-origin"), "https://a.example");
+        assert_eq!(said(&headers, "access-control-allow-credentials"), "true");
+        assert_eq!(said(&headers, "access-control-max-age"), "");
+        assert_eq!(said(&headers, "vary"), "Cookie, origin");
         readers.origin = None;
-        replace(&mut response, &readers).unwrap();
-        assert_eq!(said(&response, "access-control-allow-origin"), "");
-        assert_eq!(said(&response, "access-control-allow-credentials"), "");
-        assert_eq!(said(&response, "vary"), "Cookie, origin", "said once");
+        replace(&mut headers, &readers);
+        assert_eq!(said(&headers, "access-control-allow-origin"), "");
+        assert_eq!(said(&headers, "access-control-allow-credentials"), "");
+        assert_eq!(said(&headers, "vary"), "Cookie, origin", "said once");
     }
 }

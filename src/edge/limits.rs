@@ -4,8 +4,8 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use http::header;
-use pingora_http::{RequestHeader, ResponseHeader};
+use http::{HeaderMap, header};
+use pingora_http::RequestHeader;
 
 use super::context::RequestContext;
 use super::rejection::Rejection;
@@ -78,13 +78,13 @@ pub fn is_websocket(request: &RequestHeader) -> bool {
 impl Quota {
     /// `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers-10): a bucket of `q` requests that fills in `w`
     /// seconds, of which `r` are left, and which is full again in `t` seconds. A backend's own quotas stand beside it.
-    pub fn announce(&self, head: &mut ResponseHeader) -> pingora_error::Result<()> {
+    pub fn announce(&self, headers: &mut HeaderMap) -> pingora_error::Result<()> {
         let Rate { per_second, burst } = self.rate;
         let window = burst.div_ceil(per_second.max(1)).max(1);
-        head.append_header("ratelimit-policy", value(format_args!("\"tenant\";q={burst};w={window}"))?)?;
+        headers.append("ratelimit-policy", value(format_args!("\"tenant\";q={burst};w={window}"))?);
         let Level { remaining, full_in, .. } = self.level;
         let full_in = whole(full_in);
-        head.append_header("ratelimit", value(format_args!("\"tenant\";r={remaining};t={full_in}"))?)?;
+        headers.append("ratelimit", value(format_args!("\"tenant\";r={remaining};t={full_in}"))?);
         Ok(())
     }
 }

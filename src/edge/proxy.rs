@@ -110,6 +110,7 @@ impl ProxyHttp for Proxy {
             NoBackend::Unavailable => nothing(),
             NoBackend::Busy => Error::explain(ErrorType::CustomCode(BUSY, 503), "too many wait"),
         })?;
+        ctx.upstream.address = Some(lease.address());
         ctx.upstream.lease = Some(lease);
         override_timeouts(&mut peer, permit.route());
         if is_websocket(session) {
@@ -128,12 +129,11 @@ impl ProxyHttp for Proxy {
             within_total(&mut peer.options.read_timeout);
         }
         ctx.upstream.tries += 1;
-        ctx.upstream.address = upstream::address(&peer);
-        let (began, span, address) = (Instant::now(), new_span(), ctx.upstream.address);
+        let (began, span) = (Instant::now(), new_span());
         ctx.upstream.begun.get_or_insert(began);
         ctx.upstream.span = span;
         if ctx.tracer.is_some() {
-            ctx.upstream.traced.push(Try { span, began, address });
+            ctx.upstream.traced.push(Try { span, began, address: upstream::address(&peer) });
         }
         Ok(Box::new(peer))
     }

@@ -1,7 +1,7 @@
 //! The one place where a refusal becomes a response, and where the edge's own answers are written.
 
 use bytes::Bytes;
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use pingora_error::Result;
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
@@ -14,6 +14,7 @@ use super::forwarded::X_REQUEST_ID;
 use super::headers::is_grpc;
 use super::page;
 use super::rejection::Rejection;
+use super::value::value;
 
 /// Writes the answer to a refused request.
 pub async fn refuse(session: &mut Session, ctx: &mut RequestContext, rejection: Rejection) -> Result<()> {
@@ -33,17 +34,13 @@ pub async fn refuse(session: &mut Session, ctx: &mut RequestContext, rejection: 
 
 /// Writes an answer of the edge's own.
 pub async fn answer(session: &mut Session, ctx: &RequestContext, answer: Answer) -> Result<()> {
-    let mut head = ResponseHeader::build(answer.status, Some(answer.headers.len() + 2))?;
+    let mut headers = HeaderMap::with_capacity(answer.headers.len() + 4);
     for (name, value) in answer.headers {
-        head.insert_header(name, value)?;
+        headers.insert(name, value);
     }
-    head.insert_header(X_REQUEST_ID, ctx.request_id())?;
-    if let Some(quota) = &ctx.quota {
-        quota.announce(&mut head)?;
-    }
-    say_readers(&mut head, ctx)?;
+    add_ours(&mut headers, ctx)?;
     leave_unread(session, ctx);
-    write(session, head, answer.body).await
+    write(session, answer.status, headers, answer.body).await
 }
 
 /// A body that nobody will read is not drained to its end, which could be never: the connection closes after the
@@ -64,65 +61,70 @@ async fn write_page(session: &mut Session, ctx: &RequestContext, rejection: &Rej
     let view = ctx.tenant.as_ref().map(|(view, _)| &**view);
     let request_id = ctx.request_id();
     let body = page::body(rejection, &session.req_header().headers, view, &config.brand, request_id);
-    let mut head = ResponseHeader::build(rejection.status(), Some(8))?;
-    head.insert_header(header::CONTENT_TYPE, HeaderValue::from_static(body.media_type))?;
-    head.insert_header(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))?;
-    head.insert_header(header::VARY, HeaderValue::from_static("accept"))?;
-    head.insert_header(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"))?;
-    head.insert_header(header::CONTENT_SECURITY_POLICY, &*body.policy)?;
-    head.insert_header(X_REQUEST_ID, request_id)?;
-    say_readers(&mut head, ctx)?;
+    let mut headers = HeaderMap::with_capacity(16);
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(body.media_type));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::VARY, HeaderValue::from_static("accept"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::CONTENT_SECURITY_POLICY, value(format_args!("{}", body.policy))?);
+    add_ours(&mut headers, ctx)?;
     if let Some(after) = rejection.retry_after() {
-        head.insert_header(header::RETRY_AFTER, after.as_secs())?;
-    }
-    if let Some(quota) = &ctx.quota {
-        quota.announce(&mut head)?;
+        headers.insert(header::RETRY_AFTER, after.as_secs().into());
     }
     let class = ctx.host.as_ref().map(|host| config.brand.classify(host));
     let own = OwnPath::of(session.req_header().uri.path(), class.as_ref(), &config.brand);
     if matches!(rejection, Rejection::MethodNotAllowed) {
         let allowed = if own.is_some() { "GET, HEAD" } else { "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS" };
-        head.insert_header(header::ALLOW, HeaderValue::from_static(allowed))?;
+        headers.insert(header::ALLOW, HeaderValue::from_static(allowed));
     }
     if matches!(own, Some(OwnPath::ByHost(_))) {
         // A front end on another origin has to be able to read the no as well.
-        head.insert_header(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"))?;
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     }
-    write(session, head, body.text.into()).await
+    write(session, rejection.status(), headers, body.text.into()).await
 }
 
 /// A trailers-only answer: gRPC clients read no pages
 /// (<https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>).
 async fn write_grpc(session: &mut Session, ctx: &RequestContext, rejection: &Rejection) -> Result<()> {
-    let mut head = ResponseHeader::build(StatusCode::OK, Some(6))?;
-    head.insert_header(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"))?;
-    head.insert_header(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))?;
-    head.insert_header("grpc-status", u16::from(rejection.grpc_status()))?;
-    head.insert_header("grpc-message", rejection.code())?;
+    let mut headers = HeaderMap::with_capacity(8);
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert("grpc-status", u16::from(rejection.grpc_status()).into());
+    headers.insert("grpc-message", HeaderValue::from_static(rejection.code()));
     if !session.is_http2() {
         // gRPC-Web: without a length, only the end of the connection would end the answer.
-        head.insert_header(header::CONTENT_LENGTH, 0)?;
+        headers.insert(header::CONTENT_LENGTH, 0.into());
     }
+    add_ours(&mut headers, ctx)?;
+    session.write_response_header(head(StatusCode::OK, headers), true).await
+}
+
+/// What every answer of the edge's own says besides. Front ends of the tenant's read refusals as well.
+fn add_ours(headers: &mut HeaderMap, ctx: &RequestContext) -> Result<()> {
+    headers.insert(X_REQUEST_ID, value(format_args!("{}", ctx.request_id()))?);
     if let Some(quota) = &ctx.quota {
-        quota.announce(&mut head)?;
+        quota.announce(headers)?;
     }
-    head.insert_header(X_REQUEST_ID, ctx.request_id())?;
-    say_readers(&mut head, ctx)?;
-    session.write_response_header(Box::new(head), true).await
+    if let Some(readers) = &ctx.readers {
+        cors::apply(headers, readers);
+    }
+    Ok(())
 }
 
-/// Front ends of the tenant's read refusals as well.
-fn say_readers(head: &mut ResponseHeader, ctx: &RequestContext) -> Result<()> {
-    ctx.readers.as_ref().map_or(Ok(()), |readers| cors::apply(head, readers))
+fn head(status: StatusCode, headers: HeaderMap) -> Box<ResponseHeader> {
+    let (mut parts, ()) = Response::new(()).into_parts();
+    (parts.status, parts.headers) = (status, headers);
+    Box::new(parts.into())
 }
 
-async fn write(session: &mut Session, mut head: ResponseHeader, body: Bytes) -> Result<()> {
+async fn write(session: &mut Session, status: StatusCode, mut headers: HeaderMap, body: Bytes) -> Result<()> {
     // HEAD gets the length that GET would have, and no body; 204 has none to give (RFC 9110 §8.6).
-    if head.status != StatusCode::NO_CONTENT {
-        head.insert_header(header::CONTENT_LENGTH, body.len())?;
+    if status != StatusCode::NO_CONTENT {
+        headers.insert(header::CONTENT_LENGTH, body.len().into());
     }
     let bodyless = session.req_header().method == http::Method::HEAD || body.is_empty();
-    session.write_response_header(Box::new(head), bodyless).await?;
+    session.write_response_header(head(status, headers), bodyless).await?;
     if bodyless {
         return session.as_mut().finish_body().await;
     }

@@ -23,30 +23,28 @@ pub fn clean(response: &mut ResponseHeader, ctx: &RequestContext, metrics: &Metr
             drop_hop_by_hop(headers);
         }
         drop_wide_cookies(headers, &ctx.live.config.brand.base, metrics);
-        if !interim {
-            add_hsts(headers, ctx);
-        }
-    })?;
-    if interim {
         // The rest is for the final response, which is still to come.
-        return Ok(());
-    }
+        if interim { Ok(()) } else { add_ours(headers, ctx) }
+    })?
+}
+
+fn add_ours(headers: &mut HeaderMap, ctx: &RequestContext) -> Result<()> {
+    add_hsts(headers, ctx);
     if let Some(quota) = &ctx.quota {
-        quota.announce(response)?;
+        quota.announce(headers)?;
     }
     if let Some(route) = ctx.route() {
-        route::edit_response(response, route)?;
+        route::edit_response(headers, route);
     }
     if let Some(readers) = &ctx.readers {
-        cors::replace(response, readers)?;
+        cors::replace(headers, readers);
     }
-    fields::edit_answer(response, |headers| {
-        if let Some(cookie) = &ctx.cookie {
-            headers.append(header::SET_COOKIE, cookie.clone());
-        }
-        let id = ctx.origin.as_ref().map(|origin| origin.request_id.value());
-        headers.insert(X_REQUEST_ID, id.unwrap_or_else(|| HeaderValue::from_static("")));
-    })
+    if let Some(cookie) = &ctx.cookie {
+        headers.append(header::SET_COOKIE, cookie.clone());
+    }
+    let id = ctx.origin.as_ref().map(|origin| origin.request_id.value());
+    headers.insert(X_REQUEST_ID, id.unwrap_or_else(|| HeaderValue::from_static("")));
+    Ok(())
 }
 
 /// Whether it goes on for as long as both sides like: a WebSocket, or a stream of events.
@@ -56,15 +54,15 @@ pub fn is_endless(response: &ResponseHeader) -> bool {
 }
 
 /// Says that the answer depends on this request header (RFC 9110 §12.5.5), once.
-pub fn add_vary(response: &mut ResponseHeader, name: &'static str) -> Result<()> {
-    let said = response.headers.get_all(header::VARY).iter().filter_map(|value| value.to_str().ok());
+pub fn add_vary(headers: &mut HeaderMap, name: &'static str) {
+    let said = headers.get_all(header::VARY).iter().filter_map(|value| value.to_str().ok());
     if said
         .flat_map(|value| value.split(','))
         .any(|word| matches!(word.trim(), "*") || word.trim().eq_ignore_ascii_case(name))
     {
-        return Ok(());
+        return;
     }
-    response.append_header("vary", HeaderValue::from_static(name)).map(|_| ())
+    headers.append(header::VARY, HeaderValue::from_static(name));
 }
 
 /// RFC 9110 §7.6.1. Framing (`Transfer-Encoding`, `Content-Length`) is pingora's own.

@@ -1,9 +1,9 @@
 //! What a route does to a request and its answer on the way: prefix, headers, limits. Which route it is was decided
 //! before.
 
-use http::{HeaderName, Uri, uri};
+use http::{HeaderMap, Uri, uri};
 use pingora_error::{ErrorType, OrErr, Result};
-use pingora_http::{RequestHeader, ResponseHeader};
+use pingora_http::RequestHeader;
 
 use super::context::RequestContext;
 use crate::config::{HeaderEdits, PathMatch, Route};
@@ -48,15 +48,14 @@ pub fn edit_request(request: &mut RequestHeader, route: &Route) -> Result<()> {
 }
 
 /// The answer as the visitor is to see it.
-pub fn edit_response(response: &mut ResponseHeader, route: &Route) -> Result<()> {
+pub fn edit_response(headers: &mut HeaderMap, route: &Route) {
     let HeaderEdits { remove, set } = &route.settings.response_headers;
     for name in remove {
-        response.remove_header::<HeaderName>(name);
+        headers.remove(name);
     }
     for (name, value) in set {
-        response.insert_header(name.clone(), value.clone())?;
+        headers.insert(name.clone(), value.clone());
     }
-    Ok(())
 }
 
 /// As many segments as the prefix has make way, so that a path which only a gate's forgiving comparison took is

@@ -92,8 +92,7 @@ impl Line {
             (name, _) if name.starts_with("log.") => {}
             (name, LogFormat::Json) => {
                 self.name(name);
-                // Into memory, and of text: nothing can fail.
-                let _ = serde_json::to_writer(&mut self.text, value);
+                self.push_json(value);
             }
             ("message", LogFormat::Text) => {
                 self.text.push(b' ');
@@ -107,9 +106,9 @@ impl Line {
     }
 
     /// What shows itself in characters that mean nothing in any format.
-    fn push_bare(&mut self, name: &str, value: impl fmt::Display) {
+    fn push_bare(&mut self, name: &str, value: &str) {
         self.name(name);
-        let _ = write!(Plain(&mut self.text), "{value}");
+        self.text.extend_from_slice(value.as_bytes());
     }
 
     /// A number, in the digits that all formats have.
@@ -123,13 +122,29 @@ impl Line {
         self.text.push(b'"');
         let from = self.text.len();
         let _ = write!(Plain(&mut self.text), "{value:?}");
-        if self.text[from..].iter().all(|byte| *byte >= b' ' && !matches!(byte, b'"' | b'\\')) {
+        if means_itself(&self.text[from..]) {
             return self.text.push(b'"');
         }
         let said = String::from_utf8_lossy(&self.text.split_off(from)).into_owned();
         self.text.pop();
-        let _ = serde_json::to_writer(&mut self.text, &said);
+        self.push_json(&said);
     }
+
+    fn push_json(&mut self, value: &str) {
+        if means_itself(value.as_bytes()) {
+            self.text.push(b'"');
+            self.text.extend_from_slice(value.as_bytes());
+            return self.text.push(b'"');
+        }
+        // Into memory, and of text: nothing can fail.
+        let _ = serde_json::to_writer(&mut self.text, value);
+    }
+}
+
+/// Whether these are the same between the quotes of JSON (RFC 8259 §7). Looks at all of them, for that can be done to many at
+/// once.
+fn means_itself(text: &[u8]) -> bool {
+    !text.iter().fold(false, |found, byte| found | (*byte < b' ') | (*byte == b'"') | (*byte == b'\\'))
 }
 
 /// Text on its way to where it stays, without the errors that a file could have.
@@ -180,7 +195,7 @@ fn is_unprintable(c: char) -> bool {
 impl Visit for Line {
     fn record_f64(&mut self, field: &Field, value: f64) {
         match value.is_finite() || self.format != LogFormat::Json {
-            true => self.push_bare(field.name(), value),
+            true => self.push_bare(field.name(), &value.to_string()),
             false => self.push_bare(field.name(), "null"),
         }
     }
@@ -196,7 +211,7 @@ impl Visit for Line {
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.push_bare(field.name(), value);
+        self.push_bare(field.name(), if value { "true" } else { "false" });
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
@@ -255,8 +270,8 @@ mod tests {
         }
         let numbers = line(LogFormat::Logfmt, |line| {
             line.push_text("message", "it was");
-            line.push_bare("n", 1);
-            line.push_bare("b", true);
+            line.push_bare("n", "1");
+            line.push_bare("b", "true");
         });
         assert_eq!(numbers, "time=1970-01-01T00:00:00Z level=info target=access msg=\"it was\" n=1 b=true\n");
     }
@@ -284,7 +299,7 @@ mod tests {
                 line.push_text("k", &text);
                 line.name("shown");
                 line.push_shown(&format_args!("{text}"));
-                line.push_bare("n", 1.5);
+                line.push_bare("n", "1.5");
                 line.push_number("i", i64::MIN);
             });
             let read: serde_json::Value = serde_json::from_str(&line).unwrap();

@@ -109,9 +109,10 @@ fn a_heads_answer_says_what_gets_would() {
         let mut answer =
             response(200, &[HTML, ("content-length", "2000"), ("etag", "\"a\""), ("accept-ranges", "bytes")]);
         let plan = plan(&settings(""), &request(method, &[GZIP]), &mut answer, false).unwrap().unwrap();
-        announce(&mut answer, plan).unwrap();
-        answer.remove_header(&header::TRANSFER_ENCODING);
-        heads.push(answer.headers.clone());
+        let mut headers = answer.headers.clone();
+        announce(&mut headers, plan);
+        headers.remove(header::TRANSFER_ENCODING);
+        heads.push(headers);
     }
     assert_eq!(heads[0], heads[1]);
     assert_eq!(heads[0][header::ETAG], "W/\"a\"");

@@ -25,6 +25,8 @@ pub(super) struct Backend {
 #[derive(Debug)]
 pub(super) struct State {
     pub address: SocketAddr,
+    /// The same as every access line says it.
+    shown: Arc<str>,
     in_flight: AtomicUsize,
     /// Looks say that it cannot take requests.
     down: AtomicBool,
@@ -40,6 +42,7 @@ impl State {
     pub fn new(address: SocketAddr) -> Self {
         Self {
             address,
+            shown: address.to_string().into(),
             in_flight: AtomicUsize::new(0),
             down: AtomicBool::new(false),
             looks: std::sync::Mutex::default(),
@@ -92,6 +95,11 @@ impl Lease {
         state.in_flight.fetch_add(1, Ordering::Relaxed);
         roster.shared.series.in_flight.inc();
         Self { roster: Arc::clone(roster), state: Arc::clone(state), pending: true, judged: false }
+    }
+
+    /// The backend's address, as it is shown.
+    pub fn address(&self) -> Arc<str> {
+        Arc::clone(&self.state.shown)
     }
 
     /// The head of its answer has arrived.

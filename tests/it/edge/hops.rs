@@ -3,10 +3,11 @@
 
 use http::{Method, Request, Response};
 use http_body_util::Full;
+use tokio::io::AsyncWriteExt;
 
 use super::forwarding::world;
 use crate::support::client::{get, h1, h2, raw, request, send_h1, send_h2};
-use crate::support::script::{Script, full};
+use crate::support::script::{Script, full, read_head};
 use crate::support::world::{BASE, World};
 
 const HOST: &str = "acme.connect.localhost";
@@ -74,6 +75,28 @@ async fn an_answers_hop_by_hop_headers_and_wide_cookies_end_here() {
         assert_eq!(cookies, ["own=1; Path=/; HttpOnly", "mine=1; Domain=acme.connect.localhost"]);
     }
     assert_eq!(world.running.metrics().cookies_dropped.get(), 4);
+}
+
+/// RFC 8297 and RFC 9112 §4: hints pass at once without what was for the hop alone, and the final answer keeps the phrase
+/// that its backend gave it.
+#[tokio::test(flavor = "multi_thread")]
+async fn early_hints_are_cleaned_and_a_reason_phrase_stays() {
+    let backend = Script::raw(|mut stream, _| async move {
+        read_head(&mut stream).await;
+        let hints = "HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\nConnection: X-Hop\r\nX-Hop: 1\r\n\
+                     Set-Cookie: wide=1; Domain=connect.localhost\r\n\r\n";
+        let last = "HTTP/1.1 404 Gone Fishing\r\nContent-Length: 2\r\nConnection: X-Hop\r\nX-Hop: 2\r\n\r\nok";
+        let _ = stream.write_all(hints.as_bytes()).await;
+        let _ = stream.write_all(last.as_bytes()).await;
+    })
+    .await;
+    let world = world(&[backend.address], "").await;
+    let ask = format!("GET / HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n");
+    let answer = String::from_utf8(raw(&world, HOST, ask.as_bytes()).await).unwrap();
+    let (hints, last) = answer.split_once("\r\n\r\n").unwrap();
+    assert_eq!(hints, "HTTP/1.1 103 Early Hints\r\nlink: </a.css>; rel=preload");
+    assert!(last.starts_with("HTTP/1.1 404 Gone Fishing\r\n") && last.ends_with("\r\n\r\nok"), "{last}");
+    assert!(last.contains("x-request-id: ") && !last.contains("x-hop"), "{last}");
 }
 
 /// What the visitor of a host is told about HSTS.
