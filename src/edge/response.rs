@@ -67,7 +67,9 @@ pub fn add_vary(headers: &mut HeaderMap, name: &'static str) {
 
 /// RFC 9110 §7.6.1. Framing (`Transfer-Encoding`, `Content-Length`) is pingora's own.
 fn drop_hop_by_hop(headers: &mut HeaderMap) {
-    if headers.contains_key(header::CONNECTION) {
+    // Names are few: to compare them all is cheaper than to make the hash of one.
+    let has = |headers: &HeaderMap, name: &HeaderName| headers.keys().any(|key| key == name);
+    if has(headers, &header::CONNECTION) {
         let lines: Vec<HeaderValue> = headers.get_all(header::CONNECTION).iter().cloned().collect();
         headers.remove(header::CONNECTION);
         for nominated in lines.iter().filter_map(|line| line.to_str().ok()).map(str::to_ascii_lowercase) {
@@ -77,7 +79,9 @@ fn drop_hop_by_hop(headers: &mut HeaderMap) {
         }
     }
     for name in &HOP_BY_HOP {
-        headers.remove(name);
+        if has(headers, name) {
+            headers.remove(name);
+        }
     }
 }
 
