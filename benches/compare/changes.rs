@@ -1,24 +1,20 @@
-//! How long a change takes until it holds, and a start until it serves: of Tenantry with its large store, and of nginx with
-//! generated server blocks and a reload, which is its nearest.
+//! How long a change takes until it holds, and a start until it serves, of Tenantry with its large store; and what visitors
+//! feel of a flood. The nearest that others have is in `generated.rs`.
 
-use std::fmt::Write as _;
-use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::Method;
-use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use super::api::Api;
-use super::client::{Answer, Tls, get};
+use super::client::{Tls, get};
 use super::loads::{Load, flood, measure};
-use super::program::{local, port};
+use super::names;
 use super::report::{Fact, count, ends, median};
-use super::servers::{Ground, Process, Server, find, until_served};
+use super::servers::{Server, until_answered, until_served};
 use super::site::Site;
-use super::{machine, names};
 
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -39,14 +35,20 @@ async fn reloads(site: &Site, server: &Server, api: &Api, times: usize, routes: 
         site.route(routes, round);
         let begun = Instant::now();
         post(api, "/v1/config/reload", json!({})).await?;
-        until_answered(server.https, &server.host(0), "/marker", round).await?;
+        if until_answered(server.https, &server.host(0), "/marker", round, PATIENCE).await.is_none() {
+            println!("a configuration is not in force within {PATIENCE:?} of its reload: not measured");
+            return None;
+        }
         took.push(begun.elapsed());
     }
     site.route(0, 0);
     post(api, "/v1/config/reload", json!({})).await?;
-    let what =
-        format!("a configuration with {} routes: from asking for the reload until it is in force", count(routes));
-    Some(vec![Fact::millis(&what, &server.name, &took)])
+    Some(vec![Fact::millis(&reloading(routes), &server.name, &took)])
+}
+
+/// What is asked of all who are told routes by files.
+pub fn reloading(routes: usize) -> String {
+    format!("a configuration with {} routes: from asking for the reload until it is in force", count(routes))
 }
 
 async fn new_hosts(site: &Site, server: &Server, api: &Api, times: usize) -> Option<Vec<Fact>> {
@@ -114,21 +116,6 @@ async fn post(api: &Api, path: &str, body: Value) -> Option<()> {
     None
 }
 
-/// Until the answer has this length; `None`, with a word about it, when it never has.
-async fn until_answered(address: SocketAddr, host: &str, path: &str, length: usize) -> Option<()> {
-    let (tls, begun) = (Tls::new("http/1.1", 0), Instant::now());
-    while begun.elapsed() < PATIENCE {
-        if let Ok(mut connection) = tls.open(address, host).await
-            && connection.ask(&get(host, path)).await.is_ok_and(|answer| answer == Answer { status: 200, length })
-        {
-            return Some(());
-        }
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
-    println!("{path} of {host} does not come: not measured");
-    None
-}
-
 /// Starts with the store as it is, so many times: until the first request is answered, TLS included. The last one stays.
 pub async fn starts(site: &Site, name: &str, program: &Path, times: usize) -> Option<(Server, Fact)> {
     let (mut took, mut last) = (Vec::new(), None);
@@ -148,72 +135,6 @@ pub async fn starts(site: &Site, name: &str, program: &Path, times: usize) -> Op
         count(certificates)
     );
     Some((last?, Fact::millis(&what, name, &took)))
-}
-
-/// The same questions to nginx, with so many server blocks.
-pub async fn of_nginx(ground: &Ground, blocks: usize, routes: usize, times: usize) -> Option<Vec<Fact>> {
-    let program = find("nginx")?;
-    let (https, label) = (local(port()), "nginx-generated");
-    let write = |blocks: usize, routes: usize, marker: usize| {
-        std::fs::write(ground.directory.join(format!("{label}.routes")), locations(routes, marker)).expect("a file");
-        let settings = ground.nginx_settings(https, label, &server_blocks(https, blocks));
-        let path = ground.directory.join(format!("{label}.conf"));
-        std::fs::write(&path, settings).expect("a file");
-        path.display().to_string()
-    };
-    let settings = write(blocks, 0, 0);
-    let begun = Instant::now();
-    let process = Process::start(&ground.directory, label, &program, &["-c", &settings]).ok()?;
-    let host = |n: usize| format!("n{n}.generated.example");
-    if until_served(https, &host(0), PATIENCE).await.is_none() {
-        println!("nginx does not start with {} server blocks: not measured", count(blocks));
-        return None;
-    }
-    let started = begun.elapsed();
-    let memory = machine::memory(&process.family());
-    let mut took = Vec::new();
-    for n in 0..times.min(3) {
-        write(blocks + n + 1, 0, 0);
-        let begun = Instant::now();
-        process.signal(Signal::HUP);
-        until_served(https, &host(blocks + n), PATIENCE).await?;
-        took.push(begun.elapsed());
-    }
-    write(1, routes, 1);
-    let begun = Instant::now();
-    process.signal(Signal::HUP);
-    until_answered(https, &names::slug_host(0), "/marker", 1).await?;
-    let routed = begun.elapsed();
-    let who = format!("nginx, {} server blocks", count(blocks));
-    let routes = format!("a configuration with {} locations: from the reload until it is in force", count(routes));
-    Some(vec![
-        Fact::millis("start until the first request is answered", &who, &[started]),
-        Fact::number("memory", &who, memory as f64 / 1_048_576.0, "MiB"),
-        Fact::millis("one more server block: from the reload until it is served", &who, &took),
-        Fact::millis(&routes, "nginx", &[routed]),
-    ])
-}
-
-fn server_blocks(https: SocketAddr, blocks: usize) -> String {
-    let mut text = String::new();
-    for n in 0..blocks {
-        let _ = writeln!(
-            text,
-            "server {{ listen {https} ssl http2; server_name n{n}.generated.example; location / {{ proxy_pass http://app; }} }}"
-        );
-    }
-    text
-}
-
-fn locations(routes: usize, marker: usize) -> String {
-    let mut text = String::new();
-    for n in 0..routes {
-        let _ = writeln!(text, "location /area-{n} {{ proxy_pass http://app; }}");
-    }
-    if marker > 0 {
-        let _ = writeln!(text, "location = /marker {{ return 200 \"{}\"; }}", "m".repeat(marker));
-    }
-    text
 }
 
 /// The slowest hundredth of good visitors, alone and beside a flood of unknown names.

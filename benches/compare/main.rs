@@ -20,6 +20,7 @@ mod changes;
 mod client;
 #[path = "../common/mod.rs"]
 mod common;
+mod generated;
 mod loads;
 mod machine;
 mod memory;
@@ -203,16 +204,15 @@ async fn change(scale: &Scale, sites: &[Site], servers: &[Server], ground: &Grou
     if let Some((site, server)) = large {
         facts.extend(changes::of_tenantry(site, server, scale.times, scale.routes).await);
     }
-    facts.extend(changes::of_nginx(ground, scale.blocks, scale.routes, scale.times).await.into_iter().flatten());
-    let mut beside = Vec::new();
+    facts.extend(generated::of_peers(ground, scale.hosts, scale.routes, scale.times).await);
     // Of the stores the large one stands for all.
     let is_small = |server: &&Server| sites[..sites.len() - 1].iter().any(|site| site.https == server.https);
     for server in servers.iter().filter(|server| server.refuses_strangers && !is_small(server)) {
-        beside.extend(changes::under_flood(server, scale.flood, scale.beside).await);
+        facts.extend(changes::under_flood(server, scale.flood, scale.beside).await);
     }
-    // The same question to all, one beneath the other.
-    beside.sort_by(|one, other| one.what.cmp(&other.what));
-    facts.extend(beside);
+    // The same question to all, one beneath the other, where it was asked first.
+    let asked: Vec<String> = facts.iter().map(|fact| fact.what.clone()).collect();
+    facts.sort_by_key(|fact| asked.iter().position(|what| *what == fact.what));
     facts
 }
 

@@ -26,8 +26,8 @@ pub struct Scale {
     /// How often each kind of change is made.
     pub times: usize,
     pub routes: usize,
-    /// Server blocks that are generated for nginx.
-    pub blocks: usize,
+    /// Hosts that are generated for the peers.
+    pub hosts: usize,
     /// Strangers' handshakes a second, and how long each stretch beside them lasts.
     pub flood: u64,
     pub beside: Duration,
@@ -61,7 +61,7 @@ impl Scale {
             sites: [(10, 0), (100_000, 0), (100_000, super::names::DOMAINS)],
             rounds: (3, 5),
             until: None,
-            after: Duration::from_secs(120),
+            after: Duration::from_secs(135),
             warm: Duration::from_millis(250),
             lasting: Duration::from_millis(800),
             idle: 10_000,
@@ -70,7 +70,7 @@ impl Scale {
             starts: 3,
             times: 20,
             routes: 10_000,
-            blocks: 10_000,
+            hosts: 10_000,
             flood: 1_000,
             beside: Duration::from_secs(2),
         }
@@ -91,7 +91,7 @@ impl Scale {
             starts: 1,
             times: 2,
             routes: 200,
-            blocks: 200,
+            hosts: 200,
             flood: 200,
             beside: Duration::from_millis(500),
         }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use tenantry::model::Certificate;
 
-use super::client::{Tls, get};
+use super::client::{Answer, Tls, get};
 use super::program::{local, port};
 use super::{bare, machine, names};
 
@@ -44,7 +44,7 @@ impl Process {
     }
 
     /// The end of what it has said.
-    fn said(&self) -> String {
+    pub fn said(&self) -> String {
         let said = std::fs::read_to_string(&self.output).unwrap_or_default();
         let lines: Vec<&str> = said.lines().collect();
         lines[lines.len().saturating_sub(5)..].join("\n")
@@ -100,14 +100,36 @@ impl Server {
 
 /// How long it takes until this host gets 200.
 pub async fn until_served(address: SocketAddr, host: &str, patience: Duration) -> Option<Duration> {
-    let (tls, request, begun) = (Tls::new("http/1.1", 0), get(host, "/"), Instant::now());
+    until(address, host, "/", patience, |answer| answer.status == 200).await
+}
+
+/// How long it takes until a path is answered with 200 and this length.
+pub async fn until_answered(
+    address: SocketAddr,
+    host: &str,
+    path: &str,
+    length: usize,
+    patience: Duration,
+) -> Option<Duration> {
+    until(address, host, path, patience, |answer| answer == Answer { status: 200, length }).await
+}
+
+async fn until(
+    address: SocketAddr,
+    host: &str,
+    path: &str,
+    patience: Duration,
+    is_it: impl Fn(Answer) -> bool,
+) -> Option<Duration> {
+    let (tls, request, begun) = (Tls::new("http/1.1", 0), get(host, path), Instant::now());
     while begun.elapsed() < patience {
         if let Ok(mut connection) = tls.open(address, host).await
-            && connection.served(&request).await.is_ok()
+            && connection.ask(&request).await.is_ok_and(&is_it)
         {
             return Some(begun.elapsed());
         }
-        tokio::time::sleep(Duration::from_millis(1)).await;
+        // Asking takes time on the server's core: the longer it needs, the less it is asked.
+        tokio::time::sleep((begun.elapsed() / 50).max(Duration::from_millis(1))).await;
     }
     None
 }
@@ -118,7 +140,7 @@ pub struct Ground {
     pub backend: SocketAddr,
     chain: PathBuf,
     key: PathBuf,
-    both: PathBuf,
+    pub both: PathBuf,
 }
 
 impl Ground {
@@ -138,7 +160,7 @@ impl Ground {
         ground
     }
 
-    fn file(&self, name: &str, text: &str) -> String {
+    pub fn file(&self, name: &str, text: &str) -> String {
         let path = self.directory.join(name);
         std::fs::write(&path, text).expect("a file");
         path.display().to_string()
@@ -159,13 +181,13 @@ impl Ground {
 
     pub fn nginx(&self) -> Option<Server> {
         let (https, program) = (local(port()), find("nginx")?);
-        let settings = self.file("nginx.conf", &self.nginx_settings(https, "nginx", ""));
+        let settings = self.file("nginx.conf", &self.nginx_settings(https, "nginx", "", ""));
         let process = Process::start(&self.directory, "nginx", &program, &["-c", &settings]).ok()?;
         Some(Server::new("nginx", said(&program, "-v"), https, process))
     }
 
-    /// `more`: what else `http` has.
-    pub fn nginx_settings(&self, https: SocketAddr, label: &str, more: &str) -> String {
+    /// `routes`: what else the site has; `more`: what else `http` has.
+    pub fn nginx_settings(&self, https: SocketAddr, label: &str, routes: &str, more: &str) -> String {
         let Self { directory, backend, chain, key, .. } = self;
         let (directory, chain, key) = (directory.display(), chain.display(), key.display());
         format!(
@@ -189,20 +211,26 @@ http {{
     proxy_set_header X-Forwarded-For $remote_addr; proxy_set_header X-Forwarded-Proto https;
     proxy_set_header X-Forwarded-Host $host; proxy_set_header X-Request-Id $request_id;
     server {{ listen {https} ssl http2 default_server backlog=4096; ssl_reject_handshake on; }}
-    server {{ listen {https} ssl http2; server_name .{base}; location / {{ proxy_pass http://app; }} {} }}
+    server {{ listen {https} ssl http2; server_name .{base}; location / {{ proxy_pass http://app; }} {routes} }}
     {more}
 }}
 "#,
-            // Routes of the common server, where there are any.
-            std::fs::read_to_string(self.directory.join(format!("{label}.routes"))).unwrap_or_default(),
             base = names::BASE,
         )
     }
 
     pub fn haproxy(&self) -> Option<Server> {
         let (https, program) = (local(port()), find("haproxy")?);
-        let (backend, both) = (self.backend, self.both.display());
-        let settings = format!(
+        let settings = self.haproxy_settings(https, &format!("crt {}", self.both.display()), "", "");
+        let settings = self.file("haproxy.cfg", &settings);
+        let process = Process::start(&self.directory, "haproxy", &program, &["-db", "-f", &settings]).ok()?;
+        Some(Server::new("HAProxy", said(&program, "-v"), https, process))
+    }
+
+    /// `certificates`: where they are; `rules`: what else the frontend has; `more`: sections besides.
+    pub fn haproxy_settings(&self, https: SocketAddr, certificates: &str, rules: &str, more: &str) -> String {
+        let backend = self.backend;
+        format!(
             r#"global
     nbthread 1
     maxconn 12000
@@ -219,33 +247,40 @@ defaults
     timeout http-keep-alive 300s
     timeout tunnel 1h
 frontend edge
-    bind {https} ssl crt {both} alpn h2,http/1.1 strict-sni
+    bind {https} ssl {certificates} alpn h2,http/1.1 strict-sni
     option forwardfor
     unique-id-format %[uuid()]
     unique-id-header X-Request-Id
     http-request set-header X-Forwarded-Proto https
     http-request set-header X-Forwarded-Host %[req.hdr(host)]
+{rules}
     default_backend app
 backend app
     http-reuse always
     server app {backend}
+{more}
 "#
-        );
-        let settings = self.file("haproxy.cfg", &settings);
-        let process = Process::start(&self.directory, "haproxy", &program, &["-db", "-f", &settings]).ok()?;
-        Some(Server::new("HAProxy", said(&program, "-v"), https, process))
+        )
     }
 
     pub fn caddy(&self) -> Option<Server> {
         let (https, program) = (local(port()), find("caddy")?);
+        let settings = self.file("Caddyfile", &self.caddy_settings(https, "off", "", ""));
+        let words = ["run", "--config", &settings, "--adapter", "caddyfile"];
+        let process = Process::start(&self.directory, "caddy", &program, &words).ok()?;
+        Some(Server::new("Caddy", said(&program, "version"), https, process))
+    }
+
+    /// `admin`: where its API listens; `routes`: what else the site has; `more`: sites besides, which may import `app`.
+    pub fn caddy_settings(&self, https: SocketAddr, admin: &str, routes: &str, more: &str) -> String {
         let Self { directory, backend, chain, key, .. } = self;
         let (directory, chain, key) = (directory.display(), chain.display(), key.display());
-        let settings = format!(
+        format!(
             r#"{{
-    admin off
+    admin {admin}
     auto_https off
     log {{
-        output file {directory}/caddy.log {{
+        output file {directory}/caddy-{port}.log {{
             roll_disabled
         }}
     }}
@@ -253,7 +288,7 @@ backend app
         protocols h1 h2
     }}
 }}
-https://*.{base}:{port} {{
+(app) {{
     bind 127.0.0.1
     tls {chain} {key}
     log
@@ -264,14 +299,15 @@ https://*.{base}:{port} {{
         }}
     }}
 }}
+https://*.{base}:{port} {{
+    import app
+{routes}
+}}
+{more}
 "#,
             base = names::BASE,
             port = https.port()
-        );
-        let settings = self.file("Caddyfile", &settings);
-        let words = ["run", "--config", &settings, "--adapter", "caddyfile"];
-        let process = Process::start(&self.directory, "caddy", &program, &words).ok()?;
-        Some(Server::new("Caddy", said(&program, "version"), https, process))
+        )
     }
 }
 
