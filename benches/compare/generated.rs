@@ -1,6 +1,7 @@
 //! The nearest that the peers have to what changes in Tenantry: hosts and routes that are generated into their settings, and a
-//! reload; of HAProxy also the line that its runtime API takes. Every peer is asked the same, in the form in which its own users
-//! would have so many, and is gone before the next starts. All hosts have the same certificate.
+//! reload; of HAProxy also the line that its runtime API takes. A suspension is the same act with one host less, and not asked
+//! again. Every peer is asked the same, in the form in which its own users would have so many, and is gone before the next
+//! starts. All hosts have the same certificate.
 
 use std::io;
 use std::net::SocketAddr;
@@ -23,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// After a start and before each reload: HAProxy's master hears no signal in the first milliseconds in which its worker serves.
 const REST: Duration = Duration::from_millis(300);
 
-/// Whoever has reloaded for so long is not asked to do it again.
+/// Whoever would reload for longer is not asked to do it again: all has to be over in twenty minutes.
 const ENOUGH: Duration = Duration::from_secs(25);
 
 /// How one of them is told.
@@ -179,8 +180,8 @@ impl<'a> Running<'a> {
             let what = "one more host: from telling the runtime API until it is served";
             facts.push(Fact::millis(what, &self.who, &took));
         }
-        let mut took = Vec::new();
-        while took.len() < times.min(3) && took.iter().sum::<Duration>() < ENOUGH {
+        let mut took = vec![self.reload(Wanted::hosts(hosts + 1)).await?];
+        while took.len() < times.min(3) && took.iter().sum::<Duration>() + took[took.len() - 1] < ENOUGH {
             took.push(self.reload(Wanted::hosts(hosts + took.len() + 1)).await?);
         }
         facts.push(Fact::millis("one more host: from asking for the reload until it is served", &self.who, &took));
@@ -207,7 +208,9 @@ impl<'a> Running<'a> {
             let took = until_answered(self.place.https, &names::slug_host(0), "/marker", length, PATIENCE).await;
             took.ok_or_else(|| self.silent("/marker"))
         };
-        Ok(tokio::try_join!(told, seen)?.1)
+        let both = async { tokio::try_join!(told, seen) };
+        let done = tokio::time::timeout(PATIENCE * 2, both).await.map_err(|_| self.silent("what was asked for"))?;
+        Ok(done?.1)
     }
 
     async fn until_served(&self, host: &str) -> Result<Duration, String> {

@@ -29,6 +29,14 @@ pub fn raise_descriptors() -> usize {
     getrlimit(Resource::Nofile).current.map_or(usize::MAX, |many| usize::try_from(many).unwrap_or(usize::MAX))
 }
 
+/// The revision of this tree, as git has it.
+pub fn revision() -> String {
+    let words = ["describe", "--always", "--dirty", "--abbrev=12", "--exclude", "*"];
+    let output = Command::new("git").args(words).current_dir(env!("CARGO_MANIFEST_DIR")).output();
+    let said = output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default();
+    if said.is_empty() { "an unknown revision".into() } else { said }
+}
+
 /// A process and all that it has started.
 pub fn family(root: u32) -> Vec<u32> {
     let mut parents = HashMap::new();
@@ -51,7 +59,7 @@ pub fn family(root: u32) -> Vec<u32> {
     family
 }
 
-pub fn end(pids: &[u32], signal: Signal) {
+pub fn send(pids: &[u32], signal: Signal) {
     for pid in pids.iter().filter_map(|pid| Pid::from_raw(i32::try_from(*pid).ok()?)) {
         // It may have ended by itself.
         let _ = kill_process(pid, signal);

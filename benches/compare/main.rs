@@ -88,6 +88,10 @@ async fn compare(scale: &Scale) {
     progress(begun, "idle connections are weighed");
     let series = rounds(scale, &servers, begun).await;
     facts.extend(change(scale, &sites, &servers, &ground).await);
+    // The same question to all, one beneath the other, where it was asked first.
+    let asked: Vec<String> = facts.iter().map(|fact| fact.what.clone()).collect();
+    facts.sort_by_key(|fact| asked.iter().position(|what| *what == fact.what));
+    progress(begun, "changes are made");
     let report = Report {
         taken: serde_json::json!(Clock::system().now()),
         machine: machine::describe(),
@@ -210,9 +214,6 @@ async fn change(scale: &Scale, sites: &[Site], servers: &[Server], ground: &Grou
     for server in servers.iter().filter(|server| server.refuses_strangers && !is_small(server)) {
         facts.extend(changes::under_flood(server, scale.flood, scale.beside).await);
     }
-    // The same question to all, one beneath the other, where it was asked first.
-    let asked: Vec<String> = facts.iter().map(|fact| fact.what.clone()).collect();
-    facts.sort_by_key(|fact| asked.iter().position(|what| *what == fact.what));
     facts
 }
 

@@ -40,7 +40,7 @@ impl Process {
     }
 
     pub fn signal(&self, signal: Signal) {
-        machine::end(&[self.child.id()], signal);
+        machine::send(&[self.child.id()], signal);
     }
 
     /// The end of what it has said.
@@ -53,7 +53,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        machine::end(&self.family(), Signal::KILL);
+        machine::send(&self.family(), Signal::KILL);
         let _ = self.child.wait();
     }
 }
@@ -123,10 +123,11 @@ async fn until(
 ) -> Option<Duration> {
     let (tls, request, begun) = (Tls::new("http/1.1", 0), get(host, path), Instant::now());
     while begun.elapsed() < patience {
-        if let Ok(mut connection) = tls.open(address, host).await
-            && connection.ask(&request).await.is_ok_and(&is_it)
-        {
-            return Some(begun.elapsed());
+        let asked = async { tls.open(address, host).await?.ask(&request).await };
+        // Whoever accepts and never answers has no more patience than the others.
+        match tokio::time::timeout(patience - begun.elapsed().min(patience), asked).await {
+            Ok(Ok(answer)) if is_it(answer) => return Some(begun.elapsed()),
+            Ok(_) | Err(_) => {}
         }
         // Asking takes time on the server's core: the longer it needs, the less it is asked.
         tokio::time::sleep((begun.elapsed() / 50).max(Duration::from_millis(1))).await;
@@ -180,7 +181,7 @@ impl Ground {
     }
 
     pub fn nginx(&self) -> Option<Server> {
-        let (https, program) = (local(port()), find("nginx")?);
+        let (https, program) = (local(port()), wanted("nginx")?);
         let settings = self.file("nginx.conf", &self.nginx_settings(https, "nginx", "", ""));
         let process = Process::start(&self.directory, "nginx", &program, &["-c", &settings]).ok()?;
         Some(Server::new("nginx", said(&program, "-v"), https, process))
@@ -220,7 +221,7 @@ http {{
     }
 
     pub fn haproxy(&self) -> Option<Server> {
-        let (https, program) = (local(port()), find("haproxy")?);
+        let (https, program) = (local(port()), wanted("haproxy")?);
         let settings = self.haproxy_settings(https, &format!("crt {}", self.both.display()), "", "");
         let settings = self.file("haproxy.cfg", &settings);
         let process = Process::start(&self.directory, "haproxy", &program, &["-db", "-f", &settings]).ok()?;
@@ -264,7 +265,7 @@ backend app
     }
 
     pub fn caddy(&self) -> Option<Server> {
-        let (https, program) = (local(port()), find("caddy")?);
+        let (https, program) = (local(port()), wanted("caddy")?);
         let settings = self.file("Caddyfile", &self.caddy_settings(https, "off", "", ""));
         let words = ["run", "--config", &settings, "--adapter", "caddyfile"];
         let process = Process::start(&self.directory, "caddy", &program, &words).ok()?;
@@ -321,15 +322,34 @@ fn pingora_version() -> String {
 /// Where a program is. Debian keeps some of these where only root's PATH looks.
 pub fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var("PATH").unwrap_or_default() + ":/usr/sbin:/sbin";
-    let found = path.split(':').map(|directory| Path::new(directory).join(program)).find(|path| path.is_file());
+    path.split(':').map(|directory| Path::new(directory).join(program)).find(|path| path.is_file())
+}
+
+/// The same, with a word about it when there is none.
+fn wanted(program: &str) -> Option<PathBuf> {
+    let found = find(program);
     if found.is_none() {
         println!("{program} is not installed: not measured");
     }
     found
 }
 
+/// Tenantry's own word: its version, and how it was built. What was not built by `make release` does not know from which
+/// revision, and has just been built from this tree.
+pub fn built(program: &Path) -> String {
+    let Ok(output) = Command::new(program).args(["version", "--verbose", "--json"]).output() else {
+        return String::new();
+    };
+    let facts: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+    let text = |name: &str| facts[name].as_str().map(str::to_owned);
+    let revision = text("revision").unwrap_or_else(machine::revision);
+    let lto = text("lto").unwrap_or_default();
+    let more = ["pgo", "bolt"].into_iter().filter(|name| facts[*name] == true).map(|name| format!(", {name}"));
+    format!("{} of {revision} (lto: {lto}{})", text("version").unwrap_or_default(), more.collect::<String>())
+}
+
 /// The version in the first line of what a program says of itself.
-pub fn said(program: &Path, word: &str) -> String {
+fn said(program: &Path, word: &str) -> String {
     let Ok(output) = Command::new(program).arg(word).output() else { return String::new() };
     let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     let number = |word: &&str| word.trim_start_matches(|c: char| !c.is_ascii_digit()).contains('.');

@@ -137,7 +137,7 @@ impl Site {
         let directory = self.directory.display().to_string();
         let words = ["serve", "-c", &directory, "--state", &directory];
         let process = Process::start(&self.directory, "tenantry", program, &words).ok()?;
-        let server = Server::new(name, super::servers::said(program, "--version"), self.https, process);
+        let server = Server::new(name, super::servers::built(program), self.https, process);
         Some(Server { hosts: self.tenants.min(10_000), ..server })
     }
 }

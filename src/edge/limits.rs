@@ -4,7 +4,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderName, header};
 use pingora_http::RequestHeader;
 
 use super::context::RequestContext;
@@ -75,16 +75,19 @@ pub fn is_websocket(request: &RequestHeader) -> bool {
             .any(|option| option.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
 }
 
+const RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+const RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
+
 impl Quota {
     /// `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers-10): a bucket of `q` requests that fills in `w`
     /// seconds, of which `r` are left, and which is full again in `t` seconds. A backend's own quotas stand beside it.
     pub fn announce(&self, headers: &mut HeaderMap) -> pingora_error::Result<()> {
         let Rate { per_second, burst } = self.rate;
         let window = burst.div_ceil(per_second.max(1)).max(1);
-        headers.append("ratelimit-policy", value(format_args!("\"tenant\";q={burst};w={window}"))?);
+        headers.append(RATELIMIT_POLICY, value(format_args!("\"tenant\";q={burst};w={window}"))?);
         let Level { remaining, full_in, .. } = self.level;
         let full_in = whole(full_in);
-        headers.append("ratelimit", value(format_args!("\"tenant\";r={remaining};t={full_in}"))?);
+        headers.append(RATELIMIT, value(format_args!("\"tenant\";r={remaining};t={full_in}"))?);
         Ok(())
     }
 }

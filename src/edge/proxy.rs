@@ -110,7 +110,7 @@ impl ProxyHttp for Proxy {
             NoBackend::Unavailable => nothing(),
             NoBackend::Busy => Error::explain(ErrorType::CustomCode(BUSY, 503), "too many wait"),
         })?;
-        ctx.upstream.address = Some(lease.address());
+        let address = lease.address();
         ctx.upstream.lease = Some(lease);
         override_timeouts(&mut peer, permit.route());
         if is_websocket(session) {
@@ -129,6 +129,7 @@ impl ProxyHttp for Proxy {
             within_total(&mut peer.options.read_timeout);
         }
         ctx.upstream.tries += 1;
+        ctx.upstream.address = Some(address);
         let (began, span) = (Instant::now(), new_span());
         ctx.upstream.begun.get_or_insert(began);
         ctx.upstream.span = span;
@@ -198,6 +199,7 @@ impl ProxyHttp for Proxy {
         if session.req_header().version == Version::HTTP_10 && response.remove_header(&TRANSFER_ENCODING).is_some() {
             session.set_keepalive(None);
         }
+        response::check(response)?;
         response::clean(response, ctx, &self.edge.metrics)?;
         if !interim && ctx.route().is_none_or(|route| route.settings.compress) {
             let shared = ctx.readers.as_ref().is_some_and(Readers::is_shared);

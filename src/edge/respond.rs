@@ -1,7 +1,7 @@
 //! The one place where a refusal becomes a response, and where the edge's own answers are written.
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use pingora_error::Result;
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
@@ -38,7 +38,7 @@ pub async fn answer(session: &mut Session, ctx: &RequestContext, answer: Answer)
     for (name, value) in answer.headers {
         headers.insert(name, value);
     }
-    add_ours(&mut headers, ctx)?;
+    add_usual(&mut headers, ctx)?;
     leave_unread(session, ctx);
     write(session, answer.status, headers, answer.body).await
 }
@@ -67,7 +67,7 @@ async fn write_page(session: &mut Session, ctx: &RequestContext, rejection: &Rej
     headers.insert(header::VARY, HeaderValue::from_static("accept"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::CONTENT_SECURITY_POLICY, value(format_args!("{}", body.policy))?);
-    add_ours(&mut headers, ctx)?;
+    add_usual(&mut headers, ctx)?;
     if let Some(after) = rejection.retry_after() {
         headers.insert(header::RETRY_AFTER, after.as_secs().into());
     }
@@ -84,24 +84,27 @@ async fn write_page(session: &mut Session, ctx: &RequestContext, rejection: &Rej
     write(session, rejection.status(), headers, body.text.into()).await
 }
 
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
+
 /// A trailers-only answer: gRPC clients read no pages
 /// (<https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>).
 async fn write_grpc(session: &mut Session, ctx: &RequestContext, rejection: &Rejection) -> Result<()> {
     let mut headers = HeaderMap::with_capacity(8);
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert("grpc-status", u16::from(rejection.grpc_status()).into());
-    headers.insert("grpc-message", HeaderValue::from_static(rejection.code()));
+    headers.insert(GRPC_STATUS, u16::from(rejection.grpc_status()).into());
+    headers.insert(GRPC_MESSAGE, HeaderValue::from_static(rejection.code()));
     if !session.is_http2() {
         // gRPC-Web: without a length, only the end of the connection would end the answer.
         headers.insert(header::CONTENT_LENGTH, 0.into());
     }
-    add_ours(&mut headers, ctx)?;
+    add_usual(&mut headers, ctx)?;
     session.write_response_header(head(StatusCode::OK, headers), true).await
 }
 
 /// What every answer of the edge's own says besides. Front ends of the tenant's read refusals as well.
-fn add_ours(headers: &mut HeaderMap, ctx: &RequestContext) -> Result<()> {
+fn add_usual(headers: &mut HeaderMap, ctx: &RequestContext) -> Result<()> {
     headers.insert(X_REQUEST_ID, value(format_args!("{}", ctx.request_id()))?);
     if let Some(quota) = &ctx.quota {
         quota.announce(headers)?;

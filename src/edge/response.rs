@@ -1,7 +1,7 @@
 //! Cleaning up a backend's answer before the visitor sees it.
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
-use pingora_error::Result;
+use pingora_error::{Error, ErrorType, Result};
 use pingora_http::ResponseHeader;
 
 use super::context::RequestContext;
@@ -12,6 +12,15 @@ use super::route;
 use crate::directory::Via;
 use crate::metrics::Metrics;
 use crate::model::Hostname;
+
+/// What has more fields is no answer: HTTP/1's have 256 at most, by pingora's word, and a map of them has an end.
+pub fn check(response: &ResponseHeader) -> Result<()> {
+    const MOST_FIELDS: usize = 1024;
+    match response.headers.len() {
+        0..=MOST_FIELDS => Ok(()),
+        _ => Err(Error::explain(ErrorType::InvalidHTTPHeader, "too many fields").into_up()),
+    }
+}
 
 /// Drops what concerned only the hop to the backend, and cookies that would reach other tenants; adds the request id
 /// and HSTS.
@@ -67,7 +76,7 @@ pub fn add_vary(headers: &mut HeaderMap, name: &'static str) {
 
 /// RFC 9110 §7.6.1. Framing (`Transfer-Encoding`, `Content-Length`) is pingora's own.
 fn drop_hop_by_hop(headers: &mut HeaderMap) {
-    // Names are few: to compare them all is cheaper than to make the hash of one.
+    // Names are mostly few: to compare them all is cheaper than to make the hash of one.
     let has = |headers: &HeaderMap, name: &HeaderName| headers.keys().any(|key| key == name);
     if has(headers, &header::CONNECTION) {
         let lines: Vec<HeaderValue> = headers.get_all(header::CONNECTION).iter().cloned().collect();

@@ -105,7 +105,7 @@ impl Line {
         }
     }
 
-    /// What shows itself in characters that mean nothing in any format.
+    /// A text whose characters mean nothing in any format.
     fn push_bare(&mut self, name: &str, value: &str) {
         self.name(name);
         self.text.extend_from_slice(value.as_bytes());

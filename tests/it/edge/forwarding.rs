@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode, Version};
+use http::{HeaderName, Method, Request, Response, StatusCode, Version};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Frame, Incoming};
 use tenantry::clock::Clock;
@@ -75,6 +75,23 @@ async fn every_protocol_of_a_backend_is_spoken() {
                 assert_eq!(answer.header("x-forwarded"), authority(world));
             }
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_of_too_many_fields_is_502() {
+    for (fields, status) in [(300, 200), (1025, 502), (20_000, 502)] {
+        let backend = Script::http(move |_| async move {
+            let mut answer = Response::new(full("ok"));
+            for n in 0..fields {
+                answer.headers_mut().append(HeaderName::try_from(format!("x-{n}")).unwrap(), n.into());
+            }
+            answer
+        })
+        .await;
+        let world = world(&[backend.address], "protocol = \"h2c\"").await;
+        let ask = request(Method::GET, HOST, "/").body(Full::default()).unwrap();
+        assert_eq!(send_h2(&mut h2(&world, HOST).await, ask).await.status, status, "{fields}");
     }
 }
 

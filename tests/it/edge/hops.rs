@@ -77,8 +77,8 @@ async fn an_answers_hop_by_hop_headers_and_wide_cookies_end_here() {
     assert_eq!(world.running.metrics().cookies_dropped.get(), 4);
 }
 
-/// RFC 8297 and RFC 9112 §4: hints pass at once without what was for the hop alone, and the final answer keeps the phrase
-/// that its backend gave it.
+/// RFC 8297 and RFC 9112 §4: hints pass without what was for the hop alone, and the final answer keeps the phrase that its
+/// backend gave it.
 #[tokio::test(flavor = "multi_thread")]
 async fn early_hints_are_cleaned_and_a_reason_phrase_stays() {
     let backend = Script::raw(|mut stream, _| async move {
