@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const REST: Duration = Duration::from_millis(300);
 
 /// Whoever would reload for longer is not asked to do it again: all has to be over in twenty minutes.
-const ENOUGH: Duration = Duration::from_secs(25);
+const ENOUGH: Duration = Duration::from_secs(20);
 
 /// How one of them is told.
 struct Peer {

@@ -65,7 +65,7 @@ impl Scale {
             warm: Duration::from_millis(250),
             lasting: Duration::from_millis(800),
             idle: 10_000,
-            known: Duration::from_secs(15),
+            known: Duration::from_secs(10),
             certificates: 5_000,
             starts: 3,
             times: 20,
